@@ -1,0 +1,88 @@
+"""MIDI music in, notes and vectors out; this package knows nothing of the other three.
+
+Everything public is named here and imported when first used, so that `import embedder` costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .describe import Descriptors, describe
+    from .encoder import Embedded, Encoder
+    from .errors import (
+        CorpusError,
+        DiskFull,
+        EncoderError,
+        EncoderMismatch,
+        LibraryBusy,
+        LibraryError,
+        LibraryReadOnly,
+        MidiError,
+        MidikinError,
+        PieceNotFound,
+    )
+    from .notes import GRID_HZ, Notes
+    from .reading import Limits, MidiFile, read_midi, read_piece
+    from .writing import write_midi
+
+_HOME = {
+    "CorpusError": "errors",
+    "Descriptors": "describe",
+    "DiskFull": "errors",
+    "Embedded": "encoder",
+    "Encoder": "encoder",
+    "EncoderError": "errors",
+    "EncoderMismatch": "errors",
+    "GRID_HZ": "notes",
+    "LibraryBusy": "errors",
+    "LibraryError": "errors",
+    "LibraryReadOnly": "errors",
+    "Limits": "reading",
+    "MidiError": "errors",
+    "MidiFile": "reading",
+    "MidikinError": "errors",
+    "Notes": "notes",
+    "PieceNotFound": "errors",
+    "describe": "describe",
+    "read_midi": "reading",
+    "read_piece": "reading",
+    "write_midi": "writing",
+}
+
+__all__ = [
+    "GRID_HZ",
+    "CorpusError",
+    "Descriptors",
+    "DiskFull",
+    "Embedded",
+    "Encoder",
+    "EncoderError",
+    "EncoderMismatch",
+    "LibraryBusy",
+    "LibraryError",
+    "LibraryReadOnly",
+    "Limits",
+    "MidiError",
+    "MidiFile",
+    "MidikinError",
+    "Notes",
+    "PieceNotFound",
+    "describe",
+    "read_midi",
+    "read_piece",
+    "write_midi",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value  # the next use does not come here again
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

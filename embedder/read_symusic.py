@@ -1,0 +1,112 @@
+"""The fast reader: symusic, which is strict about damage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ticks import NoteTicks, PedalTicks, TempoMap, TickScore
+
+__all__ = ["Refused", "read_with_symusic"]
+
+SUSTAIN = 64  # number of the controller
+LONGEST_TICK = 2**31 - 1  # symusic counts ticks in 32 bits and wraps around
+
+
+class Refused(Exception):
+    """symusic does not read these bytes, or not reliably."""
+
+
+def read_with_symusic(data: bytes, *, sustain: bool, most_tracks: int) -> TickScore:
+    """Ticks of a file of Type 0 or 1 whose division is ticks a beat.
+
+    Raises
+    ------
+    Refused
+        Where symusic raises, wraps around in time, yields values out of range, or (asked for the
+        pedal) leaves open which track and channel a pedal belongs to.
+    """
+    from symusic import Score
+
+    if _may_wrap(data):
+        raise Refused("its times do not fit into 31 bits")
+    try:
+        score: Any = Score.from_midi(data)  # its attributes are not in its type hints
+        tracks = list(score.tracks)
+        if len(tracks) > most_tracks:
+            raise Refused("too many tracks")
+        notes = _notes(tracks)
+        pedals = _pedals(tracks) if sustain else _NO_PEDALS
+        tempos = score.tempos.numpy()
+    except (RuntimeError, ValueError, UnicodeError, IndexError, OverflowError, MemoryError) as error:
+        raise Refused(str(error)) from None
+    _check(notes)
+    # symusic splits a channel where its program changes and forgets the channel: with one program, each of
+    # its tracks is one (track, channel), which is what a pedal acts on; with several, that is unknown.
+    if pedals.down.any() and len(np.unique(notes.program)) > 1:
+        raise Refused("pedals of several programs")
+    tempo = TempoMap.of_tempos(tempos["time"].astype(np.int64), tempos["mspq"].astype(np.int64), score.tpq)
+    return TickScore(notes, pedals, tempo, int(notes.end.max()) if len(notes) else 0)
+
+
+_NO_PEDALS = PedalTicks(np.empty(0, np.int64), np.empty(0, np.bool_), np.empty(0, np.int64))
+
+
+def _notes(tracks: list[Any]) -> NoteTicks:
+    soa = [track.notes.numpy() for track in tracks]
+    sizes = [len(notes["time"]) for notes in soa]
+
+    def joined(name: str) -> NDArray[np.int64]:
+        return np.concatenate([np.empty(0, np.int64), *(notes[name] for notes in soa)])
+
+    start = joined("time")
+    return NoteTicks(
+        start=start,
+        end=start + joined("duration"),
+        pitch=joined("pitch"),
+        velocity=joined("velocity"),
+        program=np.repeat(np.array([track.program for track in tracks], np.int64), sizes),
+        drum=np.repeat(np.array([track.is_drum for track in tracks], np.bool_), sizes),
+        line=np.repeat(np.arange(len(tracks)), sizes),
+    )
+
+
+def _pedals(tracks: list[Any]) -> PedalTicks:
+    tick, down, line = [_NO_PEDALS.tick], [_NO_PEDALS.down], [_NO_PEDALS.line]
+    for number, track in enumerate(tracks):
+        controls = track.controls.numpy()
+        is_pedal = controls["number"] == SUSTAIN
+        tick.append(controls["time"][is_pedal].astype(np.int64))
+        down.append(controls["value"][is_pedal] >= 64)
+        line.append(np.full(int(is_pedal.sum()), number, np.int64))
+    return PedalTicks(np.concatenate(tick), np.concatenate(down), np.concatenate(line))
+
+
+def _check(notes: NoteTicks) -> None:
+    if not len(notes):
+        return
+    if notes.start.min() < 0 or (notes.end < notes.start).any():
+        raise Refused("its times do not fit into 31 bits")
+    if notes.pitch.min() < 0 or notes.pitch.max() > 127:
+        raise Refused("pitches out of range")
+    if notes.velocity.min() < 1 or notes.velocity.max() > 127:
+        raise Refused("velocities out of range")
+
+
+def _may_wrap(data: bytes) -> bool:
+    """Whether long gaps could add up to more ticks than symusic can count.
+
+    Only gaps of four bytes matter; elsewhere in a sound file no three bytes in a row have the high bit,
+    save in text and exclusive messages, where a false alarm costs only speed.
+    """
+    if len(data) < 4:
+        return False
+    raw = np.frombuffer(data, np.uint8)
+    high = raw > 127
+    four = np.flatnonzero(high[:-3] & high[1:-2] & high[2:-1] & ~high[3:])
+    if len(four) * 2**28 <= LONGEST_TICK - 2**30:
+        return False
+    gaps = sum(int((raw[four + i] & np.int64(127)).sum()) << (21 - 7 * i) for i in range(4))
+    return gaps > LONGEST_TICK - 2**30
