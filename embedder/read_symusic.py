@@ -98,15 +98,22 @@ def _check(notes: NoteTicks) -> None:
 def _may_wrap(data: bytes) -> bool:
     """Whether long gaps could add up to more ticks than symusic can count.
 
-    Only gaps of four bytes matter; elsewhere in a sound file no three bytes in a row have the high bit,
-    save in text and exclusive messages, where a false alarm costs only speed.
+    Only gaps of four bytes matter. Elsewhere in a sound file three bytes in a row have the high bit only
+    in tempos, which are skipped, and in text and exclusive messages, where a false alarm costs only speed.
     """
-    if len(data) < 4:
-        return False
     raw = np.frombuffer(data, np.uint8)
     high = raw > 127
-    four = np.flatnonzero(high[:-3] & high[1:-2] & high[2:-1] & ~high[3:])
+    four = _starts_of_four(high)
     if len(four) * 2**28 <= LONGEST_TICK - 2**30:
         return False
+    tempo = np.flatnonzero((raw[:-5] == 0xFF) & (raw[1:-4] == 0x51) & (raw[2:-3] == 3))
+    for i in (3, 4, 5):
+        high[tempo + i] = False
+    four = _starts_of_four(high)
     gaps = sum(int((raw[four + i] & np.int64(127)).sum()) << (21 - 7 * i) for i in range(4))
     return gaps > LONGEST_TICK - 2**30
+
+
+def _starts_of_four(high: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """Where exactly the last of four bytes lacks the high bit, as in a number of four bytes."""
+    return np.flatnonzero(high[:-3] & high[1:-2] & high[2:-1] & ~high[3:])

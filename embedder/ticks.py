@@ -106,9 +106,11 @@ class TempoMap:
     def seconds(self, tick: IntArray) -> NDArray[np.float64]:
         """Seconds [n] of ticks [n], n being any shape."""
         if len(self.tick) == 1:
-            return np.multiply(tick, self.second_per_tick[0], dtype=np.float64)
-        k = np.searchsorted(self.tick, tick, "right") - 1
-        return self.second[k] + (tick - self.tick[k]) * self.second_per_tick[k]
+            k = np.zeros(1, dtype=np.int64)  # the usual case, and half the work
+        else:
+            k = np.searchsorted(self.tick, tick, "right") - 1
+        seconds: NDArray[np.float64] = self.second[k] + (tick - self.tick[k]) * self.second_per_tick[k]
+        return seconds
 
 
 @dataclass(frozen=True)
