@@ -25,8 +25,9 @@ def read_with_symusic(data: bytes, *, sustain: bool, most_tracks: int) -> TickSc
     Raises
     ------
     Refused
-        Where symusic raises, wraps around in time, yields values out of range, or (asked for the
-        pedal) leaves open which track and channel a pedal belongs to.
+        Where symusic raises, wraps around in time, yields values out of range, loses the order of
+        events that contradict each other at one tick, or (asked for the pedal) leaves open which track
+        and channel a pedal belongs to.
     """
     from symusic import Score
 
@@ -47,7 +48,11 @@ def read_with_symusic(data: bytes, *, sustain: bool, most_tracks: int) -> TickSc
     # its tracks is one (track, channel), which is what a pedal acts on; with several, that is unknown.
     if pedals.down.any() and len(np.unique(notes.program)) > 1:
         raise Refused("pedals of several programs")
-    tempo = TempoMap.of_tempos(tempos["time"].astype(np.int64), tempos["mspq"].astype(np.int64), score.tpq)
+    tick, tempo_us = tempos["time"].astype(np.int64), tempos["mspq"].astype(np.int64)
+    # symusic sorts by tick alone, and not stably: of two tempos at one tick, the last is not known.
+    if _contradict(tick, tempo_us) or _contradict(pedals.tick, pedals.down, pedals.line):
+        raise Refused("the order of events at one tick is lost")
+    tempo = TempoMap.of_tempos(tick, tempo_us, score.tpq)
     return TickScore(notes, pedals, tempo, int(notes.end.max()) if len(notes) else 0)
 
 
@@ -93,6 +98,17 @@ def _check(notes: NoteTicks) -> None:
         raise Refused("pitches out of range")
     if notes.velocity.min() < 1 or notes.velocity.max() > 127:
         raise Refused("velocities out of range")
+
+
+def _contradict(
+    tick: NDArray[np.int64], value: NDArray[np.generic], line: NDArray[np.int64] | None = None
+) -> bool:
+    """Whether events at one tick (of one line) differ in value; events of a line stand together, in time."""
+    together = np.diff(tick) == 0
+    if line is not None:
+        together &= np.diff(line) == 0
+    # Any two that differ are parted by neighbours that differ.
+    return bool((together & (value[1:] != value[:-1])).any())
 
 
 def _may_wrap(data: bytes) -> bool:
