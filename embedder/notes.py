@@ -75,6 +75,10 @@ class Notes:
         array.setflags(write=False)
         object.__setattr__(self, name, array)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Pickling (between processes) and copying would forget that the arrays are read-only.
+        return _restored, (self.onset, self.duration, self.pitch, self.velocity)
+
     @classmethod
     def empty(cls) -> Self:
         return cls([], [], [], [])
@@ -189,3 +193,11 @@ class Notes:
     def with_velocity(self, velocity: int | NDArray[Any]) -> Notes:
         """The same notes at one velocity, or at one each ([n])."""
         return Notes(self.onset, self.duration, self.pitch, np.broadcast_to(velocity, self.pitch.shape))
+
+
+def _restored(*arrays: NDArray[Any]) -> Notes:
+    """Notes of arrays that are sorted and on the grid already."""
+    notes = object.__new__(Notes)
+    for name, array in zip(("onset", "duration", "pitch", "velocity"), arrays, strict=True):
+        notes._set(name, array)
+    return notes

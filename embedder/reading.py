@@ -94,7 +94,7 @@ def read_piece(
     limits = limits or Limits()
     if isinstance(source, (bytes, bytearray, memoryview)):
         return _parse(bytes(source), Selection(sustain, drums, programs), limits)
-    data = load(source, limits)
+    data, _ = load(source, limits)
     try:
         return _parse(data, Selection(sustain, drums, programs), limits)
     except MidiError as error:
@@ -108,8 +108,8 @@ def printable(path: str | os.PathLike[str]) -> str:
     )
 
 
-def load(path: str | os.PathLike[str], limits: Limits) -> bytes:
-    """Bytes of a regular file.
+def load(path: str | os.PathLike[str], limits: Limits) -> tuple[bytes, os.stat_result]:
+    """Bytes of a regular file, and its status when it was opened.
 
     Raises
     ------
@@ -126,16 +126,17 @@ def load(path: str | os.PathLike[str], limits: Limits) -> bytes:
         raise MidiError(error.reason, printable(path)) from None
 
 
-def _load(path: str | os.PathLike[str], limits: Limits) -> bytes:
+def _load(path: str | os.PathLike[str], limits: Limits) -> tuple[bytes, os.stat_result]:
     _check_regular(os.stat(path), limits)
     # It may be replaced by a pipe between the two calls: opening must not wait for a writer.
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     with os.fdopen(os.open(path, flags), "rb") as file:
-        _check_regular(os.fstat(file.fileno()), limits)
+        status = os.fstat(file.fileno())
+        _check_regular(status, limits)
         data = file.read(limits.size_bytes + 1)
     if len(data) > limits.size_bytes:
         raise MidiError(f"is larger than the limit of {limits.size_bytes:,} bytes")
-    return data
+    return data, status
 
 
 def _check_regular(status: os.stat_result, limits: Limits) -> None:
