@@ -29,6 +29,7 @@ class Header:
     """The first chunk; `is_smpte` where ticks divide a second of time code instead of a beat."""
 
     type: int
+    tracks: int
     is_smpte: bool
 
 
@@ -78,7 +79,7 @@ def parse_header(data: bytes) -> Header:
         raise MidiError("has no tracks")
     if division == 0:
         raise MidiError("damaged MIDI: no ticks in a beat")
-    return Header(type_, division >= 0x8000)
+    return Header(type_, tracks, division >= 0x8000)
 
 
 def title_of(data: bytes) -> str | None:

@@ -12,6 +12,7 @@ import pickle
 import signal
 import struct
 import sys
+from contextlib import suppress
 from typing import IO, Any
 
 from .describe import describe
@@ -102,4 +103,5 @@ def _limit_memory() -> None:
         return
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     if hard == resource.RLIM_INFINITY or hard > LARGEST_MEMORY:
-        resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY, hard))
+        with suppress(ValueError, OSError):  # macOS knows the limit but does not take it
+            resource.setrlimit(resource.RLIMIT_AS, (LARGEST_MEMORY, hard))

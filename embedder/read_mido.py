@@ -19,7 +19,7 @@ SUSTAIN = 64  # number of the controller
 DRUM_CHANNEL = 9  # counted from 0
 
 
-def read_with_mido(data: bytes, *, most_tracks: int, most_notes: int, deadline_s: float) -> list[TickScore]:
+def read_with_mido(data: bytes, *, most_notes: int, deadline_s: float) -> list[TickScore]:
     """Ticks of a file of any type and division: one score, or one a pattern for Type 2.
 
     Raises
@@ -38,8 +38,6 @@ def read_with_mido(data: bytes, *, most_tracks: int, most_notes: int, deadline_s
         raise MidiError("ends in the middle: the file is cut short or states wrong lengths") from None
     except Exception as error:  # mido's own checks end in many kinds of errors, from KeyError to struct.error
         raise MidiError(f"damaged MIDI: {str(error)[:200] or type(error).__name__}") from None
-    if len(midi.tracks) > most_tracks:
-        raise MidiError(f"has {len(midi.tracks)} tracks, more than the limit of {most_tracks}")
     groups = [[track] for track in midi.tracks] if midi.type == 2 else [midi.tracks]
     scores = []
     for group in groups:

@@ -19,7 +19,7 @@ class Refused(Exception):
     """symusic does not read these bytes, or not reliably."""
 
 
-def read_with_symusic(data: bytes, *, sustain: bool, most_tracks: int) -> TickScore:
+def read_with_symusic(data: bytes, *, sustain: bool) -> TickScore:
     """Ticks of a file of Type 0 or 1 whose division is ticks a beat.
 
     Raises
@@ -36,8 +36,6 @@ def read_with_symusic(data: bytes, *, sustain: bool, most_tracks: int) -> TickSc
     try:
         score: Any = Score.from_midi(data)  # its attributes are not in its type hints
         tracks = list(score.tracks)
-        if len(tracks) > most_tracks:
-            raise Refused("too many tracks")
         notes = _notes(tracks)
         pedals = _pedals(tracks) if sustain else _NO_PEDALS
         tempos = score.tempos.numpy()

@@ -53,7 +53,7 @@ class Limits:
     tracks: int = 1_024
     notes: int = 2_000_000
     duration_s: float = 24 * 3600.0
-    patient_s: float = 8.0  # time for mido to read what symusic refuses
+    patient_s: float = 6.0  # time for mido to read what symusic refuses
 
 
 def read_midi(
@@ -163,14 +163,14 @@ def _parse(data: bytes, selection: Selection, limits: Limits) -> MidiFile:
 
 
 def _scores(data: bytes, header: Header, selection: Selection, limits: Limits) -> list[TickScore]:
+    if header.tracks > limits.tracks:
+        raise MidiError(f"has {header.tracks:,} tracks, more than the limit of {limits.tracks:,}")
     if header.type != 2 and not header.is_smpte:
         try:
-            return [read_with_symusic(data, sustain=selection.sustain, most_tracks=limits.tracks)]
+            return [read_with_symusic(data, sustain=selection.sustain)]
         except Refused:
             pass  # the other reader is more patient, and has the better reasons
-    return read_with_mido(
-        data, most_tracks=limits.tracks, most_notes=limits.notes, deadline_s=limits.patient_s
-    )
+    return read_with_mido(data, most_notes=limits.notes, deadline_s=limits.patient_s)
 
 
 def _in_seconds(scores: list[TickScore], selection: Selection, limits: Limits) -> tuple[Notes, float | None]:

@@ -1,0 +1,62 @@
+"""Fixtures for all tests: the real MIDI sets, where they stand beside the repository."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+import tempfile
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ARCHIVES = REPOSITORY.parent / "shared" / "data"
+CACHE = REPOSITORY / ".cache" / "data"
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """Folder with one folder for each set of real MIDI files (maestro, asap, pop909, ...).
+
+    MIDIKIN_TEST_DATA may name a folder where they are unpacked already.
+    """
+    unpacked = os.environ.get("MIDIKIN_TEST_DATA")
+    if unpacked:
+        if not Path(unpacked).is_dir():
+            pytest.fail(f"MIDIKIN_TEST_DATA names {unpacked}, which is no folder")
+        return Path(unpacked)
+    archives = sorted(ARCHIVES.glob("*.tar.xz"))
+    if not archives:
+        pytest.skip("no real MIDI sets in ../shared/data")
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with FileLock(CACHE / ".lock"):
+        for archive in archives:
+            _unpack_once(archive)
+    return CACHE
+
+
+def _unpack_once(archive: Path) -> None:
+    """Unpack beside the target and rename: a set is there as a whole or not at all."""
+    name = archive.name.removesuffix(".tar.xz")
+    done = CACHE / f".{name}.done"
+    stamp = f"{archive.stat().st_size} {archive.stat().st_mtime_ns}"
+    if done.exists() and done.read_text() == stamp:
+        return
+    beside = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=CACHE))
+    try:
+        with tarfile.open(archive) as tar:
+            tar.extractall(beside, filter="data")
+        shutil.rmtree(CACHE / name, ignore_errors=True)
+        (beside / name).rename(CACHE / name)
+        done.write_text(stamp)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever uses the real sets carries the mark `data`."""
+    for item in items:
+        if "data_dir" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.data)
