@@ -1,6 +1,6 @@
 """Files and folders that nobody should meet, and every music collection holds.
 
-`hostile_files` gives them as bytes, by name; `hostile_folder` lays out folders that trip up those who walk them.
+`hostile_files` gives them as bytes, by name; `hostile_folder` lays out folders that trip up their walkers.
 Both are made from nothing and the same every time.
 """
 
