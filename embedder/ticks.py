@@ -187,7 +187,8 @@ def held_ends(notes: NoteTicks, pedals: PedalTicks) -> IntArray:
     """Ends of notes [n] in ticks with the sustain pedal folded in.
 
     A note that ends while the pedal of its line is down lasts until the pedal lifts or its key is struck
-    again, whichever comes first. A pedal that never lifts does so when the last note of its line ends.
+    again, whichever comes first; a pedal pressed at the very tick of the end comes too late. A pedal that
+    never lifts does so when the last note of its line ends.
     """
     end = notes.end.copy()
     for line in np.unique(pedals.line[pedals.down]):
@@ -202,13 +203,13 @@ def held_ends(notes: NoteTicks, pedals: PedalTicks) -> IntArray:
 
 
 def _lifts(end: IntArray, tick: IntArray, down: NDArray[np.bool_]) -> IntArray:
-    """When the pedal that is down at each end lifts [n]; the end itself where it is up."""
+    """When the pedal that is down just before each end lifts [n]; the end itself where it is up."""
     order = np.argsort(tick, kind="stable")
     tick, down = tick[order], down[order]
     turns = np.append(True, down[1:] != down[:-1])
     tick, down = tick[turns], down[turns]
     after = np.append(tick[1:], end.max())
-    state = np.searchsorted(tick, end, "right") - 1
+    state = np.searchsorted(tick, end, "left") - 1
     pressed = (state >= 0) & down[state]
     return np.where(pressed, after[state], end)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import mido
 import numpy as np
 
-__all__ = ["header", "hostile_files", "hostile_folder", "million_notes", "track", "tune", "varint"]
+__all__ = ["header", "hostile_files", "hostile_folder", "million_notes", "riff", "track", "tune", "varint"]
 
 END = b"\x00\xff\x2f\x00"
 NOTE = b"\x00\x90\x3c\x40\x60\x80\x3c\x40"  # middle C for 96 ticks
@@ -135,11 +135,12 @@ def _odd_structure() -> Iterable[tuple[str, bytes]]:
     yield "rmid without data", b"RIFF\x04\0\0\0RMID"
     yield "rmid with an empty chunk", b"RIFF\x0c\0\0\0RMIDdata\0\0\0\0"
     yield "rmid of lying length", b"RIFF\xff\xff\xff\xffRMIDdata\xff\xff\xff\xff" + tune()
-    yield "rmid in rmid", _riff(_riff(tune()))
+    yield "rmid in rmid", riff(riff(tune()))
     yield "macbinary", bytes(128) + tune()
 
 
-def _riff(data: bytes) -> bytes:
+def riff(data: bytes) -> bytes:
+    """The wrapper of RMID files."""
     return b"RIFF" + struct.pack("<I", len(data) + 12) + b"RMIDdata" + struct.pack("<I", len(data)) + data
 
 
