@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .describe import Descriptors, describe
+    from .descriptors import Descriptors, describe
     from .encoder import Embedded, Encoder
     from .errors import (
         CorpusError,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "CorpusError": "errors",
-    "Descriptors": "describe",
+    "Descriptors": "descriptors",
     "DiskFull": "errors",
     "Embedded": "encoder",
     "Encoder": "encoder",
@@ -45,7 +45,7 @@ _HOME = {
     "MidikinError": "errors",
     "Notes": "notes",
     "PieceNotFound": "errors",
-    "describe": "describe",
+    "describe": "descriptors",
     "read_midi": "reading",
     "read_piece": "reading",
     "write_midi": "writing",

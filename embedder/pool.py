@@ -23,7 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import IO, Any
 
-from .describe import Descriptors
+from .descriptors import Descriptors
 from .errors import MidiError
 from .reading import MidiFile, printable
 

@@ -15,7 +15,7 @@ import sys
 from contextlib import suppress
 from typing import IO, Any
 
-from .describe import describe
+from .descriptors import describe
 from .errors import MidiError
 from .pool import FileRead
 from .reading import Limits, load, printable, read_piece
