@@ -1,0 +1,100 @@
+"""How fast files become notes: midikin's reader against mido, on the same files in the same run.
+
+    python tests/bench/read.py [FOLDER] [--files 150] [--mido-files 20]
+
+FOLDER holds MIDI files, MAESTRO's for the figures that count; without it, the set that the tests have
+unpacked is used. Everything runs in one thread, from paths to notes, and processor time is measured, so that
+other work on the machine does not count. The files that mido reads are some of those that midikin reads, and
+the ratio is over those.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import mido
+from rich.console import Console
+from rich.table import Table
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from embedder import describe, read_midi
+from embedder.container import unwrap
+from embedder.read_mido import read_with_mido
+from embedder.ticks import Selection, assemble
+
+FASTEST_FILES_S = 300  # what is to be reached on MAESTRO, in files a second a core
+
+
+def seconds_each(read: Callable[[str], object], paths: Sequence[str]) -> list[float]:
+    """Processor seconds that each file takes: other work on the machine does not count."""
+    times = []
+    for path in paths:
+        began = time.process_time()
+        read(path)
+        times.append(time.process_time() - began)
+    return times
+
+
+def read_through_mido(path: str) -> object:
+    """The same notes through mido alone."""
+    (score,) = read_with_mido(unwrap(Path(path).read_bytes()), most_notes=10**7, deadline_s=600)
+    return assemble(score, Selection(), 1e6)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, help="folder of MIDI files")
+    parser.add_argument("--files", type=int, default=150, help="how many midikin reads (150)")
+    parser.add_argument("--mido-files", type=int, default=20, help="how many of them mido reads (20)")
+    options = parser.parse_args()
+    folder = options.folder or Path(__file__).resolve().parents[2] / ".cache" / "data" / "maestro"
+    found = sorted(str(path) for path in folder.rglob("*") if path.suffix.lower() in (".mid", ".midi"))
+    if not found:
+        print(f"no MIDI files in {folder}: name a folder that holds some", file=sys.stderr)
+        return 1
+    paths = found[:: max(1, len(found) // options.files)][: options.files]
+    some = paths[:: max(1, len(paths) // options.mido_files)][: options.mido_files]
+
+    notes = {path: read_midi(path) for path in paths}  # warms caches, and counts
+    rows: dict[str, tuple[Sequence[str], list[float]]] = {
+        "read_midi": (paths, seconds_each(read_midi, paths)),
+        "read_midi, sustain=True": (paths, seconds_each(lambda path: read_midi(path, sustain=True), paths)),
+        "describe": (paths, seconds_each(lambda path: describe(notes[path]), paths)),
+        "read_midi, same as mido's": (some, seconds_each(read_midi, some)),
+        "mido, parsing only": (some, seconds_each(lambda path: mido.MidiFile(path), some)),
+        "mido, to the same notes": (some, seconds_each(read_through_mido, some)),
+    }
+    table = Table(
+        title=f"{folder.name}: {len(found)} files, notes a file: "
+        f"{statistics.mean(map(len, notes.values())):,.0f}"
+    )
+    for column in ("on one core", "files", "files/s", "notes/s", "ms a file (median)", "times mido"):
+        table.add_column(column, justify="left" if column == "on one core" else "right")
+    mido_s = sum(rows["mido, to the same notes"][1])
+    for name, (read, times) in rows.items():
+        ratio = f"{mido_s / sum(times):,.1f}" if read is some else ""
+        table.add_row(
+            name,
+            f"{len(read)}",
+            f"{len(read) / sum(times):,.0f}" if sum(times) < len(read) else f"{len(read) / sum(times):,.2f}",
+            f"{sum(len(notes[path]) for path in read) / sum(times):,.0f}",
+            f"{statistics.median(times) * 1e3:,.2f}",
+            ratio,
+        )
+    Console().print(table)
+    rate = len(paths) / sum(rows["read_midi"][1])
+    print(f"read_midi: {rate:,.0f} files/s a core; wanted on MAESTRO: at least {FASTEST_FILES_S}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
