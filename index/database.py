@@ -1,0 +1,250 @@
+"""The SQLite database of a library: opening it, transactions, and errors in plain words.
+
+WAL lets searches read while an add writes. A killed process loses at most its open transaction;
+`synchronous=FULL` extends that to a power cut, at the price of one flush for each batch of files, which
+takes seconds to embed anyway.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from sqlalchemy import (
+    Connection,
+    Engine,
+    Integer,
+    Text,
+    cast,
+    create_engine,
+    event,
+    insert,
+    inspect,
+    select,
+    update,
+)
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
+
+from embedder.errors import DiskFull, LibraryError, LibraryReadOnly
+
+from . import schema
+from .paths import display
+
+if TYPE_CHECKING:
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+__all__ = ["DATABASE_NAME", "Database", "disk_errors"]
+
+DATABASE_NAME = "midikin.db"
+BUSY_TIMEOUT_S = 60.0  # a writer holds the database for one batch's inserts, well below a second
+_NEARLY_NOTHING_BYTES = 1 << 20
+
+
+class Database:
+    """Connections to one library's database.
+
+    Attributes
+    ----------
+    folder : the library's folder
+    read_only : True where nothing can be written and searches run on the file as it is
+    """
+
+    def __init__(self, folder: Path, *, create: bool) -> None:
+        self.folder = folder
+        self.path = folder / DATABASE_NAME
+        self.read_only = False
+        exists = self.path.exists()
+        if not exists and not create:
+            raise LibraryError(f"{display(str(folder))}: no library here; make one with `midikin add FOLDER`")
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        self._engine = self._open(exists)
+        try:
+            self._check_or_create(create)
+        except BaseException:
+            self._engine.dispose()
+            raise
+
+    # -- opening --------------------------------------------------------------------------------
+
+    def _open(self, exists: bool) -> Engine:
+        if not exists or (os.access(self.folder, os.W_OK) and os.access(self.path, os.W_OK)):
+            return self._engine_of("rwc" if not exists else "rw")
+        self.read_only = True
+        engine = self._engine_of("ro")
+        try:
+            with engine.connect() as connection:
+                inspect(connection).get_table_names()
+        except DBAPIError as error:
+            engine.dispose()
+            log = self.folder / f"{DATABASE_NAME}-wal"
+            if log.exists() and log.stat().st_size:
+                raise LibraryReadOnly(
+                    f"{display(str(self.folder))}: the library was not closed properly and nothing "
+                    "can be written here; copy the folder to a place of your own and use it there"
+                ) from error
+            # Nothing is pending and nobody can write: the file may be read as a constant.
+            return self._engine_of("ro&immutable=1")
+        return engine
+
+    def _engine_of(self, mode: str) -> Engine:
+        # Percent-encoded bytes: folder names need not be UTF-8.
+        address = f"file:{quote(os.fsencode(self.path.absolute()))}?mode={mode}"
+
+        def connect() -> sqlite3.Connection:
+            # A pooled connection serves one thread at a time, not always the same one.
+            return sqlite3.connect(address, uri=True, timeout=BUSY_TIMEOUT_S, check_same_thread=False)
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=QueuePool)
+        event.listen(engine, "connect", self._prepare)
+        event.listen(engine, "begin", _begin)
+        return engine
+
+    def _prepare(self, connection: Any, _: ConnectionPoolEntry) -> None:
+        connection.isolation_level = None  # transactions are begun by `_begin`, not by the driver
+        connection.create_function("casefold", 1, _casefold, deterministic=True)
+        connection.execute("PRAGMA foreign_keys=ON")
+        if not self.read_only:
+            # The page size holds for a new file only: vectors are blobs of several kilobytes.
+            connection.execute("PRAGMA page_size=8192")
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+
+    def _check_or_create(self, create: bool) -> None:
+        with self.read() as connection:
+            tables = set(inspect(connection).get_table_names())
+            known: dict[str, str] = (
+                dict(connection.execute(select(schema.meta)).tuples().all()) if "meta" in tables else {}
+            )
+        if not tables and create and not self.read_only:
+            with self.write() as connection:
+                # Another process may have been first; `checkfirst` and OR IGNORE make it a no-op then.
+                schema.metadata.create_all(connection)
+                start = {"schema": str(schema.SCHEMA_VERSION), "commit": "0"}
+                rows = [{"name": name, "value": value} for name, value in start.items()]
+                connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), rows)
+            return
+        version = known.get("schema", "")
+        if not version.isdigit() or not set(schema.metadata.tables) <= tables:
+            raise LibraryError(f"{display(str(self.path))}: not a midikin library; give another folder")
+        if int(version) > schema.SCHEMA_VERSION:
+            raise LibraryError(
+                f"{display(str(self.path))}: made by a newer midikin (format {version}); upgrade to use it"
+            )
+
+    # -- transactions ---------------------------------------------------------------------------
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one unchanging state of the library."""
+        with self._translated(), self._engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds SQLite's write lock from its start; an exception undoes all of it."""
+        if self.read_only:
+            raise LibraryReadOnly(
+                f"{display(str(self.folder))}: the library cannot be written; it can only be searched"
+            )
+        with self._translated(), self._engine.connect() as plain:
+            connection = plain.execution_options(midikin_write=True)
+            with connection.begin():
+                yield connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            raise library_error(str(error.orig), self.folder) from error
+        except sqlite3.Error as error:
+            raise library_error(str(error), self.folder) from error
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+    # -- the small table of facts ---------------------------------------------------------------
+
+    def get(self, connection: Connection, name: str) -> str | None:
+        return connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == name)).scalar()
+
+    def set(self, connection: Connection, **facts: str) -> None:
+        for name, value in facts.items():
+            row = {"name": name, "value": value}
+            connection.execute(insert(schema.meta).prefix_with("OR REPLACE"), row)
+
+    def count_commit(self, connection: Connection) -> None:
+        """Raise the commit number: every transaction that adds or removes vectors calls this."""
+        column = schema.meta.c.value
+        after = update(schema.meta).where(schema.meta.c.name == "commit")
+        connection.execute(after.values(value=cast(cast(column, Integer) + 1, Text)))
+
+    def commit_number(self, connection: Connection) -> int:
+        return int(self.get(connection, "commit") or 0)
+
+
+def _begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("midikin_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
+def library_error(reason: str, folder: Path) -> LibraryError:
+    """The exception for what SQLite or the operating system said about a library's folder."""
+    where = display(str(folder))
+    words = reason.lower()
+    if "full" in words or "no space" in words or ("disk i/o" in words and _nearly_full(folder)):
+        return DiskFull(
+            f"{where}: no space left on the disk; free some and run the same command again, "
+            "what was stored before is safe"
+        )
+    if "readonly" in words or "read-only" in words:
+        return LibraryReadOnly(f"{where}: the library cannot be written; it can only be searched")
+    if "not a database" in words or "malformed" in words or "corrupt" in words:
+        return LibraryError(
+            f"{where}: {DATABASE_NAME} is damaged ({reason}); put a backup in its place, "
+            "or move it away and add your folders again"
+        )
+    if "unable to open" in words:
+        return LibraryError(f"{where}: {DATABASE_NAME} cannot be opened; check the folder's permissions")
+    if "locked" in words:
+        return LibraryError(
+            f"{where}: the database stayed locked by another program; try again when it is done"
+        )
+    return LibraryError(f"{where}: the database failed ({reason}); check the disk and try again")
+
+
+def _nearly_full(folder: Path) -> bool:
+    try:
+        return shutil.disk_usage(folder).free < _NEARLY_NOTHING_BYTES
+    except OSError:
+        return False
+
+
+@contextmanager
+def disk_errors(folder: Path) -> Iterator[None]:
+    """Turn what the operating system says while writing in a library's folder into the library's errors."""
+    try:
+        yield
+    except OSError as error:
+        where = display(str(folder))
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise library_error("no space", folder) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise LibraryReadOnly(
+                f"{where}: no permission to write here; choose a folder of your own"
+            ) from error
+        reason = (error.strerror or str(error)).lower()
+        raise LibraryError(f"{where}: cannot be used as a library's folder ({reason})") from error

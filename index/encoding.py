@@ -1,0 +1,94 @@
+"""The encoder of a library: loaded when needed, and checked against the one that the library remembers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from embedder.errors import EncoderError, EncoderMismatch
+
+from .paths import display
+
+if TYPE_CHECKING:
+    from embedder.encoder import Embedded
+
+    from embedder.notes import Notes
+
+__all__ = ["DEFAULT_ENCODER", "EncoderLike", "LibraryEncoder"]
+
+DEFAULT_ENCODER = "midikin-small"
+
+
+class EncoderLike(Protocol):
+    """What the library asks of an encoder; `embedder.Encoder` is one."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def dim(self) -> int: ...
+
+    def embed(self, pieces: Sequence[Notes]) -> Embedded: ...
+
+
+class LibraryEncoder:
+    """An encoder given as a value, by name, or not at all (then the one the library was made with).
+
+    Attributes
+    ----------
+    source : name or folder that loads it again, or None for an encoder given as a value
+    """
+
+    def __init__(self, given: EncoderLike | str | None, folder: Path) -> None:
+        self._loaded = None if given is None or isinstance(given, str) else given
+        self.source = given if isinstance(given, str) else None
+        self._folder = folder
+
+    def get(self, remembered: str | None, source: str | None) -> EncoderLike:
+        """The encoder.
+
+        Parameters
+        ----------
+        remembered : id of the encoder that made the library's vectors, or None if it has none yet
+        source : name or folder by which that one was loaded
+
+        Raises
+        ------
+        EncoderMismatch
+            If it is another than the one remembered.
+        """
+        if self._loaded is None:
+            from embedder.encoder import Encoder
+
+            self.source = self.source or source or DEFAULT_ENCODER
+            self._loaded = Encoder.load(self.source)
+        self.check(remembered)
+        return self._loaded
+
+    def check(self, remembered: str | None) -> None:
+        """Refuse an encoder that is at hand and not the remembered one."""
+        if self._loaded is not None and remembered is not None and self._loaded.id != remembered:
+            raise EncoderMismatch(
+                f"{display(str(self._folder))}: its vectors were made by {remembered}, "
+                f"not by {self._loaded.id}; use that encoder, or add your folders to a new library"
+            )
+
+    def embed(self, encoder: EncoderLike, pieces: Sequence[Notes]) -> Embedded:
+        """Embed pieces and check what came back.
+
+        Raises
+        ------
+        EncoderError
+            If shapes do not fit together or a vector is not finite.
+        """
+        embedded = encoder.embed(pieces)
+        fits = embedded.pieces.shape == (len(pieces), encoder.dim)
+        fits &= embedded.windows.shape == (len(embedded.piece_of_window), encoder.dim)
+        if not fits or not (np.isfinite(embedded.pieces).all() and np.isfinite(embedded.windows).all()):
+            raise EncoderError(
+                f"the encoder {encoder.id} gave vectors that cannot be used; try another encoder"
+            )
+        return embedded

@@ -1,0 +1,339 @@
+"""`Library`: the whole API of this package. Command line and pages use nothing below it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from sqlalchemy import func, select
+
+from embedder.errors import LibraryError
+
+from . import rows, schema
+from .adding import add_folders
+from .catalogue import INDEX_NAMES, Catalogue
+from .database import DATABASE_NAME, Database
+from .encoding import EncoderLike, LibraryEncoder
+from .filters import Filters
+from .paths import absolute, below, display, from_bytes, to_bytes
+from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
+from .removing import remove
+from .searching import Asked, search
+from .writer import writer_lock
+
+if TYPE_CHECKING:
+    from embedder.notes import Notes
+
+__all__ = ["Library", "default_folder"]
+
+Target = str | os.PathLike[str]
+
+
+def default_folder() -> Path:
+    """Where the library lies if nothing else is said: MIDIKIN_LIBRARY, or a folder of the user's own."""
+    named = os.environ.get("MIDIKIN_LIBRARY")
+    if named:
+        return Path(absolute(named))
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("midikin", appauthor=False)) / "library"
+
+
+class Library:
+    """Pieces of MIDI music in a folder on disk, that can be searched for what sounds alike.
+
+    Open one with `Library.open`; use it as a context manager or call `close`. One Library may be used from
+    several threads; several processes may have the same folder open, of which one at a time writes.
+
+    Attributes
+    ----------
+    folder : the library's folder
+    read_only : whether it can only be searched
+    """
+
+    def __init__(self, database: Database, encoder: EncoderLike | str | None) -> None:
+        self.folder = database.folder
+        self.read_only = database.read_only
+        self._database = database
+        self._encoder = LibraryEncoder(encoder, database.folder)
+        self._catalogue = Catalogue(database)
+
+    @classmethod
+    def open(
+        cls, path: Target | None = None, *, create: bool = True, encoder: EncoderLike | str | None = None
+    ) -> Self:
+        """Open a library.
+
+        Parameters
+        ----------
+        path : its folder; MIDIKIN_LIBRARY or the user's own data folder if not given
+        create : make an empty one if there is none
+        encoder : an encoder, or a name or folder that `Encoder.load` takes. If not given: the one that the
+        library
+            was made with, or the one that comes with midikin. It is loaded only when something must be
+            embedded.
+
+        Raises
+        ------
+        LibraryError
+            If there is none and `create` is false, or what lies there cannot be used.
+        LibraryReadOnly, DiskFull
+            If a new one cannot be written there. One that exists opens where nothing can be written.
+        EncoderMismatch
+            If `encoder` is a loaded encoder and not the one that made the library's vectors.
+        """
+        folder = default_folder() if path is None else Path(absolute(path))
+        library = cls(Database(folder, create=create), encoder)
+        try:
+            with library._database.read() as connection:
+                if connection.execute(select(schema.pieces.c.id).limit(1)).first() is not None:
+                    library._encoder.check(library._database.get(connection, "encoder"))
+        except BaseException:
+            library.close()
+            raise
+        return library
+
+    def close(self) -> None:
+        self._database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # -- writing --------------------------------------------------------------------------------
+
+    def add(
+        self,
+        folders: Target | Sequence[Target],
+        progress: Callable[[AddProgress], None] | None = None,
+        *,
+        prune: bool = False,
+        retry_failures: bool = False,
+        workers: int | None = None,
+        wait_s: float | None = None,
+    ) -> AddReport:
+        """Add MIDI files: folders with all that is below them, and single files.
+
+        Only what is new or changed is read; a moved or renamed file is recognised by its content. What was
+        committed stays, however the add ends, and the same call continues. The files are only ever read.
+
+        Parameters
+        ----------
+        progress : called with the state of things now and then, in this thread
+        prune : forget paths inside these folders that no longer exist; otherwise they are only listed
+        retry_failures : read files again that failed before, even if they have not changed
+        workers : processes that read files; as many as there are cores, up to 8, if not given
+        wait_s : how long to wait for another process that writes; None for as long as it takes
+
+        Raises
+        ------
+        LibraryError
+            If one of the folders does not exist and the library knows nothing inside it.
+        LibraryBusy, LibraryReadOnly, DiskFull, EncoderMismatch
+        """
+        given = [folders] if isinstance(folders, str | os.PathLike) else list(folders)
+        roots = list(dict.fromkeys(absolute(folder) for folder in given))
+        for root in roots:
+            self._check_root(root)
+        tell = progress or (lambda state: None)
+
+        def waiting(pid: int | None) -> None:
+            tell(AddProgress("waiting", holder_pid=pid))
+
+        self._check_writable()
+        with writer_lock(self.folder, wait_s, waiting):
+            return add_folders(
+                self._database,
+                self._encoder,
+                roots,
+                prune=prune,
+                retry_failures=retry_failures,
+                workers=workers,
+                progress=tell,
+            )
+
+    def _check_root(self, root: str) -> None:
+        """A mistyped folder is an error; one that the library has known may have vanished."""
+        if os.path.lexists(root):
+            return
+        first, last = below(root)
+        column = schema.paths.c.path
+        known = select(column).where((column == to_bytes(root)) | ((column >= first) & (column < last)))
+        with self._database.read() as connection:
+            if connection.execute(known.limit(1)).first() is None:
+                raise LibraryError(f"{display(root)}: no such file or folder; check the name")
+
+    def _check_writable(self) -> None:
+        with self._database.write():
+            pass  # begins and ends a transaction: says at once if nothing can be written
+
+    def remove(
+        self,
+        targets: Target | int | Iterable[Target | int] = (),
+        *,
+        vanished: bool = False,
+        wait_s: float | None = None,
+    ) -> RemoveReport:
+        """Take pieces out of the library, by number, file or folder. No file is touched.
+
+        A piece goes when its last path goes. Failures on record inside the folders are forgotten too.
+
+        Parameters
+        ----------
+        vanished : also every path whose file no longer exists
+        wait_s : how long to wait for another process that writes; None for as long as it takes
+
+        Raises
+        ------
+        PieceNotFound
+            If a target is not in the library; nothing is removed then.
+        LibraryBusy, LibraryReadOnly, DiskFull
+        """
+        single = isinstance(targets, str | os.PathLike | int)
+        wanted = [targets] if single else list(targets)  # type: ignore[arg-type]
+        self._check_writable()
+        with writer_lock(self.folder, wait_s):
+            return remove(self._database, wanted, vanished=vanished)  # type: ignore[arg-type]
+
+    # -- asking ---------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: Target | Notes | int,
+        k: int = 10,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        passages: bool = False,
+        filters: Filters | Iterable[str] | None = None,
+        include_self: bool = False,
+    ) -> SearchResult:
+        """Find what sounds like a piece, or like a part of one.
+
+        A whole query is compared with whole pieces; the score is the cosine of their vectors. A part
+        (`start_s` or `end_s` given) is compared with every window, and a piece scores as its best window,
+        whose times the answer gives. With `passages` the answers are passages: runs of windows, at most
+        three a piece.
+
+        Parameters
+        ----------
+        query : a MIDI file, notes, or a piece of the library by its number. A file that the library holds
+            unchanged, or whose bytes it holds, is not read and needs no encoder unless a part is asked for.
+        k : how many answers; fewer come only if fewer exist
+        start_s, end_s : only the notes that begin in this part of the query
+        filters : conditions that every answer meets, or strings for `Filters.parse`
+        include_self : let the query itself be an answer: the piece with the same bytes (for notes given as a
+            value, those with the same notes)
+
+        Raises
+        ------
+        MidiError
+            If the file cannot be read or the part holds no notes.
+        PieceNotFound
+            If there is no piece of that number.
+        ValueError
+            If k is not positive, or a filter or the part makes no sense.
+        EncoderMismatch
+        """
+        if k < 1:
+            raise ValueError("k must be at least 1")
+        if start_s is not None and end_s is not None and not start_s < end_s:
+            raise ValueError(f"the part must begin before it ends, not run from {start_s:g} to {end_s:g} s")
+        if not isinstance(filters, Filters):
+            filters = Filters.parse([filters] if isinstance(filters, str) else filters or ())
+        asked = Asked(query, k, start_s, end_s, passages, filters, include_self)
+        return search(self._database, self._catalogue, self._encoder, asked)
+
+    def prepare(self) -> None:
+        """Make the search indexes now and not at the first search: worth it beyond 100,000 pieces."""
+        for name in INDEX_NAMES:
+            self._catalogue.store(name)
+
+    def piece(self, number: int) -> Piece:
+        """The piece of this number.
+
+        Raises
+        ------
+        PieceNotFound
+        """
+        from embedder.errors import PieceNotFound
+
+        with self._database.read() as connection:
+            found = rows.pieces_by_id(connection, [number])
+        if number not in found:
+            raise PieceNotFound(f"no piece of the library has the number {number}")
+        return found[number]
+
+    def notes(self, number: int) -> Notes:
+        """The notes of a piece as they were when it was added; its file need not exist any more."""
+        self.piece(number)
+        with self._database.read() as connection:
+            return rows.notes_of(connection, number)
+
+    def pieces(
+        self, filters: Filters | Iterable[str] | None = None, *, limit: int = 100, after: int = 0
+    ) -> list[Piece]:
+        """Pieces that meet the filters, by number: at most `limit`, with numbers greater than `after`.
+
+        The next page begins after the last piece's `id`.
+        """
+        if not isinstance(filters, Filters):
+            filters = Filters.parse(filters or ())
+        query = select(schema.pieces).where(schema.pieces.c.id > after, filters.clause())
+        with self._database.read() as connection:
+            found = connection.execute(query.order_by(schema.pieces.c.id).limit(limit)).all()
+            return rows.pieces_of_rows(connection, found, filters)
+
+    def failures(self, *, limit: int | None = None, after: str = "") -> list[Failure]:
+        """Files and folders that could not be read, by path: at most `limit`, with paths beyond `after`."""
+        table = schema.failures
+        query = select(table).where(table.c.path > to_bytes(after)).order_by(table.c.path).limit(limit)
+        with self._database.read() as connection:
+            return [
+                Failure(from_bytes(row.path), row.reason, row.size_bytes, row.failed_s)
+                for row in connection.execute(query)
+            ]
+
+    def info(self) -> LibraryInfo:
+        """What the library holds; nothing is loaded for it."""
+        with self._database.read() as connection:
+            sums = (
+                func.coalesce(func.sum(schema.pieces.c[name]), 0)
+                for name in ("windows", "notes", "duration_s")
+            )
+            pieces, windows, notes, seconds = connection.execute(select(func.count(), *sums)).one()
+            paths, failures = (
+                connection.execute(select(func.count()).select_from(table)).scalar_one()
+                for table in (schema.paths, schema.failures)
+            )
+            dim = self._database.get(connection, "dim")
+            return LibraryInfo(
+                folder=str(self.folder),
+                pieces=pieces,
+                paths=paths,
+                windows=windows,
+                notes=notes,
+                hours=seconds / 3600,
+                failures=failures,
+                encoder=self._database.get(connection, "encoder"),
+                dim=None if dim is None else int(dim),
+                size_bytes=_size_bytes(self.folder),
+                schema_version=int(self._database.get(connection, "schema") or 0),
+                commit=self._database.commit_number(connection),
+                read_only=self.read_only,
+                indexes=self._catalogue.info(connection),
+            )
+
+
+def _size_bytes(folder: Path) -> int:
+    """Size of the library's own files; others may lie in the same folder."""
+    own = [folder / (DATABASE_NAME + end) for end in ("", "-wal", "-shm")]
+    own += [folder / f"{name}.{part}" for name in INDEX_NAMES for part in ("faiss", "keys", "json")]
+    return sum(path.stat().st_size for path in own if path.exists())

@@ -1,0 +1,50 @@
+"""Paths as the library keeps them: bytes for truth, printable text for people.
+
+A file's name on disk is a string of bytes that need not be UTF-8 and may hold newlines or escape codes.
+The bytes (`os.fsencode`) identify the file; the display form is safe to print on a terminal.
+"""
+
+from __future__ import annotations
+
+import os
+
+__all__ = ["MIDI_SUFFIXES", "absolute", "below", "display", "from_bytes", "is_midi_name", "to_bytes"]
+
+MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
+
+
+def absolute(path: str | os.PathLike[str]) -> str:
+    """Absolute path with `~` expanded, symbolic links left as they are."""
+    return os.path.abspath(os.path.expanduser(os.fsdecode(path)))
+
+
+def to_bytes(path: str) -> bytes:
+    """The bytes that identify a path in the database."""
+    return os.fsencode(path)
+
+
+def from_bytes(path: bytes) -> str:
+    return os.fsdecode(path)
+
+
+def is_midi_name(name: str) -> bool:
+    return name.lower().endswith(MIDI_SUFFIXES)
+
+
+def display(path: str) -> str:
+    """One printable line: undecodable bytes as `\\xff`, control characters as `\\n`, `\\x1b`, ..."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in path)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how os.fsdecode carries a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def below(folder: str) -> tuple[bytes, bytes]:
+    """Half-open range of path bytes that holds everything inside a folder, for an indexed look-up."""
+    separator = os.fsencode(os.sep)
+    first = to_bytes(folder).rstrip(separator) + separator
+    return first, first[:-1] + bytes([first[-1] + 1])

@@ -1,0 +1,100 @@
+"""Rows of the database as the records that a library answers with."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, Row, select
+
+from embedder.descriptors import Descriptors
+from embedder.errors import LibraryError
+from embedder.notes import Notes
+
+from . import schema
+from .filters import Filters
+from .packing import unpack_notes, unpack_spans, unpack_vectors
+from .paths import from_bytes
+from .records import Piece
+from .storing import chunks
+
+__all__ = ["allowed_pieces", "notes_of", "pieces_by_id", "pieces_of_rows", "spans_of", "vector_of"]
+
+NO_FILTERS = Filters()
+
+
+def pieces_of_rows(
+    connection: Connection, rows: Sequence[Row[Any]], filters: Filters = NO_FILTERS
+) -> list[Piece]:
+    """Pieces of rows of the table of pieces, with their paths; those that meet the filters come first."""
+    paths: dict[int, list[str]] = {row.id: [] for row in rows}
+    matching = filters.path_clause()
+    columns = [schema.paths.c.piece_id, schema.paths.c.path]
+    for some in chunks(list(paths)):
+        query = select(*columns).where(schema.paths.c.piece_id.in_(some))
+        if matching is not None:
+            query = query.order_by(matching.desc())
+        for number, path in connection.execute(query.order_by(schema.paths.c.path)):
+            paths[number].append(from_bytes(path))
+    return [_piece(row, tuple(paths[row.id])) for row in rows]
+
+
+def _piece(row: Row[Any], paths: tuple[str, ...]) -> Piece:
+    described = {name: getattr(row, name) for name in schema.DESCRIPTOR_COLUMNS}
+    return Piece(
+        id=row.id,
+        paths=paths,
+        title=row.title,
+        size_bytes=row.size_bytes,
+        start_s=row.start_s,
+        end_s=row.end_s,
+        windows=row.windows,
+        descriptors=Descriptors(**described),
+    )
+
+
+def pieces_by_id(
+    connection: Connection, numbers: Collection[int], filters: Filters = NO_FILTERS
+) -> dict[int, Piece]:
+    """Pieces of these numbers that exist."""
+    found: dict[int, Piece] = {}
+    for some in chunks(sorted(numbers)):
+        rows = connection.execute(select(schema.pieces).where(schema.pieces.c.id.in_(some))).all()
+        found.update((piece.id, piece) for piece in pieces_of_rows(connection, rows, filters))
+    return found
+
+
+def allowed_pieces(connection: Connection, filters: Filters) -> NDArray[np.int64]:
+    """Numbers of the pieces that meet the filters, sorted, int64."""
+    query = select(schema.pieces.c.id).where(filters.clause())
+    return np.sort(np.fromiter(connection.execute(query).scalars(), dtype=np.int64))
+
+
+def vector_of(connection: Connection, piece_id: int, dim: int) -> NDArray[np.float32]:
+    """The vector of a piece, float32 [dim]."""
+    query = select(schema.piece_vectors.c.vector).where(schema.piece_vectors.c.piece_id == piece_id)
+    vectors = unpack_vectors(_blob(connection.execute(query).scalar(), piece_id), dim)
+    if len(vectors) != 1:
+        raise LibraryError(f"the library is damaged: piece {piece_id} has {len(vectors)} vectors")
+    vector: NDArray[np.float32] = vectors[0]
+    return vector
+
+
+def spans_of(connection: Connection, piece_id: int) -> NDArray[np.void]:
+    """Times and note ranges of a piece's windows, structured [w] of dtype packing.SPAN."""
+    query = select(schema.windows.c.spans).where(schema.windows.c.piece_id == piece_id)
+    return unpack_spans(_blob(connection.execute(query).scalar(), piece_id))
+
+
+def notes_of(connection: Connection, piece_id: int) -> Notes:
+    """The notes of a piece as they were when it was added."""
+    query = select(schema.notes.c.packed).where(schema.notes.c.piece_id == piece_id)
+    return unpack_notes(_blob(connection.execute(query).scalar(), piece_id))
+
+
+def _blob(blob: bytes | None, piece_id: int) -> bytes:
+    if blob is None:
+        raise LibraryError(f"the library is damaged: a part of piece {piece_id} is missing")
+    return blob

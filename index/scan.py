@@ -1,0 +1,100 @@
+"""Walking folders for MIDI files: every file once, whatever links, loops and locks stand in the way."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from .paths import is_midi_name
+
+__all__ = ["Found", "Unreadable", "scan"]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A file that may be MIDI, as it was when the folder was walked.
+
+    Attributes
+    ----------
+    mtime_ns : last change of its content
+    changed_ns : last change of anything, permissions included
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    changed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A folder or file that cannot even be looked at, and why."""
+
+    path: str
+    reason: str
+
+
+def scan(roots: Iterable[str]) -> Iterator[Found | Unreadable]:
+    """Walk absolute paths in order: folders recursively by MIDI suffix, single files whatever their name.
+
+    A folder is entered once, by its identity on the disk; so links that lead back up, and roots inside one
+    another, are harmless. Names in a folder come in the order of their bytes.
+    """
+    entered: set[tuple[int, int]] = set()
+    given: set[str] = set()
+    for root in roots:
+        try:
+            status = os.stat(root)
+        except OSError as error:
+            yield Unreadable(root, _reason(error))
+            continue
+        if stat.S_ISDIR(status.st_mode):
+            for found in _walk(root, status, entered):
+                if found.path not in given:
+                    yield found
+        elif root not in given:
+            given.add(root)
+            yield _looked_at(root, status)
+
+
+def _walk(root: str, status: os.stat_result, entered: set[tuple[int, int]]) -> Iterator[Found | Unreadable]:
+    """Folder by folder with a stack of its own: no depth of nesting exhausts Python's."""
+    waiting = [(root, status)]
+    while waiting:
+        folder, status = waiting.pop()
+        identity = (status.st_dev, status.st_ino)
+        if identity in entered:
+            continue
+        entered.add(identity)
+        try:
+            names = sorted(os.listdir(folder), key=os.fsencode)
+        except OSError as error:
+            yield Unreadable(folder, f"the folder cannot be listed: {_reason(error)}")
+            continue
+        inner = []
+        for name in names:
+            path = os.path.join(folder, name)
+            try:
+                status = os.stat(path)
+            except OSError as error:
+                if is_midi_name(name):
+                    yield Unreadable(path, _reason(error))
+                continue
+            if stat.S_ISDIR(status.st_mode):
+                inner.append((path, status))
+            elif is_midi_name(name):
+                yield _looked_at(path, status)
+        waiting.extend(reversed(inner))
+
+
+def _looked_at(path: str, status: os.stat_result) -> Found | Unreadable:
+    if not stat.S_ISREG(status.st_mode):
+        return Unreadable(path, "not a regular file")  # opening a pipe would wait for ever
+    changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
+    return Found(path, status.st_size, status.st_mtime_ns, changed_ns)
+
+
+def _reason(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()
