@@ -42,9 +42,7 @@ class Notes:
     pitch: NDArray[np.int16]
     velocity: NDArray[np.int16]
 
-    def __init__(
-        self, onset: ArrayLike, duration: ArrayLike, pitch: ArrayLike, velocity: ArrayLike
-    ) -> None:
+    def __init__(self, onset: ArrayLike, duration: ArrayLike, pitch: ArrayLike, velocity: ArrayLike) -> None:
         start = np.asarray(onset, dtype=np.float64).reshape(-1)
         length = np.asarray(duration, dtype=np.float64).reshape(-1)
         key = np.asarray(pitch).reshape(-1)
@@ -52,10 +50,10 @@ class Notes:
         if not len(start) == len(length) == len(key) == len(force):
             raise ValueError("onset, duration, pitch and velocity differ in length")
         if len(start):
-            # A single comparison chain also refuses NaN and infinities.
-            if not (-MAX_TIME_S <= start.min() and start.max() <= MAX_TIME_S):
+            # Said as "not within", these comparisons also refuse NaN and infinities.
+            if not (start.min() >= -MAX_TIME_S and start.max() <= MAX_TIME_S):
                 raise ValueError("onsets must be finite seconds")
-            if not (0 <= length.min() and length.max() <= MAX_TIME_S):
+            if not (length.min() >= 0 and length.max() <= MAX_TIME_S):
                 raise ValueError("durations must be finite seconds, zero or more")
             if key.min() < 0 or key.max() > 127:
                 raise ValueError("pitch must lie in 0..127")
