@@ -1,0 +1,171 @@
+"""Agreement of two whole pieces, block by block.
+
+One piece is cut into blocks of some events. Each block looks for the diagonal (difference of event counts, as
+in `voting`) on which most of its landmarks recur in the other piece. A block agrees if enough do *and* a
+block near it agrees on nearly the same diagonal: shared turns of phrase come alone, shared music comes in
+runs. Blocks need not follow each other in the other piece as they do here, so repeats taken or left out, cuts
+and reordered movements are all covered.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .landmarks import PITCH_BITS, Line, find_landmarks
+
+__all__ = ["BLOCK_EVENTS", "Agreement", "Anchors", "Sketch", "agreement", "anchors", "likely_transposition"]
+
+BLOCK_EVENTS = 16
+_BUCKET = 12  # events
+_FEWEST_LANDMARKS = 4  # that agree, for a block to agree
+_LEAST_SHARE = 0.06  # of a block's landmarks
+_NEAR_BLOCKS = 2
+_NEAR_EVENTS = 30
+_SLAB_BLOCKS = 256  # handled at a time, so that memory stays small for pieces of any length
+_COMMONEST = 12  # a key more frequent than this in a piece is an ostinato: its pairs say nothing of the place
+
+IntArray = NDArray[np.int64]
+
+
+class Sketch:
+    """A piece's notes and its landmarks by rising key.
+
+    Attributes
+    ----------
+    line : the notes
+    key : int64 [m], rising
+    event : int64 [m], event of the landmark's first note
+    """
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        found = find_landmarks(line)
+        order = np.argsort(found.key, kind="stable")
+        self.key = found.key[order].astype(np.int64)
+        self.event = found.event[order]
+        self.landmarks_in_block = np.bincount(self.event // BLOCK_EVENTS, minlength=self.blocks)
+        self.notes_in_block = np.bincount(line.event // BLOCK_EVENTS, minlength=self.blocks)
+        self.event_s = line.event_onsets_s()
+
+    @property
+    def blocks(self) -> int:
+        return -(-self.line.events // BLOCK_EVENTS)
+
+
+@dataclass(frozen=True)
+class Anchors:
+    """Landmarks that two pieces share: int64 [h] events of each in the one and in the other."""
+
+    event: IntArray
+    other: IntArray
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Blocks of a piece that recur in another.
+
+    Attributes
+    ----------
+    agrees : bool [blocks]
+    diagonal : int64 [blocks], event there minus event here, where the block agrees
+    share : float64 [blocks], share of the block's landmarks that agree on that diagonal
+    covered : share of the piece's notes in blocks that agree, 0..1
+    """
+
+    agrees: NDArray[np.bool_]
+    diagonal: IntArray
+    share: NDArray[np.float64]
+    covered: float
+
+
+def anchors(one: Sketch, other: Sketch, transposition: int = 0) -> Anchors:
+    """All pairs of equal landmarks, but for keys that are common in either piece."""
+    wanted = one.key + transposition  # the pitch is the key's low bits; off the keyboard nothing is found
+    low = np.searchsorted(other.key, wanted, "left")
+    count = np.searchsorted(other.key, wanted, "right") - low
+    own = np.searchsorted(one.key, one.key, "right") - np.searchsorted(one.key, one.key, "left")
+    keep = np.flatnonzero((count > 0) & (count <= _COMMONEST) & (own <= _COMMONEST))
+    count, low = count[keep], low[keep]
+    which = np.repeat(np.arange(len(keep)), count)
+    place = np.arange(len(which)) - (np.cumsum(count) - count)[which] + low[which]
+    return Anchors(one.event[keep][which], other.event[place])
+
+
+def agreement(one: Sketch, shared: Anchors) -> Agreement:
+    """Which blocks of `one` recur where `shared` leads."""
+    blocks = one.blocks
+    agrees, share = np.zeros(blocks, bool), np.zeros(blocks)
+    diagonal = np.zeros(blocks, np.int64)
+    if not len(shared.event):
+        return Agreement(agrees, diagonal, share, 0.0)
+    for first in range(0, blocks, _SLAB_BLOCKS):
+        last = min(blocks, first + _SLAB_BLOCKS)
+        diagonal[first:last], share[first:last] = _best_diagonals(one, shared, first, last)
+    strong = (share >= _LEAST_SHARE) & (share * one.landmarks_in_block >= _FEWEST_LANDMARKS - 0.5)
+    for offset in range(1, _NEAR_BLOCKS + 1):
+        near = strong[offset:] & strong[:-offset]
+        near &= np.abs(diagonal[offset:] - diagonal[:-offset]) <= _NEAR_EVENTS
+        agrees[offset:] |= near
+        agrees[:-offset] |= near
+    if blocks <= 2:
+        agrees |= strong  # a piece of a line or two has no neighbourhood
+    covered = float(one.notes_in_block[agrees].sum() / max(1, one.notes_in_block.sum()))
+    return Agreement(agrees, diagonal, share, covered)
+
+
+def _best_diagonals(
+    one: Sketch, shared: Anchors, first: int, last: int
+) -> tuple[IntArray, NDArray[np.float64]]:
+    """The diagonal that suits each block of [first, last) and its neighbours best, and the block's share on
+    it.
+
+    Where music comes twice, a block alone cannot tell the one place from the other; its neighbours can.
+    """
+    begin, end = max(0, first - _NEAR_BLOCKS), last + _NEAR_BLOCKS
+    block = shared.event // BLOCK_EVENTS
+    held = (block >= begin) & (block < end)
+    diagonal = np.zeros(last - first, np.int64)
+    if not held.any():
+        return diagonal, np.zeros(last - first)
+    block = block[held] - begin
+    bucket = (shared.other - shared.event)[held] // _BUCKET
+    lowest = int(bucket.min()) - 1
+    width = int(bucket.max()) - lowest + 3
+    height = end - begin
+    single = np.bincount(block * width + bucket - lowest, minlength=height * width)
+    count = single.reshape(height, width).astype(np.float32)
+    count[:, :-1] += count[:, 1:].copy()  # buckets overlap by half
+    wide = count.copy()  # a neighbour may have drifted by one bucket
+    np.maximum(wide[:, 1:], count[:, :-1], out=wide[:, 1:])
+    np.maximum(wide[:, :-1], count[:, 1:], out=wide[:, :-1])
+    support = count.copy()
+    for offset in range(1, _NEAR_BLOCKS + 1):
+        support[offset:] += wide[:-offset] / (1 + offset)
+        support[:-offset] += wide[offset:] / (1 + offset)
+    inner = slice(first - begin, first - begin + last - first)
+    best = np.argmax(support[inner], axis=1)
+    diagonal[:] = (best + lowest + 1) * _BUCKET
+    agreeing = count[inner][np.arange(len(best)), best]
+    # One key may meet several equal ones on a diagonal; a share is never more than the whole.
+    share = np.minimum(1.0, agreeing / np.maximum(one.landmarks_in_block[first:last], 1))
+    return diagonal, share.astype(np.float64)
+
+
+def likely_transposition(one: Sketch, other: Sketch) -> int:
+    """Semitones up from `one` on which most rare landmarks agree; 0 if none does."""
+    mask = ~((1 << PITCH_BITS) - 1)
+    upper, wanted = other.key & mask, one.key & mask
+    low = np.searchsorted(upper, wanted, "left")
+    count = np.searchsorted(upper, wanted, "right") - low
+    keep = np.flatnonzero((count > 0) & (count <= _COMMONEST))
+    count, low = count[keep], low[keep]
+    which = np.repeat(np.arange(len(keep)), count)
+    place = np.arange(len(which)) - (np.cumsum(count) - count)[which] + low[which]
+    step = other.key[place] - one.key[keep][which]
+    if not len(step):
+        return 0
+    votes = np.bincount(step + 128, minlength=257)
+    return int(np.argmax(votes)) - 128

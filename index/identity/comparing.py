@@ -1,0 +1,221 @@
+"""Comparison of two whole pieces: where they agree, how much of each is covered, and which notes differ.
+
+Runs of agreeing blocks (`agreement`) become passages; each passage gets its own warp, drawn to the notes. A
+passage may lead anywhere in the other piece, so repeats that one player leaves out, cuts, excerpts and
+medleys come out as what they are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .agreement import BLOCK_EVENTS, Agreement, Anchors, Sketch, agreement, anchors, likely_transposition
+from .alignment import TOLERANCE_S, chance_of
+from .landmarks import Line
+from .warp import SLOWEST, PitchTable, Warp, longest_rise, match, refine
+
+__all__ = ["Comparison", "Passage", "compare", "compare_one_way"]
+
+_RUN_EVENTS = 30  # diagonals of neighbouring blocks of one passage differ by less
+_RUN_BLOCKS = 3
+_MARGIN_BLOCKS = 1
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Music of one piece that recurs in another.
+
+    Attributes
+    ----------
+    start_s, end_s : first and last matched onset in the one piece
+    other_start_s, other_end_s : and in the other
+    tempo_ratio : tempo of the one over that of the other
+    notes, matched : notes of the one piece in this passage, and how many of them the other has there too
+    knots_s, other_knots_s : float64 [k], the tempo curve: where moments of the one fall in the other
+    """
+
+    start_s: float
+    end_s: float
+    other_start_s: float
+    other_end_s: float
+    tempo_ratio: float
+    notes: int
+    matched: int
+    knots_s: FloatArray
+    other_knots_s: FloatArray
+
+
+@dataclass(frozen=True)
+class OneWay:
+    """What of one piece is found in another.
+
+    Attributes
+    ----------
+    passages : in order of time
+    covered : share of the piece's notes that lie in the passages
+    matched : share of the piece's notes that have a counterpart
+    note, other_note : int64 [m], the matched notes, as places in the two lines
+    late_s : float64 [m], seconds by which the other's note misses its passage's smooth tempo curve
+    chance : share of notes that would match unrelated music of such pitches
+    """
+
+    passages: tuple[Passage, ...]
+    covered: float
+    matched: float
+    note: IntArray
+    other_note: IntArray
+    late_s: FloatArray
+    chance: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two pieces compared both ways.
+
+    Attributes
+    ----------
+    one, other : what of the one is in the other, and the reverse
+    transposition : by how many semitones the one sounds higher than the other
+    """
+
+    one: OneWay
+    other: OneWay
+    transposition: int
+
+    @property
+    def tempo_ratio(self) -> float:
+        """Tempo of the one over that of the other, over all passages; 1 if there are none."""
+        own = sum(p.end_s - p.start_s for p in self.one.passages)
+        there = sum(p.other_end_s - p.other_start_s for p in self.one.passages)
+        return there / own if own > 0 and there > 0 else 1.0
+
+
+def compare(one: Sketch, other: Sketch, transposition: int | None = None) -> Comparison:
+    """Compare two pieces.
+
+    Parameters
+    ----------
+    transposition : by how many semitones the one sounds higher; the likeliest is looked for if not given
+    """
+    up = likely_transposition(one, other) if transposition is None else -transposition
+    shared = anchors(one, other, up)
+    back = Anchors(shared.other, shared.event)
+    return Comparison(
+        compare_one_way(one, other, shared, agreement(one, shared), up),
+        compare_one_way(other, one, back, agreement(other, back), -up),
+        -up,
+    )
+
+
+def compare_one_way(one: Sketch, other: Sketch, shared: Anchors, found: Agreement, up: int) -> OneWay:
+    """Draw the agreeing blocks of `one` to the notes of `other`, which sounds `up` semitones higher."""
+    passages: list[Passage] = []
+    notes: list[IntArray] = []
+    others: list[IntArray] = []
+    late: list[FloatArray] = []
+    inside = np.zeros(len(one.line), bool)
+    chances: list[tuple[int, float]] = []
+    table = PitchTable(other.line) if found.agrees.any() else None
+    for first, last in _runs(found):
+        warp = _warp_of_run(one, other, shared, found, first, last)
+        if warp is None or table is None:
+            continue
+        low, high = _notes_of_blocks(one, first, last)
+        line = one.line
+        part = Line(line.onset_s[low:high], line.pitch[low:high], line.event[low:high])
+        warp = refine(part, up, other.line, table, warp)
+        own, there, error = match(part, up, table, warp, TOLERANCE_S)
+        if len(own) < 4:
+            continue
+        passages.append(_passage(part, other.line, own, there, warp))
+        fresh = ~inside[own + low]
+        notes.append(own[fresh] + low)
+        others.append(there[fresh])
+        late.append(error[fresh])
+        inside[low:high] = True
+        chances.append((high - low, chance_of(part, up, table, warp)))
+    total = max(1, len(one.line))
+    own_notes = np.concatenate(notes) if notes else np.empty(0, np.int64)
+    weight = sum(count for count, _ in chances)
+    return OneWay(
+        passages=tuple(passages),
+        covered=float(inside.sum()) / total,
+        matched=len(own_notes) / total,
+        note=own_notes,
+        other_note=np.concatenate(others) if others else np.empty(0, np.int64),
+        late_s=np.concatenate(late) if late else np.empty(0),
+        chance=sum(count * chance for count, chance in chances) / weight if weight else 0.0,
+    )
+
+
+def _runs(found: Agreement) -> list[tuple[int, int]]:
+    """Half-open ranges of blocks that follow each other on nearly one diagonal."""
+    held = np.flatnonzero(found.agrees)
+    if not len(held):
+        return []
+    breaks = (np.diff(held) > _RUN_BLOCKS) | (np.abs(np.diff(found.diagonal[held])) > _RUN_EVENTS)
+    starts = np.concatenate([[0], np.flatnonzero(breaks) + 1, [len(held)]])
+    return [(int(held[a]), int(held[b - 1]) + 1) for a, b in itertools.pairwise(starts)]
+
+
+def _notes_of_blocks(one: Sketch, first: int, last: int) -> tuple[int, int]:
+    """Notes of a run with a margin: blocks at its edges may agree in part."""
+    begin = max(0, first - _MARGIN_BLOCKS) * BLOCK_EVENTS
+    end = (last + _MARGIN_BLOCKS) * BLOCK_EVENTS
+    low, high = np.searchsorted(one.line.event, [begin, end])
+    return int(low), int(high)
+
+
+def _warp_of_run(
+    one: Sketch, other: Sketch, shared: Anchors, found: Agreement, first: int, last: int
+) -> Warp | None:
+    """A rough warp through the medians of a run's landmarks."""
+    block = shared.event // BLOCK_EVENTS
+    near = (block >= first) & (block < last)
+    near &= np.abs(shared.other - shared.event - found.diagonal[np.minimum(block, one.blocks - 1)]) <= 24
+    if near.sum() < 3:
+        return None
+    half = shared.event[near] * 2 // BLOCK_EVENTS  # two knots a block
+    order = np.argsort(half, kind="stable")
+    half, own, there = half[order], shared.event[near][order], shared.other[near][order]
+    bounds = np.concatenate([[0], np.flatnonzero(np.diff(half)) + 1, [len(half)]])
+    pairs = [
+        (np.median(one.event_s[own[a:b]]), np.median(other.event_s[there[a:b]]))
+        for a, b in itertools.pairwise(bounds)
+        if b - a >= 2
+    ]
+    if len(pairs) < 2:
+        return None
+    at = np.array([pair[0] for pair in pairs])
+    to = np.array([pair[1] for pair in pairs])
+    rising = longest_rise(to)
+    at, to = at[rising], to[rising]
+    rising = np.concatenate([[True], np.diff(at) > 0])
+    at, to = at[rising], to[rising]
+    if len(at) < 2:
+        return None
+    slope = float(np.clip((to[-1] - to[0]) / (at[-1] - at[0]), 1 / SLOWEST, SLOWEST))
+    return Warp(at, to, slope)
+
+
+def _passage(part: Line, other: Line, own: IntArray, there: IntArray, warp: Warp) -> Passage:
+    at, to = part.onset_s[own], other.onset_s[there]
+    length, other_length = float(np.ptp(at)), float(np.ptp(to))
+    return Passage(
+        start_s=float(at.min()),
+        end_s=float(at.max()),
+        other_start_s=float(to.min()),
+        other_end_s=float(to.max()),
+        tempo_ratio=other_length / length if length > 0 and other_length > 0 else 1.0,
+        notes=len(part),
+        matched=len(own),
+        knots_s=warp.at_s,
+        other_knots_s=warp.to_s,
+    )

@@ -1,0 +1,158 @@
+"""The part of `Library` that answers "is this the same music?"."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from embedder.errors import MidiError
+from embedder.notes import Notes
+
+from .. import rows, schema
+from ..database import Database
+from ..packing import unpack_notes
+from ..storing import chunks
+from .confidence import DEFAULT_CONFIDENCE
+from .finding import FEWEST_NOTES, Occurrence, find_occurrences
+from .fingerprints import Fingerprints, Snapshot
+from .records import FindQuery, FindResult, Found
+from .sources import Source, Target, resolve
+
+__all__ = ["Identity"]
+
+
+class Identity:
+    """What `Library` inherits to answer for identity; it brings the database and the folder."""
+
+    folder: Path
+    read_only: bool
+    _database: Database
+    _held_fingerprints: Fingerprints | None = None
+
+    def find(
+        self,
+        query: Target,
+        k: int = 10,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        transposed: bool = True,
+        min_confidence: float = DEFAULT_CONFIDENCE,
+        include_self: bool = True,
+        every_place: bool = False,
+    ) -> FindResult:
+        """Find the pieces that a passage is from, and where in them.
+
+        Parameters
+        ----------
+        query : a MIDI file, notes, or a piece of the library by its number; 10 notes are enough if they are
+            characteristic
+        k : how many answers at most
+        start_s, end_s : only the notes that begin in this part of the query
+        transposed : look in other keys too, where nothing sure is found in the query's own
+        min_confidence : leave out answers below it; at the default about one fragment in a hundred that is
+            not in the
+            library gets a false answer
+        include_self : let the very file that is asked about be an answer, if the library holds it
+        every_place : every place of a piece that holds the passage, not only the best one
+
+        Raises
+        ------
+        MidiError
+            If the file cannot be read or the part holds too few notes.
+        PieceNotFound
+            If there is no piece of that number.
+        ValueError
+            If k or the part makes no sense.
+        """
+        if k < 1:
+            raise ValueError("k must be at least 1")
+        if start_s is not None and end_s is not None and not start_s < end_s:
+            raise ValueError(f"the part must begin before it ends, not run from {start_s:g} to {end_s:g} s")
+        with self._database.read() as connection:
+            source = resolve(connection, query)
+            notes = _part(source, start_s, end_s)
+            snapshot = self._snapshot(connection)
+            without = {source.piece_id} if source.piece_id is not None and not include_self else set()
+            occurrences = find_occurrences(
+                snapshot, notes, transposed=transposed, without=without, every_place=every_place
+            )
+            kept = [one for one in occurrences if one.confidence >= min_confidence][:k]
+            results = _found(connection, kept)
+        return FindResult(
+            query=FindQuery(
+                path=source.path,
+                piece_id=source.piece_id,
+                start_s=notes.start_s,
+                end_s=float(notes.onset[-1]),
+                notes=len(notes),
+                pieces=len(snapshot.pieces),
+                min_confidence=min_confidence,
+            ),
+            results=results,
+        )
+
+    # -- fingerprints ---------------------------------------------------------------------------
+
+    @property
+    def _fingerprints(self) -> Fingerprints:
+        if self._held_fingerprints is None:
+            self._held_fingerprints = Fingerprints(self.folder, read_only=self.read_only)
+        return self._held_fingerprints
+
+    def _snapshot(self, connection: Connection) -> Snapshot:
+        """Fingerprints of all pieces as the connection sees them."""
+        numbers = connection.execute(select(schema.pieces.c.id).order_by(schema.pieces.c.id)).scalars()
+        wanted = np.fromiter(numbers, dtype=np.int64)
+
+        def fetch(missing: NDArray[np.int64]) -> Iterator[tuple[int, Notes]]:
+            table = schema.notes
+            for some in chunks(missing.tolist()):
+                query = select(table.c.piece_id, table.c.packed).where(table.c.piece_id.in_(some))
+                for piece_id, packed in connection.execute(query.order_by(table.c.piece_id)):
+                    yield piece_id, unpack_notes(packed)
+
+        return self._fingerprints.snapshot(wanted, fetch)
+
+    def _store_fingerprints(self) -> None:
+        """Make fingerprints of pieces that have none yet; every add ends with it."""
+        with self._database.read() as connection:
+            self._snapshot(connection)
+
+
+def _part(source: Source, start_s: float | None, end_s: float | None) -> Notes:
+    whole = source.notes
+    notes = whole.slice_time(start_s, end_s)
+    if len(notes) < FEWEST_NOTES:
+        where = source.display if source.path else None
+        spans = f"the file's notes lie between {whole.start_s:.1f} and {whole.end_s:.1f} s"
+        raise MidiError(
+            f"{len(notes)} notes are too few to look for, give at least {FEWEST_NOTES}; {spans}", where
+        )
+    return notes
+
+
+def _found(connection: Connection, occurrences: list[Occurrence]) -> tuple[Found, ...]:
+    pieces = rows.pieces_by_id(connection, {one.piece_id for one in occurrences})
+    return tuple(
+        Found(
+            rank=rank,
+            piece_id=one.piece_id,
+            path=pieces[one.piece_id].path,
+            paths=pieces[one.piece_id].paths,
+            title=pieces[one.piece_id].title,
+            start_s=one.start_s,
+            end_s=one.end_s,
+            query_start_s=one.query_start_s,
+            query_end_s=one.query_end_s,
+            transposition=one.transposition,
+            tempo_ratio=one.tempo_ratio,
+            matched=one.matched,
+            confidence=one.confidence,
+        )
+        for rank, one in enumerate(occurrences, 1)
+    )

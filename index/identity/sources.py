@@ -1,0 +1,79 @@
+"""What a user asks about: a file, some notes or a piece of the library, as notes with the piece they are."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, select
+
+from embedder.errors import MidiError, PieceNotFound
+from embedder.notes import Notes
+
+from .. import rows, schema
+from ..paths import absolute, display, to_bytes
+
+__all__ = ["Source", "Target", "resolve"]
+
+Target = str | os.PathLike[str] | Notes | int
+
+
+@dataclass(frozen=True)
+class Source:
+    """Notes and where they are from.
+
+    Attributes
+    ----------
+    path : the file, or None for notes given as a value
+    piece_id : the piece of the library with the same bytes, or None
+    """
+
+    notes: Notes
+    path: str | None
+    piece_id: int | None
+
+    @property
+    def display(self) -> str:
+        return "(notes)" if self.path is None else display(self.path)
+
+
+def resolve(connection: Connection, target: Target) -> Source:
+    """Notes of a file, of a piece by its number, or as given.
+
+    A file that is gone but on record stands for the piece it held.
+
+    Raises
+    ------
+    MidiError
+        If the file cannot be read or holds no notes.
+    PieceNotFound
+        If there is no piece of that number.
+    """
+    if isinstance(target, Notes):
+        source = Source(target, None, None)
+    elif isinstance(target, int):
+        piece = rows.pieces_by_id(connection, [target]).get(target)
+        if piece is None:
+            raise PieceNotFound(f"no piece of the library has the number {target}")
+        source = Source(rows.notes_of(connection, target), piece.path, target)
+    else:
+        source = _of_file(connection, absolute(target))
+    if not len(source.notes):
+        raise MidiError("no notes to look for", source.display if source.path else None)
+    return source
+
+
+def _of_file(connection: Connection, path: str) -> Source:
+    recorded = select(schema.paths.c.piece_id).where(schema.paths.c.path == to_bytes(path))
+    if not os.path.lexists(path):
+        number = connection.execute(recorded).scalar()
+        if number is not None:
+            return Source(rows.notes_of(connection, number), path, number)
+    from embedder.reading import read_midi
+
+    notes = read_midi(path)
+    with open(path, "rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    same = select(schema.pieces.c.id).where(schema.pieces.c.sha256 == sha256)
+    return Source(notes, path, connection.execute(same).scalar())
