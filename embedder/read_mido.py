@@ -39,13 +39,15 @@ def read_with_mido(data: bytes, *, most_notes: int, deadline_s: float) -> list[T
     except Exception as error:  # mido's own checks end in many kinds of errors, from KeyError to struct.error
         raise MidiError(f"damaged MIDI: {str(error)[:200] or type(error).__name__}") from None
     groups = [[track] for track in midi.tracks] if midi.type == 2 else [midi.tracks]
-    scores = []
+    scores: list[TickScore] = []
+    before = 0
     for group in groups:
         collected = _Collector()
         for number, track in enumerate(group):
             collected.take(number, track)
-            if len(collected.notes) > most_notes:
+            if before + len(collected.notes) > most_notes:
                 raise MidiError(f"has more notes than the limit of {most_notes:,}")
+        before += len(collected.notes)
         scores.append(collected.score(midi.ticks_per_beat))
     return scores
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .errors import MidiError
 from .ticks import NoteTicks, PedalTicks, TempoMap, TickScore
 
 __all__ = ["Refused", "read_with_symusic"]
@@ -19,11 +20,13 @@ class Refused(Exception):
     """symusic does not read these bytes, or not reliably."""
 
 
-def read_with_symusic(data: bytes, *, sustain: bool) -> TickScore:
+def read_with_symusic(data: bytes, *, sustain: bool, most_notes: int) -> TickScore:
     """Ticks of a file of Type 0 or 1 whose division is ticks a beat.
 
     Raises
     ------
+    MidiError
+        If there are more than `most_notes` notes.
     Refused
         Where symusic raises, wraps around in time, yields values out of range, loses the order of
         events that contradict each other at one tick, or (asked for the pedal) leaves open which track
@@ -36,6 +39,9 @@ def read_with_symusic(data: bytes, *, sustain: bool) -> TickScore:
     try:
         score: Any = Score.from_midi(data)  # its attributes are not in its type hints
         tracks = list(score.tracks)
+        count = sum(track.note_num() for track in tracks)
+        if count > most_notes:  # before arrays of all of them take hundreds of megabytes
+            raise MidiError(f"has {count:,} notes, more than the limit of {most_notes:,}")
         notes = _notes(tracks)
         pedals = _pedals(tracks) if sustain else _NO_PEDALS
         tempos = score.tempos.numpy()

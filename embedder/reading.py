@@ -153,9 +153,6 @@ def _parse(data: bytes, selection: Selection, limits: Limits) -> MidiFile:
         raise MidiError(f"is larger than the limit of {limits.size_bytes:,} bytes")
     data = unwrap(data)
     scores = _scores(data, parse_header(data), selection, limits)
-    count = sum(len(score.notes) for score in scores)
-    if count > limits.notes:
-        raise MidiError(f"has {count:,} notes, more than the limit of {limits.notes:,}")
     notes, tempo_bpm = _in_seconds(scores, selection, limits)
     if not len(notes):
         raise MidiError(_why_empty(scores, selection))
@@ -167,7 +164,7 @@ def _scores(data: bytes, header: Header, selection: Selection, limits: Limits) -
         raise MidiError(f"has {header.tracks:,} tracks, more than the limit of {limits.tracks:,}")
     if header.type != 2 and not header.is_smpte:
         try:
-            return [read_with_symusic(data, sustain=selection.sustain)]
+            return [read_with_symusic(data, sustain=selection.sustain, most_notes=limits.notes)]
         except Refused:
             pass  # the other reader is more patient, and has the better reasons
     return read_with_mido(data, most_notes=limits.notes, deadline_s=limits.patient_s)

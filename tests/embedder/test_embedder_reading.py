@@ -309,6 +309,13 @@ def test_limits(limits: Limits, reason: str) -> None:
     assert len(read_midi(sound, limits=Limits(len(sound), 1, 40, 11.1))) == 40
 
 
+def test_limit_of_notes_counts_all_patterns() -> None:
+    data = midi([on(60), off(60)], [on(62), off(62)], type_=2)
+    assert len(read_midi(data, limits=Limits(notes=2))) == 2
+    with pytest.raises(MidiError, match="more notes than the limit of 1"):
+        read_midi(data, limits=Limits(notes=1))
+
+
 @both_readers
 def test_division_0_is_refused() -> None:
     data = hostile.tune()
