@@ -181,10 +181,7 @@ class _Run:
         """The encoder, checked against the one that made the vectors that are there."""
         if self._used is None:
             with self._database.read() as connection:
-                # A library without pieces may change its encoder.
-                empty = connection.execute(select(schema.pieces.c.id).limit(1)).first() is None
-                remembered = None if empty else self._database.get(connection, "encoder")
-                source = self._database.get(connection, "encoder_source")
+                remembered, source = self._database.encoder(connection)
             self._used = self._encoder.get(remembered, source)
         return self._used
 
@@ -261,4 +258,5 @@ def _pieces_at(connection: Connection, paths: list[bytes]) -> Iterator[tuple[byt
     """(path, number of its piece) of those paths that are on record."""
     for some in storing.chunks(paths):
         rows = select(schema.paths.c.path, schema.paths.c.piece_id).where(schema.paths.c.path.in_(some))
-        yield from connection.execute(rows).tuples()
+        for path, number in connection.execute(rows):
+            yield path, number

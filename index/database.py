@@ -61,9 +61,10 @@ class Database:
         self.folder = folder
         self.path = folder / DATABASE_NAME
         self.read_only = False
-        exists = self.path.exists()
+        with disk_errors(folder):
+            exists = self.path.exists()
         if not exists and not create:
-            raise LibraryError(f"{display(str(folder))}: no library here; make one with `midikin add FOLDER`")
+            raise _no_library(folder)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._engine = self._open(exists)
@@ -121,9 +122,7 @@ class Database:
     def _check_or_create(self, create: bool) -> None:
         with self.read() as connection:
             tables = set(inspect(connection).get_table_names())
-            known: dict[str, str] = (
-                dict(connection.execute(select(schema.meta)).tuples().all()) if "meta" in tables else {}
-            )
+            version = self.get(connection, "schema") if "meta" in tables else None
         if not tables and create and not self.read_only:
             with self.write() as connection:
                 # Another process may have been first; `checkfirst` and OR IGNORE make it a no-op then.
@@ -132,8 +131,9 @@ class Database:
                 rows = [{"name": name, "value": value} for name, value in start.items()]
                 connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), rows)
             return
-        version = known.get("schema", "")
-        if not version.isdigit() or not set(schema.metadata.tables) <= tables:
+        if not tables:  # someone was killed before the first table was made
+            raise _no_library(self.folder)
+        if version is None or not version.isdigit() or not set(schema.metadata.tables) <= tables:
             raise LibraryError(f"{display(str(self.path))}: not a midikin library; give another folder")
         if int(version) > schema.SCHEMA_VERSION:
             raise LibraryError(
@@ -177,6 +177,12 @@ class Database:
     def get(self, connection: Connection, name: str) -> str | None:
         return connection.execute(select(schema.meta.c.value).where(schema.meta.c.name == name)).scalar()
 
+    def encoder(self, connection: Connection) -> tuple[str | None, str | None]:
+        """Id of the encoder that made the vectors, and what loads it again; None while there are none."""
+        if connection.execute(select(schema.pieces.c.id).limit(1)).first() is None:
+            return None, None  # a library without pieces may change its encoder
+        return self.get(connection, "encoder"), self.get(connection, "encoder_source")
+
     def set(self, connection: Connection, **facts: str) -> None:
         for name, value in facts.items():
             row = {"name": name, "value": value}
@@ -190,6 +196,10 @@ class Database:
 
     def commit_number(self, connection: Connection) -> int:
         return int(self.get(connection, "commit") or 0)
+
+
+def _no_library(folder: Path) -> LibraryError:
+    return LibraryError(f"{display(str(folder))}: no library here; make one with `midikin add FOLDER`")
 
 
 def _begin(connection: Connection) -> None:

@@ -18,6 +18,7 @@ from .catalogue import INDEX_NAMES, Catalogue
 from .database import DATABASE_NAME, Database
 from .encoding import EncoderLike, LibraryEncoder
 from .filters import Filters
+from .identity.facade import Identity
 from .paths import absolute, below, display, from_bytes, to_bytes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
 from .removing import remove
@@ -42,7 +43,7 @@ def default_folder() -> Path:
     return Path(platformdirs.user_data_dir("midikin", appauthor=False)) / "library"
 
 
-class Library:
+class Library(Identity):
     """Pieces of MIDI music in a folder on disk, that can be searched for what sounds alike.
 
     Open one with `Library.open`; use it as a context manager or call `close`. One Library may be used from
@@ -89,8 +90,7 @@ class Library:
         library = cls(Database(folder, create=create), encoder)
         try:
             with library._database.read() as connection:
-                if connection.execute(select(schema.pieces.c.id).limit(1)).first() is not None:
-                    library._encoder.check(library._database.get(connection, "encoder"))
+                library._encoder.check(library._database.encoder(connection)[0])
         except BaseException:
             library.close()
             raise
@@ -149,7 +149,7 @@ class Library:
 
         self._check_writable()
         with writer_lock(self.folder, wait_s, waiting):
-            return add_folders(
+            report = add_folders(
                 self._database,
                 self._encoder,
                 roots,
@@ -158,6 +158,9 @@ class Library:
                 workers=workers,
                 progress=tell,
             )
+            if not report.interrupted:
+                self._store_fingerprints()
+            return report
 
     def _check_root(self, root: str) -> None:
         """A mistyped folder is an error; one that the library has known may have vanished."""
@@ -322,7 +325,7 @@ class Library:
                 notes=notes,
                 hours=seconds / 3600,
                 failures=failures,
-                encoder=self._database.get(connection, "encoder"),
+                encoder=self._database.encoder(connection)[0],
                 dim=None if dim is None else int(dim),
                 size_bytes=_size_bytes(self.folder),
                 schema_version=int(self._database.get(connection, "schema") or 0),

@@ -48,7 +48,8 @@ def scan(roots: Iterable[str]) -> Iterator[Found | Unreadable]:
         try:
             status = os.stat(root)
         except OSError as error:
-            yield Unreadable(root, _reason(error))
+            if os.path.lexists(root):  # what is gone altogether has not failed: it has vanished
+                yield Unreadable(root, _reason(error))
             continue
         if stat.S_ISDIR(status.st_mode):
             for found in _walk(root, status, entered):

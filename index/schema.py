@@ -50,7 +50,7 @@ metadata = MetaData()
 
 meta = Table("meta", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
 
-# Columns of `pieces` that hold the fields of embedder.describe.Descriptors, by the same names.
+# Columns of `pieces` that hold the fields of embedder.Descriptors, by the same names.
 DESCRIPTOR_COLUMNS = (
     "duration_s",
     "notes",

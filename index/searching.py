@@ -70,6 +70,13 @@ class _Resolved:
     descriptors: Descriptors
     same_notes: frozenset[int]
 
+    @property
+    def itself(self) -> frozenset[int]:
+        """Numbers of the pieces that are the query itself and no answer to it."""
+        if self.piece_id is not None:
+            return frozenset({self.piece_id})
+        return self.same_notes if self.path is None else frozenset()
+
 
 @dataclass(frozen=True)
 class _Source:
@@ -88,11 +95,7 @@ def search(database: Database, catalogue: Catalogue, encoder: LibraryEncoder, as
     with database.read() as connection:
         resolved = _resolve(database, connection, encoder, asked)
         only = rows.allowed_pieces(connection, asked.filters) if asked.filters else None
-        without: set[int] = set()
-        if not asked.include_self:
-            without = {resolved.piece_id} if resolved.piece_id is not None else set(resolved.same_notes)
-            if resolved.path is not None and resolved.piece_id is None:
-                without = set()
+        without = frozenset() if asked.include_self else resolved.itself
         found: list[Passage] = []
         if store is not None:
             found = _nearest(store, resolved, asked, only, without)
@@ -125,7 +128,7 @@ def _compared(total: int, only: NDArray[np.int64] | None, without: Collection[in
 
 def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder, asked: Asked) -> _Resolved:
     source = _source(connection, asked.query)
-    remembered = database.get(connection, "encoder")
+    remembered, encoder_source = database.encoder(connection)
     if source.piece is not None and not asked.part:
         # Everything is on record: no file is read and no encoder loaded.
         encoder.check(remembered)
@@ -148,7 +151,7 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
     notes = whole.slice_time(asked.start_s, asked.end_s) if asked.part else whole
     if not len(notes):
         raise MidiError(_no_notes(whole, asked), display(source.path) if source.path else None)
-    model = encoder.get(remembered, database.get(connection, "encoder_source"))
+    model = encoder.get(remembered, encoder_source)
     embedded = encoder.embed(model, [notes])
     return _Resolved(
         vector=embedded.pieces[0],

@@ -77,7 +77,7 @@ def known_contents(connection: Connection, hashes: Iterable[str]) -> dict[str, i
     known: dict[str, int] = {}
     for some in chunks(list(hashes)):
         rows = select(schema.pieces.c.sha256, schema.pieces.c.id).where(schema.pieces.c.sha256.in_(some))
-        known.update(connection.execute(rows).tuples().all())
+        known.update((sha256, number) for sha256, number in connection.execute(rows))
     return known
 
 
