@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .notes import Notes
 
-__all__ = ["KEYS", "Descriptors", "describe", "key_of"]
+__all__ = ["KEYS", "KEY_PROFILES", "Descriptors", "describe", "key_of"]
 
 # The order of the keys everywhere: twelve major from C upwards, then twelve minor.
 KEYS = tuple(
@@ -39,7 +39,7 @@ def _standardised(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 # float64 [24, 12], rows centred and of unit length
-_PROFILES = _standardised(np.array([np.roll(mode, t) for mode in (_MAJOR, _MINOR) for t in range(12)]))
+KEY_PROFILES = _standardised(np.array([np.roll(mode, t) for mode in (_MAJOR, _MINOR) for t in range(12)]))
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def key_of(notes: Notes) -> tuple[str, float]:
     contrast = float(sounding.std() / sounding.mean())
     if contrast < 1e-9:
         return KEYS[0], 1 / len(KEYS)
-    correlation = np.dot(_PROFILES, _standardised(sounding))
+    correlation = np.dot(KEY_PROFILES, _standardised(sounding))
     best = int(correlation.argmax())
     sharpness = _SHARPNESS * min(1.0, contrast / _PLAIN_CONTRAST)
     return KEYS[best], float(1 / np.exp((correlation - correlation[best]) * sharpness).sum())

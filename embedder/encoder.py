@@ -1,0 +1,246 @@
+"""Notes to vectors: one for every window and one for the piece, all of unit length.
+
+A vector has three parts side by side (`Encoder.parts`): what the transformer learned, and the identity and
+style parts that are made from hand-made counts (`embedder.heads`).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+# torch and faiss bring an OpenMP pool each; waiting threads that spin would take each other's cores.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import torch
+
+from .checkpoint import EncoderConfig, EncoderModel, load_checkpoint
+from .errors import MidiError
+from .handmade import Layout, pattern_counts, statistic_counts, statistics
+from .notes import Notes
+from .reading import read_midi
+from .tokens import to_tokens
+
+__all__ = ["Embedded", "Encoder", "window_ranges"]
+
+NOTES_PER_BATCH = 4096  # keeps the activations of a block in the processor's caches
+NOTES_PER_GROUP = 65_536  # bounds the memory of one call, however many pieces it is given
+
+FloatRows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """Vectors of n pieces and their w windows; windows of one piece are consecutive, in time order.
+
+    Attributes
+    ----------
+    pieces : float32 [n, dim], unit rows
+    windows : float32 [w, dim], unit rows
+    piece_of_window : int64 [w], row of `pieces`
+    start_s, end_s : float64 [w], first onset and last end of the window's notes
+    first_note, last_note : int64 [w], range of the window's notes in its piece, end excluded
+    """
+
+    pieces: FloatRows
+    windows: FloatRows
+    piece_of_window: NDArray[np.int64]
+    start_s: NDArray[np.float64]
+    end_s: NDArray[np.float64]
+    first_note: NDArray[np.int64]
+    last_note: NDArray[np.int64]
+
+
+def window_ranges(notes: int, window: int) -> list[tuple[int, int]]:
+    """Ranges that cover a piece of `notes` notes once, as few and as even as windows allow."""
+    edges = np.linspace(0, notes, math.ceil(notes / window) + 1).astype(int).tolist()
+    return list(pairwise(edges))
+
+
+class Encoder:
+    """An encoder, ready to embed; make one with `Encoder.load`.
+
+    Attributes
+    ----------
+    name : what it is called
+    id : name and a hash of its weights and configuration; vectors of equal ids can be compared
+    dim : length of a vector
+    parts : columns of the learned, identity and style parts
+    """
+
+    def __init__(self, model: EncoderModel, digest: str, device: str | None = None) -> None:
+        self.config: EncoderConfig = model.config
+        self.name = self.config.name
+        self.id = f"{self.name}@{digest}"
+        self.parts = self.config.parts
+        self.dim = max(part.stop for part in self.parts.values())
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self._dtype = _fast_dtype(self.device)
+        self._transformer = model.transformer.to(self.device, self._dtype).eval()
+        self._handmade = model.handmade.to(self.device).eval()
+        share = sum(self.config.weights.values())
+        self._scale = {part: math.sqrt(weight / share) for part, weight in self.config.weights.items()}
+
+    @classmethod
+    def load(cls, name_or_path: str | Path = "midikin-small", device: str | None = None) -> Self:
+        """Load a shipped encoder by name, or any encoder from its folder.
+
+        Raises
+        ------
+        EncoderError
+            If there is none, or its files are damaged or do not fit each other.
+        """
+        model, digest = load_checkpoint(name_or_path)
+        return cls(model, digest, device)
+
+    def embed(self, pieces: Sequence[Notes]) -> Embedded:
+        """Vectors of pieces and of their windows.
+
+        Raises
+        ------
+        ValueError
+            If a piece holds no notes.
+        """
+        if any(len(piece) == 0 for piece in pieces):
+            raise ValueError("a piece without notes has no vector")
+        groups = [self._embed_group(group) for group in _grouped(pieces)]
+        if not groups:
+            return _nothing(self.dim)
+        firsts = np.cumsum([0, *(len(group.pieces) for group in groups[:-1])])
+        return Embedded(
+            pieces=np.concatenate([g.pieces for g in groups]),
+            windows=np.concatenate([g.windows for g in groups]),
+            piece_of_window=np.concatenate(
+                [g.piece_of_window + first for g, first in zip(groups, firsts, strict=True)]
+            ),
+            start_s=np.concatenate([g.start_s for g in groups]),
+            end_s=np.concatenate([g.end_s for g in groups]),
+            first_note=np.concatenate([g.first_note for g in groups]),
+            last_note=np.concatenate([g.last_note for g in groups]),
+        )
+
+    def embed_files(self, paths: Sequence[str | os.PathLike[str]]) -> FloatRows:
+        """Piece vectors of files, float32 [n, dim], unit rows; NaN for a file without usable notes."""
+        vectors = np.full((len(paths), self.dim), np.nan, dtype=np.float32)
+        waiting: list[tuple[int, Notes]] = []
+        for row, path in enumerate(paths):
+            try:
+                waiting.append((row, read_midi(path)))
+            except MidiError:
+                continue
+            if sum(len(notes) for _, notes in waiting) > NOTES_PER_GROUP:
+                self._fill(vectors, waiting)
+                waiting = []
+        self._fill(vectors, waiting)
+        return vectors
+
+    def _fill(self, vectors: FloatRows, waiting: list[tuple[int, Notes]]) -> None:
+        if waiting:
+            vectors[[row for row, _ in waiting]] = self.embed([notes for _, notes in waiting]).pieces
+
+    @torch.inference_mode()
+    def _embed_group(self, pieces: Sequence[Notes]) -> Embedded:
+        ranges = [window_ranges(len(piece), self.config.window) for piece in pieces]
+        layout = Layout.of(pieces, ranges)
+        piece_of = layout.piece_of_window
+        first = np.array([r[0] for piece in ranges for r in piece], dtype=np.int64)
+        last = np.array([r[1] for piece in ranges for r in piece], dtype=np.int64)
+        begin = np.cumsum([0, *(len(piece) for piece in pieces[:-1])])[piece_of]
+        onset = layout.notes[0]
+        end = onset + layout.notes[1]
+        pieces_, windows = self._join(layout, self._states(pieces, ranges), last - first)
+        return Embedded(
+            pieces=pieces_,
+            windows=windows,
+            piece_of_window=piece_of,
+            start_s=onset[begin + first],
+            end_s=np.maximum.reduceat(end, begin + first),
+            first_note=first,
+            last_note=last,
+        )
+
+    def _states(self, pieces: Sequence[Notes], ranges: Sequence[Sequence[tuple[int, int]]]) -> torch.Tensor:
+        """Pooled states of all windows, float32 [w, width]; windows of like length share a batch."""
+        tokens = [to_tokens(piece) for piece in pieces]
+        rows = [tokens[i][a:b] for i, windows in enumerate(ranges) for a, b in windows]
+        lengths = np.array([len(row) for row in rows])
+        states = torch.empty(len(rows), self.config.model.width, device=self.device)
+        order = np.argsort(-lengths, kind="stable")
+        at = 0
+        while at < len(order):
+            longest = int(lengths[order[at]])
+            chosen = order[at : at + max(1, NOTES_PER_BATCH // longest)]
+            batch = np.zeros((len(chosen), longest, 4), dtype=np.uint8)
+            for i, row in enumerate(chosen):
+                batch[i, : lengths[row]] = rows[row]
+                batch[i, 0, 0] = 0  # a window begins its own time
+            hidden = self._transformer(torch.from_numpy(batch).to(self.device))
+            counts = torch.from_numpy(lengths[chosen]).to(self.device)
+            states[torch.from_numpy(chosen)] = self._transformer.pool(hidden, counts)
+            at += len(chosen)
+        return states
+
+    def _join(
+        self, layout: Layout, states: torch.Tensor, sizes: NDArray[np.int64]
+    ) -> tuple[FloatRows, FloatRows]:
+        """Vectors of pieces and of windows from the counts and states of the windows."""
+        weight = torch.from_numpy(sizes).to(states)[:, None]
+        piece_of = torch.from_numpy(layout.piece_of_window).to(states.device)
+        count = int(piece_of[-1]) + 1
+        pooled = torch.zeros(count, states.shape[1], device=states.device)
+        pooled.index_add_(0, piece_of, states * weight)
+        total = torch.zeros(count, 1, device=states.device).index_add_(0, piece_of, weight)
+        per_window = statistic_counts(layout), pattern_counts(layout)
+        per_piece = layout.per_piece(per_window[0]), layout.per_piece(per_window[1])
+        return self._vectors(pooled / total, *per_piece), self._vectors(states, *per_window)
+
+    def _vectors(self, states: torch.Tensor, statistic: FloatRows, pattern: FloatRows) -> FloatRows:
+        numbers = torch.from_numpy(statistics(statistic)).to(self.device)
+        words = torch.from_numpy(pattern).to(self.device)
+        learned = self._transformer.project(states.to(self._dtype)).float()
+        joined = torch.cat(
+            [
+                torch.nn.functional.normalize(learned, dim=1) * self._scale["learned"],
+                self._handmade.identity(words, numbers) * self._scale["identity"],
+                self._handmade.style(numbers) * self._scale["style"],
+            ],
+            dim=1,
+        )
+        unit: FloatRows = torch.nn.functional.normalize(joined, dim=1).cpu().numpy()
+        return unit
+
+
+def _fast_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 where the processor multiplies it natively."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
+    if device.type == "cpu" and "AVX512" in torch.backends.cpu.get_cpu_capability():
+        return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    return torch.float32
+
+
+def _grouped(pieces: Sequence[Notes]) -> list[list[Notes]]:
+    """Consecutive pieces, few enough for one pass."""
+    groups: list[list[Notes]] = []
+    held = NOTES_PER_GROUP
+    for piece in pieces:
+        if held + len(piece) > NOTES_PER_GROUP:
+            groups.append([])
+            held = 0
+        groups[-1].append(piece)
+        held += len(piece)
+    return groups
+
+
+def _nothing(dim: int) -> Embedded:
+    rows = np.empty((0, dim), dtype=np.float32)
+    numbers, times = np.empty(0, dtype=np.int64), np.empty(0)
+    return Embedded(rows, rows, numbers, times, times, numbers, numbers)

@@ -1,0 +1,175 @@
+"""The transformer over notes: decoder-only, pre-norm, rotary positions, one position a note.
+
+Attention is causal, so the same weights predict the next note (pretraining, continuation) and describe
+what was heard (embedding), and padding on the right needs no mask.
+
+Sources: rotary positions, Su et al. 2021 (arXiv 2104.09864), turned in halves of each head as in Aria
+(arXiv 2506.23869); squared ReLU, So et al. 2021 (arXiv 2109.08668), chosen over SwiGLU because it keeps
+the share of matrix work high on CPUs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from .errors import EncoderError
+from .tokens import ATTRIBUTES
+
+__all__ = ["ModelConfig", "NoteTransformer"]
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Size of a `NoteTransformer`.
+
+    Attributes
+    ----------
+    width : size of the residual stream
+    layers : number of blocks
+    heads : attention heads; divides `width`
+    hidden : width of the feed-forward layers
+    positions : longest sequence, in notes
+    rope_base : base of the rotary frequencies
+    projection : size of the contrastive projection
+    """
+
+    width: int = 256
+    layers: int = 4
+    heads: int = 4
+    hidden: int = 1024
+    positions: int = 2048
+    rope_base: float = 10_000.0
+    projection: int = 256
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                raise EncoderError(f"model setting {name} must be a positive number, not {value!r}")
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise EncoderError("model setting heads must divide width into heads of even size")
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> ModelConfig:
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise EncoderError(f"model settings do not fit: {error}") from None
+
+
+class Block(nn.Module):
+    """Attention and feed-forward, each behind a LayerNorm, each added to the stream."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        self.norm1 = nn.LayerNorm(config.width)
+        self.norm2 = nn.LayerNorm(config.width)
+        self.qkv = nn.Linear(config.width, 3 * config.width, bias=False)
+        self.attention_out = nn.Linear(config.width, config.width, bias=False)
+        self.up = nn.Linear(config.width, config.hidden, bias=False)
+        self.down = nn.Linear(config.hidden, config.width, bias=False)
+
+    def start_as_identity(self) -> None:
+        """Let the block add nothing at first, so that deep stacks train from the first step."""
+        nn.init.zeros_(self.attention_out.weight)
+        nn.init.zeros_(self.down.weight)
+
+    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], causal: bool = True) -> Tensor:
+        batch, length, width = x.shape
+        qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, width // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        query, key = rotate(query, turn), rotate(key, turn)
+        heard = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+        x = x + self.attention_out(heard.transpose(1, 2).reshape(batch, length, width))
+        out: Tensor = x + self.down(functional.relu(self.up(self.norm2(x))).square())
+        return out
+
+
+def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn the two halves of each head [b, h, n, e] by the angles of their positions."""
+    cos, sin = turn
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+class NoteTransformer(nn.Module):
+    """Token rows [b, n, 4] to hidden states [b, n, width], and from those to the next note.
+
+    The next note is predicted attribute by attribute, each given those before it:
+    p(gap) p(pitch | gap) p(duration | gap, pitch) p(velocity | gap, pitch, duration).
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        sizes = list(ATTRIBUTES.values())
+        self.embeddings = nn.ModuleList(nn.Embedding(size, config.width) for size in sizes)
+        blocks = [Block(config) for _ in range(config.layers)]
+        self.blocks = nn.ModuleList(blocks)
+        self.norm = nn.LayerNorm(config.width)
+        inner = config.width // 2
+        self.next_hidden = nn.ModuleList(nn.Linear(config.width, inner) for _ in sizes)
+        # known[i][j] tells the predictor of attribute i the value of attribute j < i.
+        self.known = nn.ModuleList(
+            nn.ModuleList(nn.Embedding(size, inner) for size in sizes[:i]) for i in range(len(sizes))
+        )
+        self.next_out = nn.ModuleList(nn.Linear(inner, size) for size in sizes)
+        self.project = nn.Sequential(
+            nn.Linear(config.width, config.width), nn.ReLU(), nn.Linear(config.width, config.projection)
+        )
+        self.register_buffer("_angles", self._rotary_angles(), persistent=False)
+        self.apply(self._initialise)
+        for block in blocks:
+            block.start_as_identity()
+
+    def _rotary_angles(self) -> Tensor:
+        half = self.config.width // self.config.heads // 2
+        frequency = self.config.rope_base ** (-torch.arange(half, dtype=torch.float32) / half)
+        return torch.arange(self.config.positions, dtype=torch.float32)[:, None] * frequency
+
+    @staticmethod
+    def _initialise(module: nn.Module) -> None:
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=module.in_features**-0.5)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=0.5)
+
+    def forward(self, tokens: Tensor, *, causal: bool = True) -> Tensor:
+        """Hidden states [b, n, width] of token rows [b, n, 4], after the final norm."""
+        columns = tokens.long().unbind(-1)
+        x = self.embeddings[0](columns[0])
+        for embedding, column in zip(self.embeddings[1:], columns[1:], strict=True):
+            x = x + embedding(column)
+        angles = self.get_buffer("_angles")[: tokens.shape[1]]
+        turn = (angles.cos().to(x.dtype), angles.sin().to(x.dtype))
+        for block in self.blocks:
+            x = block(x, turn, causal)
+        hidden: Tensor = self.norm(x)
+        return hidden
+
+    def next_logits(self, hidden: Tensor, following: Tensor, attribute: int) -> Tensor:
+        """Logits [..., size] of one attribute of the next note.
+
+        `hidden` [..., width] are states, `following` [..., 4] the next note's token rows, of which only
+        the columns before `attribute` are read.
+        """
+        inner = self.next_hidden[attribute](hidden)
+        tables = self.known[attribute]
+        assert isinstance(tables, nn.ModuleList)
+        for column, table in enumerate(tables):
+            inner = inner + table(following[..., column].long())
+        logits: Tensor = self.next_out[attribute](functional.relu(inner))
+        return logits
+
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Mean of the states of the first `lengths` [b] notes of each row, [b, width] float32."""
+        inside = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
+        total = torch.einsum("bnw,bn->bw", hidden, inside.to(hidden.dtype)).float()
+        return total / lengths[:, None].clamp(min=1)

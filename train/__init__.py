@@ -1,0 +1,1 @@
+"""Corpora, pretraining, contrastive finetuning and the scoring of encoders."""
