@@ -183,26 +183,24 @@ def _warp_of_run(
     if near.sum() < 3:
         return None
     half = shared.event[near] * 2 // BLOCK_EVENTS  # two knots a block
-    order = np.argsort(half, kind="stable")
-    half, own, there = half[order], shared.event[near][order], shared.other[near][order]
-    bounds = np.concatenate([[0], np.flatnonzero(np.diff(half)) + 1, [len(half)]])
-    pairs = [
-        (np.median(one.event_s[own[a:b]]), np.median(other.event_s[there[a:b]]))
-        for a, b in itertools.pairwise(bounds)
-        if b - a >= 2
-    ]
-    if len(pairs) < 2:
-        return None
-    at = np.array([pair[0] for pair in pairs])
-    to = np.array([pair[1] for pair in pairs])
+    _, at = _medians(half, one.event_s[shared.event[near]])
+    _, to = _medians(half, other.event_s[shared.other[near]])
     rising = longest_rise(to)
     at, to = at[rising], to[rising]
-    rising = np.concatenate([[True], np.diff(at) > 0])
+    rising = np.flatnonzero(np.concatenate([[True], np.diff(at) > 0]))
     at, to = at[rising], to[rising]
     if len(at) < 2:
         return None
     slope = float(np.clip((to[-1] - to[0]) / (at[-1] - at[0]), 1 / SLOWEST, SLOWEST))
     return Warp(at, to, slope)
+
+
+def _medians(group: IntArray, values: FloatArray) -> tuple[IntArray, FloatArray]:
+    """The groups that occur, rising, and the middle value of each."""
+    order = np.lexsort((values, group))
+    first = np.flatnonzero(np.concatenate([[True], np.diff(group[order]) > 0]))
+    count = np.diff(np.concatenate([first, [len(group)]]))
+    return group[order[first]], values[order[first + count // 2]]
 
 
 def _passage(part: Line, other: Line, own: IntArray, there: IntArray, warp: Warp) -> Passage:

@@ -13,13 +13,16 @@ import math
 
 __all__ = ["DEFAULT_CONFIDENCE", "confidence_of"]
 
-DEFAULT_CONFIDENCE = 0.7  # of answers above it, about one in a hundred fragments of other music gives one
+DEFAULT_CONFIDENCE = 0.6  # of answers above it, about one in a hundred fragments of other music gives one
 
-_BIAS = -17.66
-_MATCHED, _BITS, _VOTES, _LENGTH = 12.26, 2.12, 0.89, -0.40
+_BIAS = -16.356
+_MATCHED, _BITS, _VOTES, _LENGTH, _TEMPO, _LATE = 13.607, 1.204, 1.669, -0.399, -2.448, -0.716
+_LATEST_S = 0.1
 
 
-def confidence_of(matched: float, bits: float, votes: float, notes: int) -> float:
+def confidence_of(
+    matched: float, bits: float, votes: float, notes: int, tempo_ratio: float, late_s: float
+) -> float:
     """Confidence 0..1.
 
     Parameters
@@ -28,7 +31,10 @@ def confidence_of(matched: float, bits: float, votes: float, notes: int) -> floa
     bits : surprise of so many matches (`Alignment.bits`)
     votes : weight of the landmarks that agree (`Candidate.votes`)
     notes : notes of the query
+    tempo_ratio : tempo of the query over that of the piece
+    late_s : median distance of matched notes from the smooth clock
     """
     score = _BIAS + _MATCHED * matched + _BITS * math.log1p(bits) + _VOTES * math.log1p(votes)
-    score += _LENGTH * math.log(max(1, notes))
+    score += _LENGTH * math.log(max(1, notes)) + _TEMPO * abs(math.log2(tempo_ratio))
+    score += _LATE * min(late_s, _LATEST_S)
     return 1 / (1 + math.exp(-score))

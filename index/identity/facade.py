@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from embedder.errors import MidiError
+from embedder.errors import MidiError, PieceNotFound
 from embedder.notes import Notes
 
 from .. import rows, schema
 from ..database import Database
 from ..packing import unpack_notes
 from ..storing import chunks
+from . import decisions
+from .compared import Compared, compare_sources
 from .confidence import DEFAULT_CONFIDENCE
+from .decisions import Decision, Verdict
+from .duplicates import Duplicates, find_duplicates
 from .finding import FEWEST_NOTES, Occurrence, find_occurrences
 from .fingerprints import Fingerprints, Snapshot
+from .kinds import Kind
 from .records import FindQuery, FindResult, Found
 from .sources import Source, Target, resolve
 
@@ -95,6 +102,103 @@ class Identity:
             ),
             results=results,
         )
+
+    def compare(self, one: Target, other: Target, *, transposition: int | None = None) -> Compared:
+        """Compare the notes of two pieces: where they agree, how much of each is covered, what differs.
+
+        Parameters
+        ----------
+        one, other : MIDI files, notes, or pieces of the library by their numbers
+        transposition : by how many semitones the one sounds higher; the likeliest is looked for if not given
+
+        Raises
+        ------
+        MidiError
+            If a file cannot be read or holds no notes.
+        PieceNotFound
+            If there is no piece of a number.
+        """
+        with self._database.read() as connection:
+            return compare_sources(resolve(connection, one), resolve(connection, other), transposition)
+
+    def duplicates(
+        self,
+        *,
+        loosest: Kind = Kind.CONTAINS,
+        workers: int | None = None,
+        progress: Callable[[str, int, int], None] | None = None,
+    ) -> Duplicates:
+        """Group the library's pieces that hold the same music. No file is touched.
+
+        Parameters
+        ----------
+        loosest : the loosest kind of sameness to report, see `kinds`
+        workers : processes; as many as there are cores, up to 8, if not given
+        progress : told now and then what is being done, how much is done, and of how much
+        """
+        many = workers or max(1, min(8, os.cpu_count() or 1))
+        with self._database.read() as connection:
+            snapshot = self._snapshot(connection)
+            return find_duplicates(
+                connection,
+                snapshot,
+                loosest=loosest,
+                workers=many,
+                progress=progress or (lambda phase, done, total: None),
+            )
+
+    def decide(
+        self,
+        one: int,
+        other: int,
+        verdict: Verdict | str,
+        *,
+        keeper: int | None = None,
+        evidence: dict[str, Any] | None = None,
+    ) -> int:
+        """Decide about two pieces of the library, by number; the number of the decision.
+
+        Parameters
+        ----------
+        verdict : "keep" (both stay), "duplicate" (the keeper stays) or "not-same"
+        keeper : the number of the piece to keep, for a duplicate
+        evidence : to be stored with it; a comparison of the two if not given
+
+        Raises
+        ------
+        PieceNotFound
+            If there is no piece of a number.
+        ValueError
+            If the verdict or the keeper makes no sense.
+        """
+        if evidence is None:
+            evidence = self.compare(one, other).summary()
+        hashes = {}
+        with self._database.write() as connection:
+            for number in (one, other):
+                column = schema.pieces.c.sha256
+                found = connection.execute(select(column).where(schema.pieces.c.id == number)).scalar()
+                if found is None:
+                    raise PieceNotFound(f"no piece of the library has the number {number}")
+                hashes[number] = found
+            kept = None if keeper is None else hashes.get(keeper, "")
+            return decisions.record(connection, hashes[one], hashes[other], Verdict(verdict), evidence, kept)
+
+    def undo_decision(self, number: int) -> None:
+        """End a decision; the pair is open again.
+
+        Raises
+        ------
+        LibraryError
+            If no decision of that number stands.
+        """
+        with self._database.write() as connection:
+            decisions.undo(connection, number)
+
+    def decisions(self, *, undone: bool = False) -> list[Decision]:
+        """Decisions that stand, or with `undone` all there ever were, oldest first."""
+        with self._database.read() as connection:
+            return decisions.list_decisions(connection, undone=undone)
 
     # -- fingerprints ---------------------------------------------------------------------------
 

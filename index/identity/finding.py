@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from embedder.notes import Notes
 
@@ -30,6 +31,7 @@ _FRAGMENT_EVENTS = 160  # of a long query
 _FRAGMENTS = 8
 _COMPARED = 24  # pieces compared with a whole long query
 _SURE = 0.5
+_CLOSE_S = 0.05
 _WORTH_COMPARING = 0.2
 
 
@@ -97,15 +99,23 @@ def _overlap(one: Occurrence, other: Occurrence) -> bool:
     return shared > 0.5 * min(one.end_s - one.start_s, other.end_s - other.start_s)
 
 
-_Allowed = tuple[np.ndarray[tuple[int, ...], np.dtype[np.bool_]], ...]
+_Allowed = tuple[NDArray[np.bool_], ...]
 
 
 def _fragment(
     snapshot: Snapshot, query: Query, transposed: bool, allowed: _Allowed
 ) -> list[tuple[Occurrence, float]]:
-    """Occurrences of a short query, each with the bits that order those of equal confidence."""
+    """Occurrences of a short query, each with a quality that orders those of equal confidence."""
     places = find_places(snapshot.segments, query, transposed=transposed, allowed=allowed)
-    return [(_occurrence(place, query), place.alignment.bits) for place in places]
+    return [
+        (_occurrence(place, query), _quality(place.alignment.bits, place.alignment.late_s))
+        for place in places
+    ]
+
+
+def _quality(bits: float, late_s: NDArray[np.float64]) -> float:
+    """Of two places that hold the notes, the one that holds them at the very same times comes first."""
+    return bits / (1 + float(np.median(np.abs(late_s))) / _CLOSE_S)
 
 
 def _occurrence(place: Place, query: Query) -> Occurrence:
@@ -126,7 +136,14 @@ def _occurrence(place: Place, query: Query) -> Occurrence:
 def place_confidence(place: Place) -> float:
     """Confidence in a place found by `find_places`."""
     alignment = place.alignment
-    return confidence_of(alignment.matched, alignment.bits, place.votes, alignment.notes)
+    return confidence_of(
+        alignment.matched,
+        alignment.bits,
+        place.votes,
+        alignment.notes,
+        alignment.warp.slope,
+        float(np.median(np.abs(alignment.late_s))),
+    )
 
 
 def _long(
@@ -169,6 +186,7 @@ def _compared(
     bits = surprise_bits(share, found.chance, covered)
     own = sum(p.end_s - p.start_s for p in found.passages)
     there = sum(p.other_end_s - p.other_start_s for p in found.passages)
+    ratio = there / own if own > 0 and there > 0 else 1.0
     occurrence = Occurrence(
         piece_id=piece_id,
         start_s=min(p.other_start_s for p in found.passages),
@@ -176,8 +194,8 @@ def _compared(
         query_start_s=min(p.start_s for p in found.passages),
         query_end_s=max(p.end_s for p in found.passages),
         transposition=-up,
-        tempo_ratio=there / own if own > 0 and there > 0 else 1.0,
+        tempo_ratio=ratio,
         matched=found.matched,
-        confidence=confidence_of(share, bits, votes, covered),
+        confidence=confidence_of(share, bits, votes, covered, ratio, float(np.median(np.abs(found.late_s)))),
     )
-    return occurrence, bits
+    return occurrence, _quality(bits, found.late_s)

@@ -51,10 +51,12 @@ class Snapshot:
     ----------
     segments : the segments
     alive : bool [p] for each segment, its pieces that the library still has
+    files : the file of each segment, None for one that is only in memory
     """
 
     segments: tuple[Segment, ...]
     alive: tuple[NDArray[np.bool_], ...]
+    files: tuple[Path | None, ...] = ()
 
     def without(self, pieces: Iterable[int]) -> tuple[NDArray[np.bool_], ...]:
         """`alive` less some pieces."""
@@ -112,7 +114,8 @@ class Fingerprints:
                 held = self._brought_up(wanted, fetch)
             self._held = held
             segments = tuple(one.segment for one in held)
-        return Snapshot(segments, _first_alive(segments, wanted))
+            files = tuple(self._folder / f"{one.name}.seg" if one.name else None for one in held)
+        return Snapshot(segments, _first_alive(segments, wanted), files)
 
     def size_bytes(self) -> int:
         """Of the files on disk."""

@@ -21,7 +21,7 @@ __all__ = ["SLOWEST", "PitchTable", "Warp", "first_warp", "longest_rise", "match
 
 SLOWEST = 3.5  # the tempi of two performances of the same notes differ by less than this factor
 _ROUNDS_S = (0.8, 0.4, 0.25)  # tolerance of each round in seconds of the slower clock
-_MEDIAN_OF = 11
+_MEDIAN_OF = 7
 _HYPOTHESIS_POINTS = 48
 
 FloatArray = NDArray[np.float64]
@@ -180,11 +180,17 @@ def longest_rise(values: FloatArray) -> IntArray:
 
 def _running_median(values: FloatArray, width: int) -> FloatArray:
     half = min(width // 2, (len(values) - 1) // 2)
-    padded = np.concatenate(
-        [np.full(half, np.median(values[: half + 1])), values, np.full(half, np.median(values[-half - 1 :]))]
+    edges = (
+        np.full(half, _middle(values[: half + 1])),
+        np.full(half, _middle(values[len(values) - half - 1 :])),
     )
-    median: FloatArray = np.median(sliding_window_view(padded, 2 * half + 1), axis=1)
+    windows = sliding_window_view(np.concatenate([edges[0], values, edges[1]]), 2 * half + 1)
+    median: FloatArray = np.partition(windows, half, axis=1)[:, half]
     return median
+
+
+def _middle(values: FloatArray) -> float:
+    return float(np.sort(values)[len(values) // 2])
 
 
 def _through(at_s: FloatArray, to_s: FloatArray, slope: float) -> Warp:

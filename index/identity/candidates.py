@@ -1,0 +1,112 @@
+"""Candidates: pieces that may hold the same music as a given one, from landmarks alone.
+
+Every piece asks for a sample of its own rarest landmarks. The sample and the positions read are bounded, so
+the cost of a piece does not grow with the library, and that of all pieces grows about as they do. A part
+finds the whole that contains it even where the whole, being long, would not notice the part: a pair counts if
+either side finds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .agreement import Sketch
+from .landmarks import PITCH_BITS
+from .segment import Segment
+
+__all__ = ["PieceCandidate", "find_candidates"]
+
+_SAMPLE = 1_500  # landmarks
+_BUDGET = 40_000  # positions
+_MOST = 40
+_LEAST_SHARE = 0.03  # of the landmarks asked for; other music in the same key shares one in a hundred
+_FEWEST = 5
+_PITCHES = (1 << PITCH_BITS) - 1
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class PieceCandidate:
+    """A piece that shares landmarks with the one that asked.
+
+    Attributes
+    ----------
+    piece_id : the piece
+    up : semitones from the asking piece up to this one
+    share : share of the landmarks asked for that it has
+    """
+
+    piece_id: int
+    up: int
+    share: float
+
+
+def find_candidates(
+    segments: Sequence[Segment],
+    alive: Sequence[NDArray[np.bool_]],
+    piece_id: int,
+    sketch: Sketch,
+    *,
+    transposed: bool,
+) -> list[PieceCandidate]:
+    """Other pieces that share many of a piece's landmarks, most first.
+
+    Parameters
+    ----------
+    transposed : look in other keys than the piece's own, and only there
+    """
+    keys = np.unique(sketch.key)
+    if len(keys) > _SAMPLE:
+        keys = keys[np.linspace(0, len(keys) - 1, _SAMPLE).astype(np.int64)]
+    low_key, high_key = (keys & ~_PITCHES, keys | _PITCHES) if transposed else (keys, keys)
+    bounds = [
+        (
+            np.searchsorted(segment.keys, low_key.astype(np.uint32), "left"),
+            np.searchsorted(segment.keys, high_key.astype(np.uint32), "right"),
+        )
+        for segment in segments
+    ]
+    length = sum(
+        (
+            segment.start[high] - segment.start[low]
+            for segment, (low, high) in zip(segments, bounds, strict=True)
+        ),
+        start=np.zeros(len(keys), np.int64),
+    )
+    order = np.argsort(length, kind="stable")
+    order = order[: max(1, int(np.searchsorted(np.cumsum(length[order]), _BUDGET)))]
+    found: list[PieceCandidate] = []
+    for segment, (low, high), mask in zip(segments, bounds, alive, strict=True):
+        begin, end = segment.start[low[order]], segment.start[high[order]]
+        count = end - begin
+        which = np.repeat(np.arange(len(order)), count)
+        place = np.arange(len(which)) - (np.cumsum(count) - count)[which] + begin[which]
+        row = np.searchsorted(segment.event0, segment.position[place], "right") - 1
+        up = np.zeros(len(place), np.int64)
+        if transposed:
+            key = segment.keys[np.searchsorted(segment.start, place, "right") - 1]
+            up = (key & np.uint32(_PITCHES)).astype(np.int64) - (keys[order][which] & _PITCHES)
+        found += _counted(segment, mask, row, up, which, len(order))
+    others = [c for c in found if c.piece_id != piece_id and not (transposed and c.up == 0)]
+    return sorted(others, key=lambda c: -c.share)[:_MOST]
+
+
+def _counted(
+    segment: Segment, mask: NDArray[np.bool_], row: IntArray, up: IntArray, which: IntArray, asked: int
+) -> list[PieceCandidate]:
+    """Pieces by the number of different landmarks that they have."""
+    target = row * 256 + up + 128
+    distinct = np.unique(target * asked + which) // asked
+    targets, counts = np.unique(distinct, return_counts=True)
+    good = np.flatnonzero((counts >= max(_FEWEST, _LEAST_SHARE * asked)) & mask[targets // 256])
+    return [
+        PieceCandidate(
+            int(segment.ids[targets[i] // 256]), int(targets[i] % 256) - 128, float(counts[i] / asked)
+        )
+        for i in good
+    ]
