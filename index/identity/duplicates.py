@@ -186,9 +186,11 @@ def _dressed(
     hashes: Mapping[int, str],
 ) -> tuple[DuplicateGroup, ...]:
     """Groups with paths, keepers and decisions."""
-    numbers = {piece for group in groups for piece in group.members} pieces = rows.pieces_by_id(connection,
-    numbers) merits = {number: merit_of(pieces[number], rows.notes_of(connection, number)) for number in
-    sorted(numbers)} dressed = [] for number, group in enumerate(groups, 1):
+    numbers = {piece for group in groups for piece in group.members}
+    pieces = rows.pieces_by_id(connection, numbers)
+    merits = {n: merit_of(pieces[n], rows.notes_of(connection, n)) for n in sorted(numbers)}
+    dressed = []
+    for number, group in enumerate(groups, 1):
         if group.kind is Kind.CONTAINS:
             keeper, why = group.members[0], "holds all the others and more"
         else:
