@@ -1,0 +1,1 @@
+"""What people touch: the command line. It uses the other three packages, and nothing uses it."""

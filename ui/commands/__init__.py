@@ -1,0 +1,1 @@
+"""The commands of `midikin`, a file each; `ui.registry` lists them."""

@@ -1,0 +1,39 @@
+"""`midikin info`."""
+
+from __future__ import annotations
+
+from ui.options import JsonOption, LibraryOption
+
+
+def info(library: LibraryOption = None, json: JsonOption = False) -> None:
+    """Show what the library holds.
+
+    \b
+    Examples:
+      midikin info
+      midikin info --library ~/other-library --json
+    """
+    from index import Library
+    from ui.output import print_json, print_pairs
+
+    with Library.open(library, create=False) as opened:
+        found = opened.info()
+    if json:
+        print_json(found.to_json())
+        return
+    indexes = [
+        f"{index.name}: {index.kind}, {index.vectors:,} vectors, recall {index.recall:.3f}"
+        + ("" if index.current else ", brought up to date by the next search")
+        for index in found.indexes
+    ]
+    print_pairs(
+        {
+            "library": found.folder + (" (cannot be written)" if found.read_only else ""),
+            "pieces": f"{found.pieces:,} in {found.paths:,} files, {found.hours:,.1f} hours",
+            "notes": f"{found.notes:,} in {found.windows:,} windows",
+            "failures": f"{found.failures:,}" + (" (see `midikin failures`)" if found.failures else ""),
+            "encoder": found.encoder or "none yet; the first `midikin add` decides",
+            "on disk": f"{found.size_bytes / 1e6:,.1f} MB",
+            "indexes": "\n".join(indexes) or "none yet; the first search makes them",
+        }
+    )

@@ -1,0 +1,51 @@
+"""Options that several commands share, declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["JsonOption", "LibraryOption", "WaitOption", "parse_time", "piece_target"]
+
+LibraryOption = Annotated[
+    str | None,
+    typer.Option(
+        "--library",
+        metavar="DIR",
+        envvar="MIDIKIN_LIBRARY",
+        help="Folder of the library; a folder of your own user data if not given.",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of text.")]
+WaitOption = Annotated[
+    bool,
+    typer.Option("--wait/--no-wait", help="Wait while another process writes to the library, or give up."),
+]
+
+
+def parse_time(text: str) -> float:
+    """Seconds of "90", "1:30", "1:02:03.5".
+
+    Raises
+    ------
+    ValueError
+        If it is none of these.
+    """
+    parts = text.split(":")
+    try:
+        numbers = [float(part) for part in parts]
+    except ValueError:
+        numbers = []
+    whole = all(part.isascii() and part.isdigit() for part in parts[:-1])
+    if not numbers or len(parts) > 3 or not whole or not 0 <= numbers[-1] < float("inf"):
+        raise ValueError(f"{text!r} is no time; write seconds like 90, or 1:30, or 1:02:03.5")
+    seconds = 0.0
+    for number in numbers:
+        seconds = seconds * 60 + number
+    return seconds
+
+
+def piece_target(text: str) -> str | int:
+    """What a user means by a piece: `#12` is the number of a piece of the library, all else a path."""
+    return int(text[1:]) if text.startswith("#") and text[1:].isascii() and text[1:].isdigit() else text

@@ -1,0 +1,89 @@
+"""What commands print: for people on a terminal, as tab-separated lines into a pipe, or as JSON.
+
+Results go to stdout and everything else (progress, remarks) to stderr, so that pipes stay clean.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+__all__ = ["clock", "print_json", "print_pairs", "print_table", "progress_bar", "remark"]
+
+
+def clock(seconds: float) -> str:
+    """A time as m:ss or h:mm:ss."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def remark(text: str) -> None:
+    """A line for the person at the terminal, not part of the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """Pure ASCII, whatever the names of files hold."""
+    print(json.dumps(value, indent=2))
+
+
+def print_pairs(pairs: Mapping[str, str]) -> None:
+    """Names and values in two columns."""
+    width = max(map(len, pairs)) + 2
+    for name, value in pairs.items():
+        for i, line in enumerate(value.splitlines() or [""]):
+            print(f"{'' if i else name:<{width}}{line}")
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:
+    """A table: drawn on a terminal, tab-separated with a line of names elsewhere.
+
+    Parameters
+    ----------
+    columns : their names
+    rows : cells, plain text that is printable
+    right : names of the columns that are set flush right
+    """
+    if not sys.stdout.isatty():
+        for row in (columns, *rows):
+            print("\t".join(" ".join(cell.split()) for cell in row))
+        return
+    from rich.box import SIMPLE_HEAD
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    flush_right = set(right)
+    for name in columns:
+        justify = "right" if name in flush_right else "left"
+        table.add_column(name, justify=justify, overflow="fold", no_wrap=name in flush_right)  # type: ignore[arg-type]
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in row))
+    Console().print(table)
+
+
+@contextmanager
+def progress_bar(*, unit: str = "files") -> Iterator[Progress]:
+    """A bar on stderr with rate and remaining time; nothing where stderr is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        yield progress

@@ -1,0 +1,78 @@
+"""The table of commands, and a command group that loads a command's file only when it is asked for.
+
+To add a command: write its function in a file under `ui/commands` (typer's annotations, a docstring with
+examples) and give it a line in `COMMANDS`. A group of commands is a `typer.Typer` in place of the function.
+"""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+__all__ = ["COMMANDS", "CommandEntry", "LazyGroup"]
+
+
+@dataclass(frozen=True)
+class CommandEntry:
+    """A command of `midikin`.
+
+    Attributes
+    ----------
+    name : what the user types
+    module : file under `ui/commands`, without `.py`
+    function : the function in it that is the command, or a `typer.Typer` with commands of its own
+    summary : the line that `midikin --help` shows; the docstring begins with the same line
+    """
+
+    name: str
+    module: str
+    function: str
+    summary: str
+
+    def load(self) -> Any:
+        """The command, its module imported."""
+        target = getattr(importlib.import_module(f"ui.commands.{self.module}"), self.function)
+        if isinstance(target, typer.Typer):
+            command: Any = typer.main.get_group(target)
+        else:
+            single = typer.Typer(add_completion=False, rich_markup_mode=None)
+            single.command(self.name)(target)
+            command = typer.main.get_command(single)
+        command.name = self.name
+        return command
+
+
+# In the order of `midikin --help`.
+COMMANDS: tuple[CommandEntry, ...] = (
+    CommandEntry("add", "add", "add", "Add folders of MIDI files to the library."),
+    CommandEntry("search", "search", "search", "Find what sounds like a piece, or like a part of one."),
+    CommandEntry("info", "info", "info", "Show what the library holds."),
+    CommandEntry("failures", "failures", "failures", "List the files that could not be read, and why."),
+    CommandEntry("remove", "remove", "remove", "Take pieces out of the library; files are never touched."),
+    CommandEntry("demo", "demo", "demo", "Make a library of real music and try three searches on it."),
+)
+
+
+class LazyGroup(TyperGroup):
+    """Commands from `COMMANDS`: listing them imports none, running one imports that one."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        # What is listed, completed and guessed from is the name and the summary alone.
+        self.commands.update(
+            {
+                entry.name: TyperCommand(entry.name, help=entry.summary, rich_markup_mode=None)
+                for entry in COMMANDS
+            }
+        )
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is to run, ask for help or complete its options: here it must be loaded."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if command is not None:
+            command = next(entry for entry in COMMANDS if entry.name == name).load()
+        return name, command, rest
