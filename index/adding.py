@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -254,9 +254,10 @@ class _Run:
         self.report = replace(self.report, vanished=names, pruned=prune)
 
 
-def _pieces_at(connection: Connection, paths: list[bytes]) -> Iterator[tuple[bytes, int]]:
+def _pieces_at(connection: Connection, paths: list[bytes]) -> list[tuple[bytes, int]]:
     """(path, number of its piece) of those paths that are on record."""
+    found = []
     for some in storing.chunks(paths):
         rows = select(schema.paths.c.path, schema.paths.c.piece_id).where(schema.paths.c.path.in_(some))
-        for path, number in connection.execute(rows):
-            yield path, number
+        found += [(path, number) for path, number in connection.execute(rows)]
+    return found

@@ -72,10 +72,9 @@ class Library(Identity):
         ----------
         path : its folder; MIDIKIN_LIBRARY or the user's own data folder if not given
         create : make an empty one if there is none
-        encoder : an encoder, or a name or folder that `Encoder.load` takes. If not given: the one that the
-        library
-            was made with, or the one that comes with midikin. It is loaded only when something must be
-            embedded.
+        encoder : an encoder, or a name or folder that `Encoder.load` takes. If not given: the
+            one that the library was made with, or the one that comes with midikin. It is loaded only when
+            something must be embedded.
 
         Raises
         ------

@@ -19,7 +19,6 @@ from .paths import display, to_bytes
 
 if TYPE_CHECKING:
     from embedder.encoder import Embedded
-
     from embedder.pool import FileRead
 
 __all__ = [

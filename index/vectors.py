@@ -123,9 +123,8 @@ class FaissStore:
 
         Parameters
         ----------
-        sample : float32 [s, dim], vectors drawn at random, from which cells are learned; an approximate
-        index is made
-            where there is one
+        sample : float32 [s, dim], vectors drawn at random, from which cells are learned; where there is
+            one, an approximate index is made
         """
         faiss = load_faiss()
         half = faiss.ScalarQuantizer.QT_fp16

@@ -42,20 +42,20 @@ def writer_lock(
     holder = folder / "writer.pid"  # beside the lock, which others truncate when they try it
     deadline = None if wait_s is None else time.monotonic() + wait_s
     while True:
-        try:
-            with disk_errors(folder):
-                lock.acquire(timeout=0)
+        # The innermost: a Timeout is an OSError too.
+        with disk_errors(folder), suppress(Timeout):
+            lock.acquire(timeout=0)
+        if lock.is_locked:
             break
-        except Timeout:
-            pid = _read_pid(holder)
-            if deadline is not None and time.monotonic() >= deadline:
-                by = f"process {pid}" if pid else "another process"
-                raise LibraryBusy(
-                    f"{display(str(folder))}: {by} is changing this library; try again when it is done"
-                ) from None
-            if waiting is not None:
-                waiting(pid)
-            time.sleep(_POLL_S)
+        pid = _read_pid(holder)
+        if deadline is not None and time.monotonic() >= deadline:
+            by = f"process {pid}" if pid else "another process"
+            raise LibraryBusy(
+                f"{display(str(folder))}: {by} is changing this library; try again when it is done"
+            )
+        if waiting is not None:
+            waiting(pid)
+        time.sleep(_POLL_S)
     try:
         with suppress(OSError):  # only a courtesy to those who wait
             holder.write_text(str(os.getpid()))

@@ -29,7 +29,7 @@ class FakeEmbedded:
 
 @dataclass
 class FakeEncoder:
-    """Histograms of pitch in 32 bins; a piece is the sum of its windows. `calls` counts the pieces of each call."""
+    """Histograms of pitch in 32 bins; a piece is the sum of its windows. `calls` counts pieces a call."""
 
     id: str = "fake@0123456789ab"
     dim: int = 32
@@ -47,7 +47,9 @@ class FakeEncoder:
                 vectors.append(_unit(counts))
                 rows.append((number, notes.onset[first], notes.end[first:last].max(), first, last))
         windows = np.array(vectors, dtype=np.float32)
-        number, start_s, end_s, first_note, last_note = (np.array(column) for column in zip(*rows, strict=True))
+        number, start_s, end_s, first_note, last_note = (
+            np.array(column) for column in zip(*rows, strict=True)
+        )
         whole = np.array([_unit(windows[number == i].sum(0)) for i in range(len(pieces))], dtype=np.float32)
         return FakeEmbedded(whole, windows, number, start_s, end_s, first_note, last_note)
 
