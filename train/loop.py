@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -86,7 +87,7 @@ def run(
     torch.manual_seed(recipe.run.seed)
     model = NoteTransformer(recipe.model).to(chosen)
     if start_from is not None:
-        load_weights(model, Path(start_from) / "model.safetensors")
+        load_weights(model, Path(start_from) / "model.safetensors", fresh_projection=True)
     optimiser = _optimiser(model, recipe.run)
     step = _restore(folder, model, optimiser)
     objective = make_objective(recipe.objective, corpus, "train", recipe.objective_settings)
@@ -114,15 +115,23 @@ def export(model: NoteTransformer, folder: Path) -> Path:
     return folder
 
 
-def load_weights(model: NoteTransformer, path: Path) -> None:
-    """Load a safetensors file, naming the first tensor that does not fit."""
+def load_weights(model: NoteTransformer, path: Path, *, fresh_projection: bool = False) -> None:
+    """Load a safetensors file; `fresh_projection` leaves the contrastive projection as it is.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be read or a tensor does not fit.
+    """
     try:
         weights = load_file(path)
+        if fresh_projection:
+            own = model.state_dict()
+            weights |= {name: own[name] for name in own if name.startswith("project.")}
         model.load_state_dict(weights)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise CorpusError(
-            f"{path} does not hold weights of this model: {str(error).splitlines()[0]}"
-        ) from None
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"{path} does not hold weights of this model: {reason}") from None
 
 
 def learning_rate(step: int, settings: RunSettings) -> float:
@@ -191,7 +200,7 @@ def _restore(folder: Path, model: NoteTransformer, optimiser: torch.optim.AdamW)
     try:
         moments = load_file(kept / "optimiser.safetensors")
         step = int(json.loads((kept / "progress.json").read_text())["step"])
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
         raise CorpusError(f"checkpoint {kept} cannot be read: {error}") from None
     state: dict[int, dict[str, Tensor]] = {}
     for key, value in moments.items():

@@ -1,0 +1,68 @@
+"""The transformer: causality, padding, and that its next-note prediction is a distribution."""
+
+import numpy as np
+import pytest
+import torch
+
+from embedder.errors import EncoderError
+from embedder.model import ModelConfig, NoteTransformer
+from embedder.tokens import ATTRIBUTES
+
+SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=64, positions=64, projection=16)
+
+
+@pytest.fixture
+def model() -> NoteTransformer:
+    torch.manual_seed(0)
+    model = NoteTransformer(SMALL).eval()
+    for parameter in model.parameters():  # blocks begin as the identity; give them something to do
+        torch.nn.init.normal_(parameter, std=0.2)
+    return model
+
+
+def rows(batch: int = 2, length: int = 20) -> torch.Tensor:
+    rng = np.random.default_rng(0)
+    columns = [rng.integers(0, size - 1, (batch, length)) for size in ATTRIBUTES.values()]
+    return torch.from_numpy(np.stack(columns, axis=-1).astype(np.uint8))
+
+
+@torch.no_grad()
+def test_later_notes_do_not_change_earlier_states(model: NoteTransformer) -> None:
+    tokens = rows()
+    changed = tokens.clone()
+    changed[:, 12:] = 3
+    assert torch.allclose(model(tokens)[:, :12], model(changed)[:, :12], atol=1e-5)
+    assert not torch.allclose(model(tokens)[:, 12:], model(changed)[:, 12:], atol=1e-2)
+
+
+@torch.no_grad()
+def test_padding_does_not_reach_the_pooled_vector(model: NoteTransformer) -> None:
+    tokens = rows()
+    padded = torch.cat([tokens, torch.zeros(2, 9, 4, dtype=torch.uint8)], dim=1)
+    lengths = torch.tensor([20, 20])
+    assert torch.allclose(model.pool(model(tokens), lengths), model.pool(model(padded), lengths), atol=1e-5)
+
+
+@torch.no_grad()
+def test_an_attribute_is_predicted_from_those_before_it_only(model: NoteTransformer) -> None:
+    tokens = rows()
+    hidden = model(tokens)
+    following = tokens.long()
+    for attribute, size in enumerate(ATTRIBUTES.values()):
+        logits = model.next_logits(hidden, following, attribute)
+        assert logits.shape == (2, 20, size)
+        later = following.clone()
+        later[..., attribute:] = 0
+        assert torch.equal(logits, model.next_logits(hidden, later, attribute))
+        if attribute:
+            earlier = following.clone()
+            earlier[..., attribute - 1] = 1
+            assert not torch.allclose(logits, model.next_logits(hidden, earlier, attribute))
+
+
+@pytest.mark.parametrize("settings", [{"heads": 7}, {"width": 0}, {"layers": "4"}, {"hidden": True}])
+def test_sizes_that_do_not_fit_are_refused(settings: dict) -> None:
+    with pytest.raises(EncoderError):
+        ModelConfig.from_dict(settings)
+    with pytest.raises(EncoderError):
+        ModelConfig.from_dict({"size": 3})

@@ -1,0 +1,45 @@
+"""The prepared corpus: notes come back, and damage is told."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_piece
+
+from embedder import CorpusError
+from train.corpus import Corpus, write_corpus
+
+
+def test_notes_come_back_as_they_went_in(corpus: Corpus) -> None:
+    assert len(corpus) == 12
+    assert corpus.sizes.tolist() == [300] * 12
+    assert corpus.notes(5) == random_piece(5).stretch(1.5).from_zero()
+
+
+def test_splits(corpus: Corpus) -> None:
+    assert corpus.indices("validation").tolist() == [9, 10, 11]
+    assert len(corpus.indices()) == 12
+
+
+@pytest.mark.parametrize("file", ["offsets.npy", "pitch.npy", "pieces.jsonl"])
+def test_a_damaged_corpus_is_told(corpus: Corpus, tmp_path: Path, file: str) -> None:
+    copy = Path(shutil.copytree(corpus.folder, tmp_path / "copy"))
+    (copy / file).write_bytes(b"x" * 50)
+    with pytest.raises(CorpusError, match="not a prepared corpus"):
+        Corpus(copy)
+    (copy / file).unlink()
+    with pytest.raises(CorpusError):
+        Corpus(copy)
+
+
+def test_arrays_of_different_length_are_told(corpus: Corpus, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(corpus.folder, tmp_path / "copy"))
+    np.save(copy / "velocity.npy", np.ones(7, dtype=np.uint8))
+    with pytest.raises(CorpusError, match="prepare the corpus again"):
+        Corpus(copy)
+
+
+def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="no piece"):
+        write_corpus(tmp_path, [], {})
