@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
+__all__ = ["clock", "on_terminal", "print_json", "print_pairs", "print_table", "remark"]
 
-__all__ = ["clock", "print_json", "print_pairs", "print_table", "progress_bar", "remark"]
+
+def on_terminal() -> bool:
+    """Whether a person reads stdout as it comes."""
+    return sys.stdout.isatty()
 
 
 def clock(seconds: float) -> str:
@@ -51,7 +52,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     rows : cells, plain text that is printable
     right : names of the columns that are set flush right
     """
-    if not sys.stdout.isatty():
+    if not on_terminal():
         for row in (columns, *rows):
             print("\t".join(" ".join(cell.split()) for cell in row))
         return
@@ -68,22 +69,3 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     Console().print(table)
-
-
-@contextmanager
-def progress_bar(*, unit: str = "files") -> Iterator[Progress]:
-    """A bar on stderr with rate and remaining time; nothing where stderr is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        yield progress

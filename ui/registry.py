@@ -50,6 +50,23 @@ class CommandEntry:
 COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("add", "add", "add", "Add folders of MIDI files to the library."),
     CommandEntry("search", "search", "search", "Find what sounds like a piece, or like a part of one."),
+    CommandEntry("find", "find", "find", "Find the piece that a passage is from, and where in it."),
+    CommandEntry(
+        "compare",
+        "compare",
+        "compare",
+        "Compare the notes of two pieces: where they agree, and what differs.",
+    ),
+    CommandEntry(
+        "duplicates",
+        "duplicates",
+        "duplicates",
+        "Group the pieces that hold the same music; no file is ever touched.",
+    ),
+    CommandEntry("decide", "decide", "decide", "Record what you decide about two pieces of the library."),
+    CommandEntry(
+        "decisions", "decide", "decisions", "List the decisions about duplicates, or take one back."
+    ),
     CommandEntry("info", "info", "info", "Show what the library holds."),
     CommandEntry("failures", "failures", "failures", "List the files that could not be read, and why."),
     CommandEntry("remove", "remove", "remove", "Take pieces out of the library; files are never touched."),

@@ -1,0 +1,71 @@
+"""`midikin compare`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from ui.options import JsonOption, LibraryOption, piece_target
+
+_WIDTH = 72
+
+
+def compare(
+    one: Annotated[str, typer.Argument(metavar="A", help="A MIDI file, or #12 for piece 12.")],
+    other: Annotated[str, typer.Argument(metavar="B", help="Another.")],
+    library: LibraryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Compare the notes of two pieces: where they agree, and what differs.
+
+    \b
+    Examples:
+      midikin compare mine.mid theirs.mid
+      midikin compare #12 #40 --json
+    """
+    from index import Library
+    from index.identity.plotting import plot_lines
+    from ui.output import clock, print_json, print_pairs, print_table
+
+    with Library.open(library) as opened:
+        found = opened.compare(piece_target(one), piece_target(other))
+    if json:
+        print_json(found.to_json())
+        return
+    says = found.summary()
+    print_pairs(
+        {
+            "A": found.one,
+            "B": found.other,
+            "they are": found.kind or "not the same music",
+            "because": found.says,
+            "A is covered": f"{says['covered']:.0%}, {says['matched']:.0%} of its notes are in B",
+            "B is covered": f"{says['other_covered']:.0%}, {says['other_matched']:.0%} of its notes are in A",
+            "A differs in": f"{len(found.only_one)} notes of the shared passages",
+            "B differs in": f"{len(found.only_other)} notes of the shared passages",
+        }
+    )
+    passages = found.comparison.one.passages
+    if not passages:
+        return
+    print()
+    print_table(
+        ("A from", "to", "B from", "to ", "offset s", "tempo", "notes", "matched"),
+        (
+            (
+                clock(p.start_s),
+                clock(p.end_s),
+                clock(p.other_start_s),
+                clock(p.other_end_s),
+                f"{p.other_start_s - p.start_s:+.1f}",
+                f"x {p.tempo_ratio:.2f}",
+                str(p.notes),
+                f"{p.matched / p.notes:.0%}",
+            )
+            for p in passages
+        ),
+        right=("A from", "to", "B from", "to ", "offset s", "tempo", "notes", "matched"),
+    )
+    print()
+    print("\n".join(plot_lines(found, _WIDTH)))
