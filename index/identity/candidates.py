@@ -23,7 +23,9 @@ __all__ = ["PieceCandidate", "find_candidates"]
 _SAMPLE = 1_500  # landmarks
 _BUDGET = 40_000  # positions
 _MOST = 40
-_LEAST_SHARE = 0.03  # of the landmarks asked for; other music in the same key shares one in a hundred
+# Share of the landmarks asked for: players of one work share a third and more, other music in the same key
+# up to a tenth. Keys that only happen to fit must do better.
+_LEAST_SHARE, _LEAST_SHARE_TRANSPOSED = 0.06, 0.08
 _FEWEST = 5
 _PITCHES = (1 << PITCH_BITS) - 1
 
@@ -91,19 +93,26 @@ def find_candidates(
         if transposed:
             key = segment.keys[np.searchsorted(segment.start, place, "right") - 1]
             up = (key & np.uint32(_PITCHES)).astype(np.int64) - (keys[order][which] & _PITCHES)
-        found += _counted(segment, mask, row, up, which, len(order))
+        least = _LEAST_SHARE_TRANSPOSED if transposed else _LEAST_SHARE
+        found += _counted(segment, mask, row, up, which, len(order), least)
     others = [c for c in found if c.piece_id != piece_id and not (transposed and c.up == 0)]
     return sorted(others, key=lambda c: -c.share)[:_MOST]
 
 
 def _counted(
-    segment: Segment, mask: NDArray[np.bool_], row: IntArray, up: IntArray, which: IntArray, asked: int
+    segment: Segment,
+    mask: NDArray[np.bool_],
+    row: IntArray,
+    up: IntArray,
+    which: IntArray,
+    asked: int,
+    least: float,
 ) -> list[PieceCandidate]:
     """Pieces by the number of different landmarks that they have."""
     target = row * 256 + up + 128
     distinct = np.unique(target * asked + which) // asked
     targets, counts = np.unique(distinct, return_counts=True)
-    good = np.flatnonzero((counts >= max(_FEWEST, _LEAST_SHARE * asked)) & mask[targets // 256])
+    good = np.flatnonzero((counts >= max(_FEWEST, least * asked)) & mask[targets // 256])
     return [
         PieceCandidate(
             int(segment.ids[targets[i] // 256]), int(targets[i] % 256) - 128, float(counts[i] / asked)

@@ -113,7 +113,7 @@ def undo(connection: Connection, number: int) -> None:
     table = decisions.c
     ended = update(decisions).where((table.id == number) & table.undone_s.is_(None))
     if not connection.execute(ended.values(undone_s=time.time())).rowcount:
-        raise LibraryError(f"no decision {number} stands; `midikin duplicates --decisions` lists them")
+        raise LibraryError(f"no decision {number} stands; `midikin decisions` lists them")
 
 
 def list_decisions(connection: Connection, *, undone: bool = False) -> list[Decision]:

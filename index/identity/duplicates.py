@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
@@ -43,6 +43,10 @@ class Member:
     def display(self) -> str:
         return display(self.path)
 
+    @property
+    def displays(self) -> tuple[str, ...]:
+        return tuple(display(path) for path in self.paths)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"paths": list(self.paths), "path": self.path, "display": self.display}
 
@@ -53,6 +57,7 @@ class DuplicateLink:
 
     link: Link
     verdict: Verdict | None
+    keeper: int | None = None  # of a pair decided as duplicates
 
     def to_json(self) -> dict[str, Any]:
         link = self.link
@@ -62,6 +67,7 @@ class DuplicateLink:
             "kind": link.kind.value,
             "contained": link.contained,
             "verdict": None if self.verdict is None else self.verdict.value,
+            "keeper": self.keeper,
             "evidence": link.evidence.to_json(),
             "says": str(link.evidence),
         }
@@ -118,6 +124,10 @@ class Duplicates:
     pieces: int
     compared: int
     groups: tuple[DuplicateGroup, ...]
+
+    def only_open(self) -> Duplicates:
+        """Without the groups that are settled."""
+        return replace(self, groups=tuple(group for group in self.groups if not group.settled))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -202,13 +212,20 @@ def _dressed(
                 number=number,
                 kind=group.kind,
                 members=tuple(_member(pieces[piece], hashes[piece]) for piece in order),
-                links=tuple(DuplicateLink(link, d.verdict if d else None) for link, d in found),
+                links=tuple(_judged(link, decision, hashes) for link, decision in found),
                 keeper=keeper,
                 why=why,
                 settled=_settled(group, decided, hashes),
             )
         )
     return tuple(dressed)
+
+
+def _judged(link: Link, decision: Decision | None, hashes: Mapping[int, str]) -> DuplicateLink:
+    if decision is None:
+        return DuplicateLink(link, None)
+    kept = [piece for piece in (link.one, link.other) if hashes[piece] == decision.keeper]
+    return DuplicateLink(link, decision.verdict, kept[0] if kept else None)
 
 
 def _settled(

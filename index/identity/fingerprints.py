@@ -134,7 +134,7 @@ class Fingerprints:
         if self._read_only:
             return self._complete(self._read(), wanted, fetch, save=False)
         try:
-            self._folder.mkdir(exist_ok=True)
+            self._folder.mkdir(parents=True, exist_ok=True)
             with FileLock(self._folder / "lock", timeout=_LOCK_WAIT_S, thread_local=False):
                 # Another process may have done some of the work meanwhile.
                 held = self._complete(self._read(), wanted, fetch, save=True)

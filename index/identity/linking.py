@@ -28,7 +28,7 @@ __all__ = ["Pair", "Progress", "find_links"]
 
 _PORTION = 50  # pieces a worker takes at a time
 _PORTION_PAIRS = 100
-_HELD_NOTES = 600_000  # of sketches that a worker keeps, about 150 bytes a note
+_HELD_NOTES = 1_000_000  # of sketches that a worker keeps, about 150 bytes a note
 _KEY_CHANGE = 1.5  # how much better another key must fit to be tried first
 
 Pair = tuple[int, int, int]  # one, other, semitones up from one to other
@@ -120,7 +120,7 @@ def _link(
             _keep_best(best, pair, share)
         done += count
         progress("candidates", done, len(pieces))
-    pairs = sorted(pair for _, pair in best.values())
+    pairs = _by_neighbourhood(pair for _, pair in best.values())
     links: list[Link] = []
     done = 0
     for count, found in work.links(_portions(pairs, _PORTION_PAIRS)):
@@ -138,6 +138,22 @@ def _keep_best(best: dict[tuple[int, int], tuple[float, Pair]], pair: Pair, shar
     weight = share * (_KEY_CHANGE if up == 0 else 1.0)
     if weight > best.get((one, other), (0.0, pair))[0]:
         best[one, other] = (weight, (one, other, up))
+
+
+def _by_neighbourhood(pairs: Iterable[Pair]) -> list[Pair]:
+    """Pairs of pieces that are tied together side by side: a worker then needs few pieces at a time."""
+    found = sorted(pairs)
+    root: dict[int, int] = {}
+
+    def find(piece: int) -> int:
+        while root.setdefault(piece, piece) != piece:
+            root[piece] = root[root[piece]]
+            piece = root[piece]
+        return piece
+
+    for one, other, _ in found:
+        root[find(other)] = find(one)
+    return sorted(found, key=lambda pair: (find(pair[0]), pair))
 
 
 def _portions(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -20,8 +20,9 @@ from .landmarks import Line
 __all__ = ["SLOWEST", "PitchTable", "Warp", "first_warp", "longest_rise", "match", "refine"]
 
 SLOWEST = 3.5  # the tempi of two performances of the same notes differ by less than this factor
-_ROUNDS_S = (0.8, 0.4, 0.25)  # tolerance of each round in seconds of the slower clock
+_ROUNDS_S = (0.8, 0.3)  # tolerance of each round in seconds of the slower clock
 _MEDIAN_OF = 7
+_KNOT_S = 0.25
 _HYPOTHESIS_POINTS = 48
 
 FloatArray = NDArray[np.float64]
@@ -194,8 +195,8 @@ def _middle(values: FloatArray) -> float:
 
 
 def _through(at_s: FloatArray, to_s: FloatArray, slope: float) -> Warp:
-    """The broken line through these points: one knot a moment, rising."""
-    first = np.flatnonzero(np.concatenate([[True], np.diff(at_s) > 0.02]))
+    """The broken line through these points: a knot for each quarter of a second that has notes, rising."""
+    first = np.flatnonzero(np.concatenate([[True], np.diff(at_s // _KNOT_S) > 0]))
     counts = np.diff(np.concatenate([first, [len(at_s)]]))
     knot_at = np.add.reduceat(at_s, first) / counts
     knot_to = np.add.reduceat(to_s, first) / counts

@@ -1,0 +1,112 @@
+"""Duplicates as CSV and as a script of commands for the user to review and run.
+
+midikin itself removes nothing. In the script only what the user has decided is a command; what midikin merely
+suggests stands as comments.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import shlex
+from collections.abc import Iterator
+
+from .decisions import Verdict
+from .duplicates import DuplicateGroup, Duplicates, Member
+
+__all__ = ["COLUMNS", "shell_script", "to_csv"]
+
+COLUMNS = (
+    "group",
+    "kind",
+    "settled",
+    "piece",
+    "suggestion",
+    "path",
+    "title",
+    "notes",
+    "duration_s",
+    "evidence",
+)
+
+
+def to_csv(found: Duplicates) -> str:
+    """One line a file, in the order of the groups."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for group in found.groups:
+        for member in group.members:
+            says = group.why if member.piece_id == group.keeper else best_evidence(group, member)
+            for number, path in enumerate(member.paths):
+                first = member.piece_id == group.keeper and number == 0
+                writer.writerow(
+                    (
+                        group.number,
+                        group.kind.value,
+                        "yes" if group.settled else "no",
+                        member.piece_id,
+                        "keep" if first else "",
+                        path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
+                        member.title or "",
+                        member.notes,
+                        f"{member.end_s - member.start_s:.1f}",
+                        says if number == 0 else "same bytes",
+                    )
+                )
+    return text.getvalue()
+
+
+def best_evidence(group: DuplicateGroup, member: Member) -> str:
+    """In words, the strongest link of a member, with the keeper if there is one."""
+    own = [one.link for one in group.links if member.piece_id in (one.link.one, one.link.other)]
+    if not own:
+        return ""
+    best = max(own, key=lambda link: (group.keeper in (link.one, link.other), link.strength))
+    partner = best.other if best.one == member.piece_id else best.one
+    return f"{best.kind.value} with piece {partner}: {best.evidence}"
+
+
+def shell_script(found: Duplicates) -> bytes:
+    """A script for a POSIX shell: commands for what was decided, comments for what is suggested."""
+    lines = [
+        b"#!/bin/sh",
+        b"# Written by midikin, which never runs it. Read every line before you do.",
+        b"# Commands stand for pairs decided as duplicates; suggestions stand as comments.",
+        b"set -eu",
+    ]
+    for group in found.groups:
+        lines += [b"", f"# group {group.number}, {group.kind.value}: keep piece {group.keeper}".encode()]
+        lines += _commands(group)
+    return b"\n".join(lines) + b"\n"
+
+
+def _commands(group: DuplicateGroup) -> Iterator[bytes]:
+    gone = _decided_against(group)
+    for member in group.members:
+        for number, path in enumerate(member.paths):
+            command = b"rm -- " + os.fsencode(shlex.quote(path))
+            spare = number > 0  # further files with the same bytes
+            if member.piece_id in gone:
+                yield command
+            elif b"\n" in command or b"\r" in command:
+                yield b"# (a file whose name has line breaks: " + member.display.encode() + b")"
+            elif spare or (member.piece_id != group.keeper and group.kind.value != "contains"):
+                yield b"# " + command
+            else:
+                yield b"# keep " + os.fsencode(shlex.quote(path))
+
+
+def _decided_against(group: DuplicateGroup) -> set[int]:
+    """Members that a decision calls duplicates of a keeper, and that no decision keeps."""
+    gone: set[int] = set()
+    kept: set[int] = set()
+    for one in group.links:
+        pair = {one.link.one, one.link.other}
+        if one.verdict is Verdict.DUPLICATE and one.keeper is not None:
+            kept.add(one.keeper)
+            gone |= pair - {one.keeper}
+        elif one.verdict is Verdict.KEEP:
+            kept |= pair
+    return gone - kept

@@ -1,0 +1,425 @@
+"""Measure identity on the real sets: fragments, noise, same work, edits, containment, songs.
+
+    python tests/bench/identity.py DATA [--only fragments,works,...] [--queries 300] [--workers 2]
+
+DATA is a folder with one folder for each set. The gallery of fragments is all sets at once (about 7,500
+files); a query's own recording is left out of it wherever it lies. The weights of the confidence were fitted
+on half of the works; figures are given for the other half (the split is by a hash of the work's title).
+Prints a table a section.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import hashlib
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.errors import MidiError
+from embedder.notes import Notes
+from embedder.reading import read_midi
+from index.identity.agreement import Sketch
+from index.identity.comparing import OneWay, compare
+from index.identity.confidence import DEFAULT_CONFIDENCE
+from index.identity.finding import find_occurrences
+from index.identity.fingerprints import Fingerprints, Snapshot
+from index.identity.grouping import group_links
+from index.identity.kinds import KINDS, Kind, judge
+from index.identity.landmarks import line_of
+from index.identity.linking import find_links
+
+SETS = ("asap", "maestro", "piano-midi-de", "pianist8", "vgmidi", "pop909", "nottingham")
+Cut = Callable[[Notes, np.random.Generator], Notes]
+
+
+@dataclass
+class Corpus:
+    """All sets: rows of their labels, notes and which numbers are which."""
+
+    rows: list[dict[str, str]]
+    notes: list[Notes]
+
+    def of(self, name: str) -> list[int]:
+        return [i for i, row in enumerate(self.rows) if row["set"] == name and len(self.notes[i])]
+
+    def snapshot(self, folder: Path, numbers: list[int]) -> Snapshot:
+        def fetch(missing: NDArray[np.int64]) -> Iterator[tuple[int, Notes]]:
+            return ((int(i), self.notes[i]) for i in missing)
+
+        return Fingerprints(folder).snapshot(np.array(sorted(numbers), np.int64), fetch)
+
+
+def load(data: Path) -> Corpus:
+    rows: list[dict[str, str]] = []
+    notes: list[Notes] = []
+    for name in SETS:
+        with open(data / name / "labels.csv", newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                try:
+                    notes.append(read_midi(data / name / row["file"]))
+                except MidiError:
+                    notes.append(Notes.empty())
+                rows.append({**row, "set": name})
+    return Corpus(rows, notes)
+
+
+def reported(title: str) -> bool:
+    """Whether a work belongs to the half that figures are reported on."""
+    return hashlib.sha256(title.encode()).digest()[0] % 2 == 1
+
+
+# -- who holds what ------------------------------------------------------------------------------------
+
+
+def own_recordings(corpus: Corpus, i: int) -> set[int]:
+    """All files that hold the very recording of an ASAP performance."""
+    row = corpus.rows[i]
+    own = {i}
+    for j, other in enumerate(corpus.rows):
+        if other["set"] == "asap" and other["title"] == row["title"] and other["kind"] == "performance":
+            same_name = Path(other["file"]).name == Path(row["file"]).name
+            if same_name or (row["maestro"] and other["maestro"] == row["maestro"]):
+                own.add(j)
+        elif other["set"] == "maestro" and other["file"] == row["maestro"]:
+            own.add(j)
+    return own
+
+
+def holders(corpus: Corpus, snapshot: Snapshot) -> dict[str, set[int]]:
+    """For each ASAP work, every file of any set that holds it, by comparing whole scores: far more evidence
+    than a fragment gives, and independent of titles."""
+    held: dict[str, set[int]] = defaultdict(set)
+    for i in corpus.of("asap"):
+        held[corpus.rows[i]["title"]].add(i)
+    for i in corpus.of("asap"):
+        if corpus.rows[i]["kind"] == "score":
+            found = find_occurrences(snapshot, corpus.notes[i], transposed=False)
+            for one in found:
+                if one.confidence >= 0.5 and one.matched >= 0.1:
+                    held[corpus.rows[i]["title"]].add(one.piece_id)
+    return held
+
+
+# -- fragments -------------------------------------------------------------------------------------------
+
+
+def seconds(length_s: float) -> Cut:
+    def cut(notes: Notes, rng: np.random.Generator) -> Notes:
+        for _ in range(20):
+            start = rng.uniform(notes.start_s, max(notes.start_s, float(notes.onset[-1]) - length_s))
+            part = notes.slice_time(start, start + length_s)
+            if len(part) >= 20:
+                break
+        return part
+
+    return cut
+
+
+def some_notes(count: int, bad: float = 0.0) -> Cut:
+    """A run of notes of which a share is wrong (half of it) or missing (the other half)."""
+
+    def cut(notes: Notes, rng: np.random.Generator) -> Notes:
+        first = int(rng.integers(0, max(1, len(notes) - count)))
+        part = notes.slice_notes(first, first + count)
+        spoilt = rng.permutation(len(part))[: round(bad * len(part))]
+        wrong, missing = spoilt[: len(spoilt) // 2], spoilt[len(spoilt) // 2 :]
+        pitch = part.pitch.copy()
+        pitch[wrong] = np.clip(
+            pitch[wrong] + rng.choice([-5, -4, -3, -2, -1, 1, 2, 3, 4, 5], len(wrong)), 0, 127
+        )
+        keep = np.ones(len(part), bool)
+        keep[missing] = False
+        return Notes(part.onset[keep], part.duration[keep], pitch[keep], part.velocity[keep])
+
+    return cut
+
+
+def changed(cut: Cut, semitones: int = 0, speed: float = 1.0) -> Cut:
+    return lambda notes, rng: cut(notes, rng).transpose(semitones).stretch(1 / speed)
+
+
+FRAGMENTS: dict[str, tuple[Cut, float]] = {
+    "10 s": (seconds(10), 1.0),
+    "30 s": (seconds(30), 1.0),
+    "10 s, +3": (changed(seconds(10), 3), 1.0),
+    "10 s, 0.8 x speed": (changed(seconds(10), 0, 0.8), 0.8),
+    "10 s, 1.25 x speed": (changed(seconds(10), 0, 1.25), 1.25),
+    "10 s, +3, 0.8 x speed": (changed(seconds(10), 3, 0.8), 0.8),
+    "10 s, +3, 1.25 x speed": (changed(seconds(10), 3, 1.25), 1.25),
+    "20 notes": (some_notes(20), 1.0),
+    "20 notes, 20 % bad": (some_notes(20, 0.2), 1.0),
+    "10 notes": (some_notes(10), 1.0),
+}
+
+
+def fragments(corpus: Corpus, snapshot: Snapshot, queries: int) -> None:
+    held = holders(corpus, snapshot)
+    performances = [i for i in corpus.of("asap") if corpus.rows[i]["kind"] == "performance"]
+    performances = [i for i in performances if reported(corpus.rows[i]["title"])]
+    chosen = [int(i) for i in np.random.default_rng(0).permutation(performances)[:queries]]
+    own = {i: own_recordings(corpus, i) for i in chosen}
+    print(
+        f"\nfragments of {len(chosen)} performances of works kept for reporting, gallery {len(snapshot.pieces)}"
+    )
+    print(
+        f"{'query':24} {'first':>6} {'answered':>8} {'place':>6} {'or repeat':>9} {'false':>6} {'ms':>5} {'max':>5}"
+    )
+    for name, (cut, speed) in FRAGMENTS.items():
+        rng = np.random.default_rng(1)
+        first, answered, place, repeat, false, times = [], [], [], [], [], []
+        for i in chosen:
+            query = cut(corpus.notes[i], rng)
+            title = corpus.rows[i]["title"]
+            begun = time.perf_counter()
+            found = find_occurrences(snapshot, query, without=own[i])
+            times.append(time.perf_counter() - begun)
+            right = bool(found) and found[0].piece_id in held[title]
+            first.append(right)
+            sure = [one for one in found if one.confidence >= DEFAULT_CONFIDENCE]
+            answered.append(right and bool(sure))
+            if right:
+                at_s = found[0].query_start_s * speed
+                strict, either = placed(corpus, i, found[0].piece_id, at_s, found[0].start_s)
+                place.append(strict)
+                repeat.append(either)
+            elsewhere = find_occurrences(snapshot, query, without=own[i] | held[title])
+            false.append(any(one.confidence >= DEFAULT_CONFIDENCE for one in elsewhere))
+        print(
+            f"{name:24} {np.mean(first):6.1%} {np.mean(answered):8.1%} {np.mean(place):6.1%} "
+            f"{np.mean(repeat):9.1%} {np.mean(false):6.1%} {1e3 * np.median(times):5.0f} {1e3 * max(times):5.0f}",
+            flush=True,
+        )
+
+
+def placed(corpus: Corpus, i: int, answer: int, at_s: float, said_s: float) -> tuple[bool, bool]:
+    """Whether a moment of a performance was placed within 2 s in another piece: strictly, and counting
+    a literal repeat of the passage as right too. The truth is the alignment of both whole files."""
+    found = compare(Sketch(line_of(corpus.notes[i])), Sketch(line_of(corpus.notes[answer])), 0)
+    strict = _maps(found.one, at_s, said_s)
+    return strict, strict or _maps(found.other, said_s, at_s)
+
+
+def _maps(way: OneWay, at_s: float, said_s: float) -> bool:
+    for passage in way.passages:
+        if passage.start_s - 2 <= at_s <= passage.end_s + 2:
+            there = float(np.interp(at_s, passage.knots_s, passage.other_knots_s))
+            if abs(there - said_s) <= 2:
+                return True
+    return False
+
+
+# -- pairs -----------------------------------------------------------------------------------------------
+
+
+def pairs_of(groups: list[set[int]]) -> set[tuple[int, int]]:
+    return {(a, b) for group in groups for a in group for b in group if a < b}
+
+
+def works(corpus: Corpus, folder: Path, workers: int) -> None:
+    """Same-work pairs among ASAP's files, with a bootstrap over works."""
+    numbers = corpus.of("asap")
+    begun = time.perf_counter()
+    links, compared = find_links(
+        corpus.snapshot(folder / "works", numbers), numbers, workers=workers, progress=lambda *_: None
+    )
+    said = pairs_of([set(g.members) for g in group_links(links, compared, loosest=Kind.WORK)])
+    said |= {(min(x.one, x.other), max(x.one, x.other)) for x in links}
+    by_work: dict[str, set[int]] = defaultdict(set)
+    for i in numbers:
+        by_work[corpus.rows[i]["title"]].add(i)
+    true = pairs_of(list(by_work.values()))
+    title = {i: corpus.rows[i]["title"] for i in numbers}
+    rng, scores = np.random.default_rng(0), []
+    names = sorted(by_work)
+    hit = {n: sum(title[a] == n for a, _ in said & true) for n in names}
+    wrong: dict[str, float] = defaultdict(float)
+    for a, b in said - true:
+        wrong[title[a]] += 0.5
+        wrong[title[b]] += 0.5
+    size = {n: len(by_work[n]) * (len(by_work[n]) - 1) // 2 for n in names}
+    for _ in range(1000):
+        draw = rng.choice(names, len(names))
+        h, w, s = (sum(x[n] for n in draw) for x in (hit, wrong, size))
+        scores.append((h / max(1, h + w), h / max(1, s), 2 * h / max(1, h + w + s)))
+    low, high = np.quantile(scores, [0.025, 0.975], axis=0)
+    precision, recall = len(said & true) / len(said), len(said & true) / len(true)
+    f1 = 2 * len(said & true) / (len(said) + len(true))
+    print(f"\nsame work among {len(numbers)} files of ASAP: {len(true)} true pairs, {len(said)} said", end="")
+    print(f", {len(compared)} compared in {time.perf_counter() - begun:.0f} s")
+    for name, value, a, b in zip(
+        ("precision", "pair recall", "F1"), (precision, recall, f1), low, high, strict=True
+    ):
+        print(f"  {name:12} {value:.2%}   95 % of bootstraps over works: {a:.2%} to {b:.2%}")
+    for a, b in sorted(said - true)[:5]:
+        print("  wrong:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
+    for a, b in sorted(true - said)[:5]:
+        print("  missed:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
+
+
+def containment(corpus: Corpus, folder: Path, workers: int) -> None:
+    """ASAP's performances in the MAESTRO recordings that they were cut from."""
+    recording = {corpus.rows[i]["file"]: i for i in corpus.of("maestro")}
+    named = {
+        i: recording[corpus.rows[i]["maestro"]]
+        for i in corpus.of("asap")
+        if corpus.rows[i]["maestro"] in recording
+    }
+    numbers = sorted(set(corpus.of("asap")) | set(recording.values()))
+    links, _ = find_links(
+        corpus.snapshot(folder / "contains", numbers), numbers, workers=workers, progress=lambda *_: None
+    )
+    across = {}
+    for link in links:
+        kinds = {corpus.rows[link.one]["set"], corpus.rows[link.other]["set"]}
+        if kinds == {"asap", "maestro"}:
+            part, whole = (
+                (link.one, link.other) if corpus.rows[link.one]["set"] == "asap" else (link.other, link.one)
+            )
+            across[part, whole] = link
+    found = [across.get(pair) for pair in named.items()]
+    held = [x for x in found if x is not None and x.kind is not Kind.WORK]
+    inside = sum(x.kind is Kind.CONTAINS for x in held)
+    placed_right = sum(x.evidence.straight_s < 0.05 and x.evidence.covered >= 0.95 for x in held)
+    same_recording = [pair for pair, x in across.items() if x.evidence.straight_s < 0.05]
+    labelled = [pair for pair in same_recording if corpus.rows[pair[0]]["maestro"]]
+    right = sum(corpus.rows[part]["maestro"] == corpus.rows[whole]["file"] for part, whole in labelled)
+    print(f"\ncontainment: {len(named)} performances of ASAP whose MAESTRO recording is here")
+    print(f"  linked as contains {inside}, as whole of it {len(held) - inside}: {len(held) / len(named):.2%}")
+    print(f"  in the right place (same clock, all covered): {placed_right / len(named):.2%}")
+    print(f"  precision of links on one clock: {right / max(1, len(labelled)):.2%} of {len(labelled)}")
+    for (part, whole), link in zip(named.items(), found, strict=True):
+        if link is None or link.kind is Kind.WORK:
+            print(
+                "  missed:",
+                corpus.rows[part]["file"],
+                "|",
+                corpus.rows[whole]["file"],
+                link and link.evidence,
+            )
+
+
+EDITS: dict[str, Cut] = {
+    "trimmed to 60 %": lambda n, rng: n.slice_time(
+        n.start_s + 0.2 * np.ptp(n.onset), n.start_s + 0.8 * np.ptp(n.onset)
+    ),
+    "stretched x 1.2": lambda n, rng: n.stretch(1.2),
+    "stretched x 0.8": lambda n, rng: n.stretch(0.8),
+    "transposed +5": lambda n, rng: n.transpose(5),
+    "transposed -6": lambda n, rng: n.transpose(-6),
+    "quantised to 0.125 s": lambda n, rng: n.quantise(0.125),
+    "25 % of notes lost": lambda n, rng: n.drop(0.25, rng),
+    "jitter 20 ms": lambda n, rng: n.jitter(0.02, rng),
+    "one velocity": lambda n, rng: n.with_velocity(64),
+}
+
+
+def edits(corpus: Corpus, folder: Path, workers: int, count: int) -> None:
+    """Edited copies of performances, found among thousands of other pieces; and random pairs."""
+    rng = np.random.default_rng(0)
+    sets = ("asap", "maestro", "pianist8", "vgmidi", "piano-midi-de", "pop909")
+    numbers = [i for name in sets for i in corpus.of(name) if len(corpus.notes[i]) >= 100]
+    originals = [int(i) for i in rng.permutation(numbers)[:count]]
+    others = [int(i) for i in rng.permutation(numbers)[count : count + 500]]
+    copies: dict[int, tuple[str, int]] = {}
+    notes = list(corpus.notes)
+    for name, edit in EDITS.items():
+        for i in originals:
+            copies[len(notes)] = (name, i)
+            notes.append(edit(corpus.notes[i], rng))
+    large = Corpus(corpus.rows, notes)
+    everything = sorted([*originals, *others, *copies])
+    links, _ = find_links(
+        large.snapshot(folder / "edits", everything), everything, workers=workers, progress=lambda *_: None
+    )
+    kinds = {(min(x.one, x.other), max(x.one, x.other)): x.kind for x in links}
+    print(f"\nedited copies of {count} pieces among {len(everything)}: linked to the original, and as what")
+    for name in EDITS:
+        own = [kinds.get((i, copy)) for copy, (edit, i) in copies.items() if edit == name]
+        tally = ", ".join(f"{kind} {own.count(kind)}" for kind in KINDS if own.count(kind))
+        print(f"  {name:22} {np.mean([kind is not None for kind in own]):7.2%}   {tally}")
+    false = tried = 0
+    sketches = {i: Sketch(line_of(corpus.notes[i])) for i in [int(i) for i in rng.permutation(numbers)[:200]]}
+    names = list(sketches)
+    while tried < 5000:
+        a, b = (names[int(i)] for i in rng.integers(0, len(names), 2))
+        if _unrelated(corpus, a, b):
+            tried += 1
+            false += judge(a, sketches[a], b, sketches[b], 0) is not None
+    print(f"  false links among {tried} random pairs of different works: {false}")
+
+
+def _unrelated(corpus: Corpus, a: int, b: int) -> bool:
+    """Whether two files cannot be the same music by their labels."""
+    one, other = corpus.rows[a], corpus.rows[b]
+    if one["set"] == other["set"] == "pop909":
+        return one["song"] != other["song"]
+    return a != b and one.get("composer", one["set"]) != other.get("composer", other["set"])
+
+
+def songs(corpus: Corpus, folder: Path, workers: int) -> None:
+    """POP909's takes of one song, and Nottingham's melody, chords and full versions of one tune."""
+    numbers = corpus.of("pop909")
+    links, compared = find_links(
+        corpus.snapshot(folder / "songs", numbers), numbers, workers=workers, progress=lambda *_: None
+    )
+    by_song: dict[str, set[int]] = defaultdict(set)
+    for i in numbers:
+        by_song[corpus.rows[i]["song"]].add(i)
+    true = pairs_of(list(by_song.values()))
+    said = pairs_of([set(g.members) for g in group_links(links, compared, loosest=Kind.WORK)])
+    said |= {(min(x.one, x.other), max(x.one, x.other)) for x in links}
+    print(f"\nPOP909: {len(true)} pairs of takes, precision {len(said & true) / len(said):.2%}", end="")
+    print(f", recall {len(said & true) / len(true):.2%}")
+    for a, b in sorted(said - true)[:8]:
+        print("  other song:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
+    numbers = corpus.of("nottingham")
+    links, compared = find_links(
+        corpus.snapshot(folder / "tunes", numbers), numbers, workers=workers, progress=lambda *_: None
+    )
+    linked = {(min(x.one, x.other), max(x.one, x.other)) for x in links}
+    parts: dict[str, dict[str, int]] = defaultdict(dict)
+    for i in numbers:
+        parts[corpus.rows[i]["tune"]][corpus.rows[i]["part"]] = i
+    for part in ("melody", "chords"):
+        both = [(p[part], p["full"]) for p in parts.values() if part in p and "full" in p]
+        hit = sum((min(pair), max(pair)) in linked for pair in both)
+        print(f"Nottingham: {part} linked to full: {hit / len(both):.2%} of {len(both)}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--only", default="fragments,works,containment,edits,songs")
+    parser.add_argument("--queries", type=int, default=300)
+    parser.add_argument("--copies", type=int, default=100)
+    parser.add_argument("--workers", type=int, default=2)
+    given = parser.parse_args()
+    wanted = given.only.split(",")
+    corpus = load(given.data)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        if "fragments" in wanted:
+            everything = [i for i in range(len(corpus.rows)) if len(corpus.notes[i])]
+            fragments(corpus, corpus.snapshot(folder / "all", everything), given.queries)
+        if "works" in wanted:
+            works(corpus, folder, given.workers)
+        if "containment" in wanted:
+            containment(corpus, folder, given.workers)
+        if "edits" in wanted:
+            edits(corpus, folder, given.workers, given.copies)
+        if "songs" in wanted:
+            songs(corpus, folder, given.workers)
+
+
+if __name__ == "__main__":
+    main()
