@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from .agreement import Agreement, Anchors, Sketch, agreement, anchors
 from .comparing import OneWay, compare_one_way
+from .warp import running_median
 
 __all__ = ["KINDS", "Evidence", "Kind", "Link", "Span", "judge"]
 
@@ -31,8 +32,9 @@ _WHOLE = 0.8  # covered: the piece is all there
 _SAME_NOTES = 0.99
 _SAME_TEMPO = 0.002
 _SAME_TIMES_S = 0.004
-_STRAIGHT_S = 0.06  # median distance from a straight clock; a copy quantised to sixteenths stays below
-_STRAIGHT_MOST_S = 0.15  # and of nine notes in ten
+_STRAIGHT_S = 0.018  # median drift from a straight clock: copies stay below, players of strict Bach at 0.022
+_DRIFT_NOTES = 31  # drift is the running median of so many notes: jitter and quantisation average out in it
+_FEWEST_TO_FIT = 8  # notes of a passage
 _SHORTEST_STRAIGHT_S = 8.0  # within less, anybody plays straight
 
 FloatArray = NDArray[np.float64]
@@ -69,7 +71,7 @@ class Evidence:
     matched, other_matched : share of the notes of each that have a counterpart
     transposition : by how many semitones the one sounds higher than the other
     tempo_ratio : tempo of the one over that of the other
-    straight_s : median distance of the notes from a straight clock
+    straight_s : median drift of the notes from a straight clock
     passages : where they agree
     """
 
@@ -147,7 +149,7 @@ def _judged(
     ahead: Agreement,
     back: Agreement,
 ) -> Link:
-    ratio, straight, nearly_all = _clock(one, other, found)
+    ratio, straight, error = _clock(one, other, found)
     reached = len(np.unique(found.other_note)) / max(1, len(other.line))
     evidence = Evidence(
         covered=ahead.covered,
@@ -162,12 +164,12 @@ def _judged(
     )
     whole = evidence.other_covered >= _WHOLE
     length = float(np.ptp(one.line.onset_s)) if len(one.line) else 0.0
-    copy = straight <= _STRAIGHT_S and nearly_all <= _STRAIGHT_MOST_S and length >= _SHORTEST_STRAIGHT_S
+    copy = straight <= _STRAIGHT_S and length >= _SHORTEST_STRAIGHT_S
     kind = Kind.WORK
     if not whole and evidence.covered >= _WHOLE:
         kind = Kind.CONTAINS
     elif copy:
-        same = min(found.matched, reached) >= _SAME_NOTES and straight <= _SAME_TIMES_S
+        same = min(found.matched, reached) >= _SAME_NOTES and error <= _SAME_TIMES_S
         kind = Kind.NOTES if same and up == 0 and abs(ratio - 1) <= _SAME_TEMPO else Kind.EDITED
     contained = evidence.covered >= _WHOLE and evidence.other_covered < 0.97
     return Link(one_id, other_id, kind, contained, evidence)
@@ -184,28 +186,30 @@ def _share_reached(other: Sketch, found: OneWay) -> float:
 
 
 def _clock(one: Sketch, other: Sketch, found: OneWay) -> tuple[float, float, float]:
-    """Tempo ratio, and how far the notes lie from a straight clock: median and ninth decile (s)."""
+    """Tempo ratio, median drift from a straight clock, and median distance from it (s)."""
     at, to = one.line.onset_s[found.note], other.line.onset_s[found.other_note]
     own = sum(p.end_s - p.start_s for p in found.passages)
     there = sum(p.other_end_s - p.other_start_s for p in found.passages)
     ratio = there / own if own > 0 and there > 0 else 1.0
     errors: list[FloatArray] = []
+    drifts: list[FloatArray] = []
     for passage in found.passages:
         inside = (at >= passage.start_s) & (at <= passage.end_s)
         inside &= (to >= passage.other_start_s) & (to <= passage.other_end_s)
-        if inside.sum() >= 8:
-            x, y = at[inside], to[inside]
-            slope, start = _straight_line(x, y)
-            errors.append(np.abs(y - start - slope * x))
+        places = np.flatnonzero(inside)
+        if len(places) >= _FEWEST_TO_FIT:
+            places = places[np.argsort(at[places], kind="stable")]
+            slope, start = _straight_line(at[places], to[places])
+            error = to[places] - start - slope * at[places]
+            errors.append(np.abs(error))
+            drifts.append(np.abs(running_median(error, _DRIFT_NOTES)))
     if not errors:
         return ratio, float("inf"), float("inf")
-    error = np.concatenate(errors)
-    return ratio, float(np.median(error)), float(np.quantile(error, 0.9))
+    return ratio, float(np.median(np.concatenate(drifts))), float(np.median(np.concatenate(errors)))
 
 
 def _straight_line(x: FloatArray, y: FloatArray) -> tuple[float, float]:
-    """Slope and start of a line through points of which a few may be wrong: least squares, then again
-    without the worst tenth."""
+    """Slope and start of a line through points of which a tenth may be wrong."""
     keep = np.ones(len(x), bool)
     slope = start = 0.0
     for _ in range(3):

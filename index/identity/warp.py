@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from .landmarks import Line
 
-__all__ = ["SLOWEST", "PitchTable", "Warp", "first_warp", "longest_rise", "match", "refine"]
+__all__ = ["SLOWEST", "PitchTable", "Warp", "first_warp", "longest_rise", "match", "refine", "running_median"]
 
 SLOWEST = 3.5  # the tempi of two performances of the same notes differ by less than this factor
 _ROUNDS_S = (0.8, 0.3)  # tolerance of each round in seconds of the slower clock
@@ -153,7 +153,7 @@ def refine(query: Line, transposition: int, piece: Line, table: PitchTable, warp
             return warp
         at, where = query.onset_s[own], np.argsort(query.onset_s[own], kind="stable")
         at = at[where]
-        to = warp(at) + _running_median(late[where], _MEDIAN_OF)
+        to = warp(at) + running_median(late[where], _MEDIAN_OF)
         warp = _through(at, to, warp.slope)
     return warp
 
@@ -179,7 +179,8 @@ def longest_rise(values: FloatArray) -> IntArray:
     return chain
 
 
-def _running_median(values: FloatArray, width: int) -> FloatArray:
+def running_median(values: FloatArray, width: int) -> FloatArray:
+    """The median of `width` values around each; fewer where there are fewer."""
     half = min(width // 2, (len(values) - 1) // 2)
     edges = (
         np.full(half, _middle(values[: half + 1])),

@@ -27,7 +27,7 @@ def duplicates(
         _Kind,
         typer.Option(
             "--loosest",
-            help="Loosest kind to report: same bytes, same notes, same performance edited, same work, containment.",
+            help="Loosest kind of sameness to report.",
         ),
     ] = _Kind.CONTAINS,
     open_only: Annotated[bool, typer.Option("--open", help="Leave out groups that are settled.")] = False,
@@ -60,9 +60,10 @@ def duplicates(
     from index.identity.kinds import Kind
     from index.identity.report import shell_script, to_csv
     from index.identity.report_html import to_html
-    from ui.output import print_json, progress_bar
+    from ui.output import print_json
+    from ui.progress import progress_bar
 
-    with Library.open(library, create=False) as opened, progress_bar(unit="") as bar:
+    with Library.open(library, create=False) as opened, progress_bar() as bar:
         tasks = {
             name: bar.add_task(words, total=None, rate="")
             for name, words in (("candidates", "looking for candidates"), ("pairs", "comparing pairs"))
@@ -121,5 +122,6 @@ def _print(found: Duplicates) -> None:
         right=("group", "piece", "notes"),
     )
     remark(
-        f"{len(found.groups):,} groups among {found.pieces:,} pieces; `midikin decide` records what you decide"
+        f"{len(found.groups):,} groups among {found.pieces:,} pieces; "
+        "`midikin decide` records what you decide"
     )
