@@ -154,8 +154,8 @@ class Encoder:
         first = np.array([r[0] for piece in ranges for r in piece], dtype=np.int64)
         last = np.array([r[1] for piece in ranges for r in piece], dtype=np.int64)
         begin = np.cumsum([0, *(len(piece) for piece in pieces[:-1])])[piece_of]
-        onset = layout.notes[0]
-        end = onset + layout.notes[1]
+        onset = np.concatenate([piece.onset for piece in pieces])
+        end = np.concatenate([piece.end for piece in pieces])
         pieces_, windows = self._join(layout, self._states(pieces, ranges), last - first)
         return Embedded(
             pieces=pieces_,

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .descriptors import KEY_PROFILES
-from .notes import Notes
+from .notes import GRID_HZ, Notes
 
 __all__ = [
     "PATTERN_BINS",
@@ -66,7 +66,7 @@ class Layout:
 
     Attributes
     ----------
-    notes : the pieces of the batch, one after the other
+    notes : onset (from the first of the piece), duration, pitch and velocity of all pieces, joined
     piece_of_note : int64 [n]
     window_of_note : int64 [n], numbered through the whole batch
     piece_of_window : int64 [w]; every piece has at least one window
@@ -84,7 +84,7 @@ class Layout:
         lengths = np.array([last - first for ranges in windows for first, last in ranges], dtype=np.int64)
         return cls(
             notes=(
-                np.concatenate([p.onset for p in pieces]),
+                np.concatenate([p.from_zero().onset for p in pieces]),
                 np.concatenate([p.duration for p in pieces]),
                 np.concatenate([p.pitch for p in pieces]).astype(np.int64),
                 np.concatenate([p.velocity for p in pieces]).astype(np.int64),
@@ -143,12 +143,18 @@ def _log_bin(value: FloatArray, lowest: float, per_octave: float, bins: int) -> 
     return np.clip(np.rint(step), 0, bins - 1).astype(np.int64)
 
 
+def _steps(seconds: FloatArray) -> IntArray:
+    steps: IntArray = np.rint(seconds * GRID_HZ).astype(np.int64)
+    return steps
+
+
 def _sounding(layout: Layout) -> IntArray:
     """How many notes sound at each onset, itself included."""
-    onset, duration, _, _ = layout.notes
+    # Whole grid steps, so that a note that ends where another begins has ended, wherever the piece lies.
+    onset, end = (_steps(layout.notes[0]), _steps(layout.notes[0] + layout.notes[1]))
     # Pieces are moved apart in time, so that one sort serves the whole batch.
-    apart = layout.piece_of_note * (float(np.max(onset + duration)) - float(onset.min()) + 1.0)
-    ended = np.searchsorted(np.sort(onset + duration + apart), onset + apart, "right")
+    apart = layout.piece_of_note * (int(end.max()) + 1)
+    ended = np.searchsorted(np.sort(end + apart), onset + apart, "right")
     return np.arange(1, len(onset) + 1) - ended
 
 

@@ -65,7 +65,7 @@ def tokens_of(
 
 def to_tokens(notes: Notes) -> NDArray[np.uint8]:
     """Token rows of a piece, uint8 [n, 4]."""
-    return tokens_of(notes.onset, notes.duration, notes.pitch, notes.velocity)
+    return tokens_of(notes.from_zero().onset, notes.duration, notes.pitch, notes.velocity)
 
 
 def from_tokens(tokens: NDArray[np.integer], start_s: float = 0.0) -> Notes:
