@@ -1,0 +1,110 @@
+"""Adding, end to end from files to committed vectors, beside the package midisimx on the same files in the
+same run.
+
+    python tests/bench/add.py FOLDER [--files 50] [--encoder NAME_OR_FOLDER] --peer-python PYTHON
+
+PYTHON is the interpreter of an environment that has midisimx, which is never a dependency of midikin. It is
+favoured: its model is loaded before its clock starts, each file is one sequence (no transposed copies, as
+its own searches would make), padded no further than its batch, and what it cuts off after 3,072 tokens
+counts as done. midikin's clock covers everything that `Library.add` does but loading the encoder: looking
+through the folder, starting the reading processes, reading, describing, embedding, fingerprints,
+committing. Memory is that of the midikin process and its largest child.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+WANTED_RATIO = 20.0
+LARGEST_MEMORY_GB = 1.5
+
+PEER = """
+import json, sys, time
+import midisimx, torch
+paths = json.load(sys.stdin)
+model, _, _ = midisimx.load_tiny_model(device="cpu", verbose=False)
+cpu = torch.device("cpu")
+begun = time.perf_counter()
+tokens = [midisimx.midi_to_tokens(path, transpose_factor=0, verbose=False)[0] for path in paths]
+read_s = time.perf_counter() - begun
+vectors = midisimx.get_embeddings_bf16(
+    model, tokens, seq_len=None, device=cpu, return_numpy=True, verbose=False, show_progress_bar=False
+)
+assert len(vectors) == len(paths)
+print("ANSWER", json.dumps([time.perf_counter() - begun, read_s]))
+"""
+
+
+def peer_seconds(python: str, paths: list[str]) -> tuple[float, float]:
+    """Seconds that the peer takes for all files, and how much of that is reading."""
+    answer = subprocess.run(
+        [python, "-c", PEER], input=json.dumps(paths), capture_output=True, text=True, check=False
+    )
+    lines = [line for line in answer.stdout.splitlines() if line.startswith("ANSWER")]
+    if answer.returncode or not lines:
+        raise SystemExit(f"the peer failed:\n{answer.stderr[-2000:]}")
+    total, read = json.loads(lines[0].removeprefix("ANSWER"))
+    return float(total), float(read)
+
+
+def midikin_seconds(paths: list[str], encoder_name: str) -> tuple[float, int, float]:
+    """Seconds that midikin takes, the notes that it stored, and its peak memory in GB."""
+    from embedder.encoder import Encoder
+    from index import Library
+
+    encoder = Encoder.load(encoder_name)
+    with tempfile.TemporaryDirectory() as folder, Library.open(folder, encoder=encoder) as library:
+        begun = time.perf_counter()
+        report = library.add(paths)
+        seconds = time.perf_counter() - begun
+        if report.added + report.duplicates != len(paths):
+            raise SystemExit(f"only {report.added} of {len(paths)} files were added")
+    return seconds, report.notes, peak_memory_gb()
+
+
+def peak_memory_gb() -> float:
+    import resource
+
+    unit = 1e9 if sys.platform == "darwin" else 1e6
+    who = (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    return sum(resource.getrusage(each).ru_maxrss for each in who) / unit
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path, help="folder of MIDI files")
+    parser.add_argument("--files", type=int, default=50, help="how many, evenly drawn (50)")
+    parser.add_argument("--encoder", default="midikin-small", help="name or folder (midikin-small)")
+    parser.add_argument("--peer-python", help="interpreter that can import midisimx; without it, no peer")
+    options = parser.parse_args()
+    found = sorted(
+        str(path) for path in options.folder.rglob("*") if path.suffix.lower() in (".mid", ".midi")
+    )
+    paths = found[:: max(1, len(found) // options.files)][: options.files]
+    print(f"{len(paths)} files from {options.folder.name}, {os.cpu_count()} cores")
+    seconds, notes, memory_gb = midikin_seconds(paths, options.encoder)
+    print(f"{'':10} {'seconds':>9} {'notes/s':>10} {'files/s':>9}")
+    print(f"{'midikin':10} {seconds:9.2f} {notes / seconds:10.0f} {len(paths) / seconds:9.2f}")
+    reached = memory_gb < LARGEST_MEMORY_GB
+    if options.peer_python:
+        peer, read = peer_seconds(options.peer_python, paths)
+        print(f"{'midisimx':10} {peer:9.2f} {notes / peer:10.0f} {len(paths) / peer:9.2f}")
+        print(f"{'':10} {read:9.2f} of it reading and making tokens")
+        ratio = peer / seconds
+        reached &= ratio >= WANTED_RATIO
+        print(f"midikin is {ratio:.1f} times as fast (wanted: {WANTED_RATIO:g})")
+    print(f"peak memory {memory_gb:.2f} GB (at most {LARGEST_MEMORY_GB:g})")
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
