@@ -1,8 +1,11 @@
 """Writing notes as a MIDI file, so that reading it back gives the same notes exactly.
 
-One tick of the file is one step of the grid of `Notes`: 120 beats a minute, 25,000 ticks a beat. Notes of
-one key that overlap go to different channels, and to further tracks when the channels are used up, because
-within a channel a note-off could not say which of them it ends.
+One tick of the file is one step of the grid of `Notes`: 25,000 ticks a beat at the 120 beats a minute that
+hold where a file states no tempo. None is stated, because notes have times and no beats: a tempo would be
+read back as if it were the music's.
+
+Notes of one key that overlap go to different channels, and to further tracks when the channels are used up,
+because within a channel a note-off could not say which of them it ends.
 """
 
 from __future__ import annotations
@@ -21,7 +24,6 @@ from .notes import GRID_HZ, Notes
 
 __all__ = ["TICKS_PER_BEAT", "write_midi"]
 
-TEMPO_US = 500_000  # 120 beats a minute
 TICKS_PER_BEAT = GRID_HZ // 2
 CHANNELS = [*range(9), *range(10, 16)]  # without that of the drums
 LONGEST_GAP = 2**28 - 1  # ticks that fit between two messages
@@ -60,7 +62,6 @@ def _bytes_of(notes: Notes, program: int) -> bytes:
     import mido
 
     midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT)
-    midi.add_track().append(mido.MetaMessage("set_tempo", tempo=TEMPO_US))
     start = np.rint(notes.onset * GRID_HZ).astype(np.int64)
     end = np.rint(notes.end * GRID_HZ).astype(np.int64)
     voices = _voices(start.tolist(), end.tolist(), notes.pitch.tolist())

@@ -1,0 +1,1 @@
+"""The demonstration: real music that the music21 package carries, a library of it, three searches explained."""
