@@ -88,6 +88,8 @@ def find_candidates(
         count = end - begin
         which = np.repeat(np.arange(len(order)), count)
         place = np.arange(len(which)) - (np.cumsum(count) - count)[which] + begin[which]
+        sound = np.flatnonzero(segment.position[place] < segment.span)  # a damaged position may be anything
+        place, which = place[sound], which[sound]
         row = np.searchsorted(segment.event0, segment.position[place], "right") - 1
         up = np.zeros(len(place), np.int64)
         if transposed:

@@ -21,7 +21,7 @@ from .warp import SLOWEST, PitchTable, Warp, longest_rise, match, refine
 __all__ = ["Comparison", "Passage", "compare", "compare_one_way"]
 
 _RUN_EVENTS = 30  # diagonals of neighbouring blocks of one passage differ by less
-_RUN_BLOCKS = 3
+_RUN_BLOCKS = 8  # a passage bridges so many blocks of ostinato, whose landmarks say nothing of the place
 _MARGIN_BLOCKS = 1
 
 IntArray = NDArray[np.int64]

@@ -152,7 +152,7 @@ def _judged(
     ratio, straight, error = _clock(one, other, found)
     reached = len(np.unique(found.other_note)) / max(1, len(other.line))
     evidence = Evidence(
-        covered=ahead.covered,
+        covered=max(ahead.covered, found.covered),
         # Blocks see a repeat that only the other piece takes; notes see a piece too short for blocks.
         other_covered=max(back.covered, _share_reached(other, found)),
         matched=found.matched,

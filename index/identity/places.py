@@ -102,6 +102,8 @@ def _place(segment: Segment, candidate: Candidate, line: Line) -> Place | None:
     first = max(0, int(candidate.event.min()) - room)
     piece = segment.line(candidate.row, first, int(candidate.event.max()) + room)
     begins = np.searchsorted(piece.event, candidate.event)
+    if not len(piece) or begins.max() >= len(piece):
+        return None  # events between which no note is left: a damaged file
     alignment = align(line, piece, candidate.transposition, candidate.at_s, piece.onset_s[begins])
     if alignment is None or len(alignment.query_note) < 3:
         return None

@@ -1,6 +1,6 @@
 """A segment: the landmarks and notes of some pieces in one file that never changes and is read in place.
 
-Layout: one line of JSON (name, type, length and place of each array, and a hash of the small ones), then the
+Layout: one line of JSON (name, type, length and place of each array, and a hash), then the
 arrays.
 
     ids       int64 [p]     numbers of the pieces
@@ -13,10 +13,10 @@ arrays.
     pitch     uint8 [n]
     event     uint32 [n]    event of each note, on the segment's axis
 
-Pieces lie `GAP` events apart on the axis, so that a query that begins before a piece does never votes for its
-neighbour. The tables are hashed and checked when the file is opened. The long arrays are not: reading
-hundreds of megabytes to answer a query would cost more than the query, positions are checked where they are
-used, and no answer is given that the notes do not bear out.
+Pieces lie `GAP` events apart on the axis, so that a query which begins before a piece does never votes for
+its neighbour. What finds its way through the file (all but positions, ticks and pitches) is hashed and checked
+when the file is opened. The rest is most of it: reading that would cost more than a query, a wrong position is
+noticed or outvoted, and no answer is given that the notes do not bear out.
 """
 
 from __future__ import annotations
@@ -51,7 +51,8 @@ _TYPES = {
     "pitch": "|u1",
     "event": "<u4",
 }
-_HASHED = ("ids", "event0", "note0", "keys", "start")
+_HASHED = ("ids", "event0", "note0", "keys", "start", "event")
+_COPIED = ("ids", "event0", "note0", "keys", "start")  # used all the time
 _FORMAT = "midikin landmarks 1"
 _ALIGN = 64
 _LONGEST_TICK = 2**31 - 1
@@ -201,8 +202,8 @@ def open_segment(path: Path) -> Segment:
             arrays[name] = np.memmap(path, dtype, "r", len(line) + place, (length,)).view(np.ndarray)
         else:
             arrays[name] = np.empty(0, dtype)
-    for name in _HASHED:
-        arrays[name] = np.array(arrays[name])  # small, and used all the time
+    for name in _COPIED:
+        arrays[name] = np.array(arrays[name])
     if _hash(arrays) != header["sha256"]:
         raise ValueError("its tables are not what was written")
     return Segment(**arrays)

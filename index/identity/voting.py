@@ -163,6 +163,8 @@ def _gather(
         begin, end = segment.start[low[order]], segment.start[high[order]]
         place, which = _ranges(begin, end)
         landmark = order[which]
+        sound = np.flatnonzero(segment.position[place] < segment.span)  # a damaged position may be anything
+        place, which, landmark = place[sound], which[sound], landmark[sound]
         diagonal = segment.position[place].astype(np.int64)
         diagonal += offset + GAP - landmarks.event[landmark]
         shift = np.zeros(len(place), dtype=np.int64)
