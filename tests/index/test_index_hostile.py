@@ -10,6 +10,7 @@ import pytest
 from fake_encoder import FakeEncoder, write_tunes
 from hostile import hostile_files, hostile_folder
 
+from embedder.errors import MidiError
 from index import Library
 from index.paths import display
 
@@ -103,3 +104,18 @@ def test_hostile_files_end_in_a_reason_or_an_answer(tmp_path: Path, encoder: Fak
 )
 def test_paths_are_shown_on_one_printable_line(path: str, shown: str) -> None:
     assert display(path) == shown
+
+
+def test_hostile_files_as_queries_end_in_a_reason_or_an_answer(library: Library, tmp_path: Path) -> None:
+    refused = 0
+    for number, data in enumerate(hostile_files().values()):
+        path = tmp_path / f"query{number}.mid"
+        path.write_bytes(data)
+        begun = time.monotonic()
+        try:
+            assert len(library.search(path, k=3).results) == 3
+        except MidiError as error:
+            refused += 1
+            assert str(path) in str(error)
+        assert time.monotonic() - begun < 10
+    assert refused > 20
