@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .notes import Notes
 
@@ -101,7 +102,8 @@ class _TempoMap:
         steps = np.diff(self._quarter) * self._per_quarter_s[:-1]
         self._second = np.concatenate([[0.0], np.cumsum(steps)])
 
-    def seconds(self, quarters: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, Any]:
+    def seconds(self, quarters: NDArray[np.float64]) -> NDArray[np.float64]:
         """Seconds [n] of positions [n] in quarter notes."""
         at = np.maximum(np.searchsorted(self._quarter, quarters, "right") - 1, 0)
-        return self._second[at] + (quarters - self._quarter[at]) * self._per_quarter_s[at]
+        seconds: NDArray[np.float64] = self._second[at] + (quarters - self._quarter[at]) * self._per_quarter_s[at]
+        return seconds

@@ -91,6 +91,8 @@ class Term:
         if numeric == isinstance(self.value, str):
             kind = "a number" if numeric else "text"
             raise ValueError(f"{self.field} is compared with {kind}; try {field.example!r}")
+        if field.kind == "key" and isinstance(self.value, str) and self.operator in ("=", "!="):
+            _spellings(self.value)  # a name that is no key is refused here and not in the middle of a search
         if isinstance(self.value, tuple) and self.operator not in ("=", "!="):
             raise ValueError(f"a range goes with = or !=; try {field.example!r}")
 

@@ -1,1 +1,1 @@
-"""The demonstration: real music that the music21 package carries, a library of it, three searches explained."""
+"""The demonstration: a library of the real music that the music21 package carries, and three searches."""
