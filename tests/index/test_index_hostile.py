@@ -107,15 +107,15 @@ def test_paths_are_shown_on_one_printable_line(path: str, shown: str) -> None:
 
 
 def test_hostile_files_as_queries_end_in_a_reason_or_an_answer(library: Library, tmp_path: Path) -> None:
-    refused = 0
+    refused = []
     for number, data in enumerate(hostile_files().values()):
         path = tmp_path / f"query{number}.mid"
         path.write_bytes(data)
-        begun = time.monotonic()
+        begun = time.process_time()  # other work on the machine does not count
         try:
             assert len(library.search(path, k=3).results) == 3
         except MidiError as error:
-            refused += 1
-            assert str(path) in str(error)
-        assert time.monotonic() - begun < 10
-    assert refused > 20
+            refused.append((str(path), str(error)))
+        assert time.process_time() - begun < 10
+    assert len(refused) > 20
+    assert all(path in reason for path, reason in refused)
