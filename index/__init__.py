@@ -22,6 +22,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from .filters import FIELDS, FilterField, Filters, Term
+    from .identity.compared import Compared
+    from .identity.decisions import Decision, Verdict
+    from .identity.duplicates import Duplicates
+    from .identity.kinds import Kind
+    from .identity.records import FindResult, Found
     from .library import Library, default_folder
     from .records import (
         AddProgress,
@@ -40,13 +45,19 @@ if TYPE_CHECKING:
 _HOME = {
     "AddProgress": "records",
     "AddReport": "records",
+    "Compared": "identity.compared",
+    "Decision": "identity.decisions",
+    "Duplicates": "identity.duplicates",
     "FIELDS": "filters",
-    "FaissStore": "vectors",
     "Failure": "records",
+    "FaissStore": "vectors",
     "FilterField": "filters",
     "Filters": "filters",
+    "FindResult": "identity.records",
+    "Found": "identity.records",
     "Hit": "records",
     "IndexInfo": "records",
+    "Kind": "identity.kinds",
     "Library": "library",
     "LibraryInfo": "records",
     "Piece": "records",
@@ -55,6 +66,7 @@ _HOME = {
     "SearchResult": "records",
     "Term": "filters",
     "VectorStore": "vectors",
+    "Verdict": "identity.decisions",
     "default_folder": "library",
 }
 
@@ -62,12 +74,18 @@ __all__ = [
     "FIELDS",
     "AddProgress",
     "AddReport",
+    "Compared",
+    "Decision",
+    "Duplicates",
     "Failure",
     "FaissStore",
     "FilterField",
     "Filters",
+    "FindResult",
+    "Found",
     "Hit",
     "IndexInfo",
+    "Kind",
     "Library",
     "LibraryInfo",
     "Piece",
@@ -76,6 +94,7 @@ __all__ = [
     "SearchResult",
     "Term",
     "VectorStore",
+    "Verdict",
     "default_folder",
 ]
 

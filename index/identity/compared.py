@@ -62,6 +62,12 @@ class Compared:
             "tempo_ratio": found.tempo_ratio,
         }
 
+    def plot(self, width: int) -> list[str]:
+        """Lines of text that show where moments of the one fall in the other, see `plotting`."""
+        from .plotting import plot_lines
+
+        return plot_lines(self, width)
+
     def to_json(self) -> dict[str, Any]:
         passages = [
             {

@@ -93,6 +93,17 @@ class DuplicateGroup:
     why: str
     settled: bool
 
+    def says(self, member: Member) -> str:
+        """Why the keeper should stay; of another member its strongest link, with the keeper if possible."""
+        if member.piece_id == self.keeper:
+            return f"keep: {self.why}"
+        own = [one.link for one in self.links if member.piece_id in (one.link.one, one.link.other)]
+        if not own:
+            return ""
+        best = max(own, key=lambda link: (self.keeper in (link.one, link.other), link.strength))
+        partner = best.other if best.one == member.piece_id else best.one
+        return f"{best.kind.value} with piece {partner}: {best.evidence}"
+
     @property
     def large(self) -> bool:
         """Whether the group is so large that it should be looked at."""
@@ -124,6 +135,24 @@ class Duplicates:
     pieces: int
     compared: int
     groups: tuple[DuplicateGroup, ...]
+
+    def csv(self) -> str:
+        """A table with one line a file."""
+        from .report import to_csv
+
+        return to_csv(self)
+
+    def html(self) -> str:
+        """A page that needs nothing else, with the shared passages drawn."""
+        from .report_html import to_html
+
+        return to_html(self)
+
+    def script(self) -> bytes:
+        """Commands for the user to review and run: only for what was decided, the rest as comments."""
+        from .report import shell_script
+
+        return shell_script(self)
 
     def only_open(self) -> Duplicates:
         """Without the groups that are settled."""

@@ -48,7 +48,7 @@ class Identity:
         start_s: float | None = None,
         end_s: float | None = None,
         transposed: bool = True,
-        min_confidence: float = DEFAULT_CONFIDENCE,
+        min_confidence: float | None = None,
         include_self: bool = True,
         every_place: bool = False,
     ) -> FindResult:
@@ -61,9 +61,8 @@ class Identity:
         k : how many answers at most
         start_s, end_s : only the notes that begin in this part of the query
         transposed : look in other keys too, where nothing sure is found in the query's own
-        min_confidence : leave out answers below it; at the default about one fragment in a hundred that is
-            not in the
-            library gets a false answer
+        min_confidence : leave out answers below it; at the default, 0.6, about one fragment in a hundred that
+            is not in the library gets a false answer
         include_self : let the very file that is asked about be an answer, if the library holds it
         every_place : every place of a piece that holds the passage, not only the best one
 
@@ -80,6 +79,7 @@ class Identity:
             raise ValueError("k must be at least 1")
         if start_s is not None and end_s is not None and not start_s < end_s:
             raise ValueError(f"the part must begin before it ends, not run from {start_s:g} to {end_s:g} s")
+        least = DEFAULT_CONFIDENCE if min_confidence is None else min_confidence
         with self._database.read() as connection:
             source = resolve(connection, query)
             notes = _part(source, start_s, end_s)
@@ -88,7 +88,7 @@ class Identity:
             occurrences = find_occurrences(
                 snapshot, notes, transposed=transposed, without=without, every_place=every_place
             )
-            kept = [one for one in occurrences if one.confidence >= min_confidence][:k]
+            kept = [one for one in occurrences if one.confidence >= least][:k]
             results = _found(connection, kept)
         return FindResult(
             query=FindQuery(
@@ -98,7 +98,7 @@ class Identity:
                 end_s=float(notes.onset[-1]),
                 notes=len(notes),
                 pieces=len(snapshot.pieces),
-                min_confidence=min_confidence,
+                min_confidence=least,
             ),
             results=results,
         )
@@ -124,7 +124,7 @@ class Identity:
     def duplicates(
         self,
         *,
-        loosest: Kind = Kind.CONTAINS,
+        loosest: Kind | str = Kind.CONTAINS,
         workers: int | None = None,
         progress: Callable[[str, int, int], None] | None = None,
     ) -> Duplicates:
@@ -132,7 +132,7 @@ class Identity:
 
         Parameters
         ----------
-        loosest : the loosest kind of sameness to report, see `kinds`
+        loosest : the loosest kind of sameness to report: bytes, notes, edited, work or contains
         workers : processes; as many as there are cores, up to 8, if not given
         progress : told now and then what is being done, how much is done, and of how much
         """
@@ -142,7 +142,7 @@ class Identity:
             return find_duplicates(
                 connection,
                 snapshot,
-                loosest=loosest,
+                loosest=Kind(loosest),
                 workers=many,
                 progress=progress or (lambda phase, done, total: None),
             )

@@ -13,7 +13,7 @@ import shlex
 from collections.abc import Iterator
 
 from .decisions import Verdict
-from .duplicates import DuplicateGroup, Duplicates, Member
+from .duplicates import DuplicateGroup, Duplicates
 
 __all__ = ["COLUMNS", "shell_script", "to_csv"]
 
@@ -38,7 +38,6 @@ def to_csv(found: Duplicates) -> str:
     writer.writerow(COLUMNS)
     for group in found.groups:
         for member in group.members:
-            says = group.why if member.piece_id == group.keeper else best_evidence(group, member)
             for number, path in enumerate(member.paths):
                 first = member.piece_id == group.keeper and number == 0
                 writer.writerow(
@@ -52,20 +51,10 @@ def to_csv(found: Duplicates) -> str:
                         member.title or "",
                         member.notes,
                         f"{member.end_s - member.start_s:.1f}",
-                        says if number == 0 else "same bytes",
+                        group.says(member) if number == 0 else "same bytes",
                     )
                 )
     return text.getvalue()
-
-
-def best_evidence(group: DuplicateGroup, member: Member) -> str:
-    """In words, the strongest link of a member, with the keeper if there is one."""
-    own = [one.link for one in group.links if member.piece_id in (one.link.one, one.link.other)]
-    if not own:
-        return ""
-    best = max(own, key=lambda link: (group.keeper in (link.one, link.other), link.strength))
-    partner = best.other if best.one == member.piece_id else best.one
-    return f"{best.kind.value} with piece {partner}: {best.evidence}"
 
 
 def shell_script(found: Duplicates) -> bytes:

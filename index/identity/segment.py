@@ -14,9 +14,9 @@ arrays.
     event     uint32 [n]    event of each note, on the segment's axis
 
 Pieces lie `GAP` events apart on the axis, so that a query which begins before a piece does never votes for
-its neighbour. What finds its way through the file (all but positions, ticks and pitches) is hashed and checked
-when the file is opened. The rest is most of it: reading that would cost more than a query, a wrong position is
-noticed or outvoted, and no answer is given that the notes do not bear out.
+its neighbour. What finds its way through the file (all but positions, ticks and pitches) is hashed and
+checked when the file is opened. The rest is most of it: reading that would cost more than a query, a wrong
+position is noticed or outvoted, and no answer is given that the notes do not bear out.
 """
 
 from __future__ import annotations

@@ -96,7 +96,8 @@ def own_recordings(corpus: Corpus, i: int) -> set[int]:
 def holders(corpus: Corpus, snapshot: Snapshot) -> dict[str, set[int]]:
     """For each ASAP work, every file of any set that holds it or part of it.
 
-    Found by looking for whole scores, which is far more evidence than a fragment gives; titles name pieces badly.
+    Found by looking for whole scores, which is far more evidence than a fragment gives; titles name pieces
+    badly.
     """
     held: dict[str, set[int]] = defaultdict(set)
     for i in corpus.of("asap"):

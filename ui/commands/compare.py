@@ -25,7 +25,6 @@ def compare(
       midikin compare #12 #40 --json
     """
     from index import Library
-    from index.identity.plotting import plot_lines
     from ui.output import clock, print_json, print_pairs, print_table
 
     with Library.open(library) as opened:
@@ -68,4 +67,4 @@ def compare(
         right=("A from", "to", "B from", "to ", "offset s", "tempo", "notes", "matched"),
     )
     print()
-    print("\n".join(plot_lines(found, _WIDTH)))
+    print("\n".join(found.plot(_WIDTH)))

@@ -11,7 +11,7 @@ import typer
 from ui.options import JsonOption, LibraryOption
 
 if TYPE_CHECKING:
-    from index.identity.duplicates import Duplicates
+    from index import Duplicates
 
 
 class _Kind(StrEnum):
@@ -57,9 +57,6 @@ def duplicates(
       midikin duplicates --json
     """
     from index import Library
-    from index.identity.kinds import Kind
-    from index.identity.report import shell_script, to_csv
-    from index.identity.report_html import to_html
     from ui.output import print_json
     from ui.progress import progress_bar
 
@@ -69,16 +66,16 @@ def duplicates(
             for name, words in (("candidates", "looking for candidates"), ("pairs", "comparing pairs"))
         }
         found = opened.duplicates(
-            loosest=Kind(loosest.value),
+            loosest=loosest.value,
             workers=workers,
             progress=lambda phase, done, total: bar.update(tasks[phase], completed=done, total=total),
         )
     if open_only:
         found = found.only_open()
     for path, content in (
-        (csv, lambda: to_csv(found).encode()),
-        (html, lambda: to_html(found).encode()),
-        (script, lambda: shell_script(found)),
+        (csv, lambda: found.csv().encode()),
+        (html, lambda: found.html().encode()),
+        (script, found.script),
     ):
         if path is not None:
             _write(path, content())
@@ -101,7 +98,6 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _print(found: Duplicates) -> None:
-    from index.identity.report import best_evidence
     from ui.output import print_table, remark
 
     print_table(
@@ -112,7 +108,7 @@ def _print(found: Duplicates) -> None:
                 group.kind.value,
                 str(member.piece_id),
                 str(member.notes),
-                f"keep: {group.why}" if member.piece_id == group.keeper else best_evidence(group, member),
+                group.says(member),
                 member.display
                 + (f" and {len(member.paths) - 1} more files" if len(member.paths) > 1 else ""),
             )

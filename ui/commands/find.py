@@ -47,14 +47,12 @@ def find(
       midikin find fragment.mid --json
     """
     from index import Library
-    from index.identity.confidence import DEFAULT_CONFIDENCE
     from ui.output import clock, print_json, print_table, remark
 
     with usage_errors("--from"):
         start_s = None if start is None else parse_time(start)
     with usage_errors("--to"):
         end_s = None if end is None else parse_time(end)
-    least = DEFAULT_CONFIDENCE if confidence is None else confidence
     with Library.open(library, create=False) as opened, usage_errors("--from"):
         found = opened.find(
             piece_target(file),
@@ -62,7 +60,7 @@ def find(
             start_s=start_s,
             end_s=end_s,
             transposed=not own_key,
-            min_confidence=least,
+            min_confidence=confidence,
             include_self=not others,
             every_place=every_place,
         )
@@ -70,7 +68,10 @@ def find(
         print_json(found.to_json())
         return
     if not found.results:
-        remark(f"not here: none of {found.query.pieces:,} pieces holds it with confidence {least:g} or more")
+        remark(
+            "not here: "
+            f"none of {found.query.pieces:,} pieces holds it, at confidence {found.query.min_confidence:g}"
+        )
         return
     print_table(
         ("rank", "sure", "matched", "from", "to", "key", "tempo", "piece"),

@@ -1,0 +1,150 @@
+"""Time and memory of grouping libraries of growing size.
+
+    PYTHONPATH=.:tests python tests/bench/duplicates.py DATA [--sizes 2500,5000,10000] [--plot cost.svg]
+
+Half of each library are real files drawn from all sets, half are edits of them. Adding is not counted. Prints
+a table, with seconds and pairs per thousand pieces (about constant if the cost is linear) and the largest
+memory of this process and its workers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+from fake_encoder import FakeEncoder
+
+from embedder.errors import MidiError
+from embedder.notes import Notes
+from embedder.reading import read_midi
+from embedder.writing import write_midi
+from index import Library
+
+LIMIT_S, LIMIT_BYTES = 600.0, 2 << 30
+
+
+def edited(notes: Notes, rng: np.random.Generator) -> Notes:
+    """One of the edits that people make."""
+    length = notes.end_s - notes.start_s
+    which = int(rng.integers(6))
+    if which == 0:
+        return notes.slice_time(notes.start_s + 0.1 * length, notes.start_s + 0.9 * length)
+    if which == 1:
+        return notes.stretch(float(rng.uniform(0.8, 1.25)))
+    if which == 2:
+        return notes.transpose(int(rng.integers(-6, 7)))
+    if which == 3:
+        return notes.quantise(0.1)
+    if which == 4:
+        return notes.drop(0.2, rng)
+    return notes.with_velocity(64)
+
+
+def write_library(files: list[Path], count: int, folder: Path) -> None:
+    """`count` files, half of them real, half edits of those."""
+    rng = np.random.default_rng(0)
+    written = 0
+    for number in rng.permutation(len(files)):
+        if written >= count:
+            return
+        try:
+            notes = read_midi(files[number])
+        except MidiError:
+            continue
+        if len(notes) < 20:
+            continue
+        for copy in (notes, edited(notes, rng)):
+            write_midi(copy, folder / f"{written:05d}.mid")
+            written += 1
+
+
+class PeakMemory:
+    """The largest resident memory of this process and its children, less pages shared with files."""
+
+    def __init__(self) -> None:
+        self.size_bytes = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        own = psutil.Process()
+        while not self._stop.wait(0.5):
+            total = 0
+            for process in (own, *own.children(recursive=True)):
+                try:
+                    memory = process.memory_info()
+                except psutil.Error:
+                    continue
+                total += memory.rss - getattr(memory, "shared", 0)
+            self.size_bytes = max(self.size_bytes, total)
+
+
+def plot(rows: list[tuple[int, float]], path: Path) -> None:
+    """Seconds over pieces as an SVG, with the straight line through the largest size."""
+    largest, longest = max(n for n, _ in rows), max(s for _, s in rows)
+    points = [(40 + 340 * n / largest, 220 - 190 * s / longest) for n, s in rows]
+    dots = "".join(f'<circle cx="{x:.0f}" cy="{y:.0f}" r="4"/>' for x, y in points)
+    words = "".join(
+        f'<text x="{x - 6:.0f}" y="{y - 10:.0f}" text-anchor="end">{n:,}: {s:.0f} s</text>'
+        for (x, y), (n, s) in zip(points, rows, strict=True)
+    )
+    path.write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 240" font-size="11" font-family="sans-serif">'
+        '<path d="M40 20V220H390" fill="none" stroke="#888"/>'
+        f'<path d="M40 220L{points[-1][0]:.0f} {points[-1][1]:.0f}" stroke="#bbb" stroke-dasharray="4"/>'
+        f"{dots}{words}</svg>\n"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--sizes", default="2500,5000,10000")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--plot", type=Path)
+    given = parser.parse_args()
+    files = sorted(path for path in given.data.rglob("*.mid*") if path.is_file())
+    print(
+        f"{'pieces':>7} {'notes':>11} {'seconds':>8} {'of limit':>8} {'s/1000':>7} {'pairs/1000':>10} {'memory':>8}"
+    )
+    rows = []
+    for size in map(int, given.sizes.split(",")):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name, "music")
+            folder.mkdir()
+            write_library(files, size, folder)
+            with Library.open(Path(name, "library"), encoder=FakeEncoder()) as library:
+                library.add(folder, workers=given.workers)
+                info = library.info()
+                begun = time.perf_counter()
+                with PeakMemory() as peak:
+                    found = library.duplicates(workers=given.workers)
+                seconds = time.perf_counter() - begun
+        rows.append((info.pieces, seconds))
+        print(
+            f"{info.pieces:7,} {info.notes:11,} {seconds:8.0f} {seconds / LIMIT_S:8.0%} "
+            f"{1000 * seconds / info.pieces:7.1f} {1000 * found.compared / info.pieces:10,.0f} "
+            f"{peak.size_bytes / LIMIT_BYTES:8.0%} of 2 GB, {len(found.groups):,} groups",
+            flush=True,
+        )
+    if given.plot:
+        plot(rows, given.plot)
+
+
+if __name__ == "__main__":
+    main()
