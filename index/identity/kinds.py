@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from .agreement import Agreement, Anchors, Sketch, agreement, anchors
 from .comparing import OneWay, compare_one_way
-from .warp import running_median
+from .warp import PitchTable, running_median
 
 __all__ = ["KINDS", "Evidence", "Kind", "Link", "Span", "judge"]
 
@@ -30,7 +30,6 @@ _LEAST_MATCHED = 0.4  # of the notes of either piece; unrelated music reaches 0.
 _LEAST_BLOCKS = 0.3  # of either piece covered by agreeing blocks, before notes are looked at
 _WHOLE = 0.8  # covered: the piece is all there
 _SAME_NOTES = 0.99
-_SAME_TEMPO = 0.002
 _SAME_TIMES_S = 0.004
 _STRAIGHT_S = 0.018  # median drift from a straight clock: copies stay below, players of strict Bach at 0.022
 _DRIFT_NOTES = 31  # drift is the running median of so many notes: jitter and quantisation average out in it
@@ -136,7 +135,7 @@ def judge(one_id: int, one: Sketch, other_id: int, other: Sketch, up: int) -> Li
     found = compare_one_way(one, other, shared, ahead, up)
     if found.matched < _LEAST_MATCHED:
         return None
-    return _judged(one_id, one, other_id, other, up, found, ahead, back)
+    return _judged(one_id, one, other_id, other, up, shared, found, ahead, back)
 
 
 def _judged(
@@ -145,11 +144,12 @@ def _judged(
     other_id: int,
     other: Sketch,
     up: int,
+    shared: Anchors,
     found: OneWay,
     ahead: Agreement,
     back: Agreement,
 ) -> Link:
-    ratio, straight, error = _clock(one, other, found)
+    ratio, straight = _clock(one, other, found)
     reached = len(np.unique(found.other_note)) / max(1, len(other.line))
     evidence = Evidence(
         covered=max(ahead.covered, found.covered),
@@ -165,12 +165,11 @@ def _judged(
     whole = evidence.other_covered >= _WHOLE
     length = float(np.ptp(one.line.onset_s)) if len(one.line) else 0.0
     copy = straight <= _STRAIGHT_S and length >= _SHORTEST_STRAIGHT_S
-    kind = Kind.WORK
+    kind = Kind.EDITED if copy else Kind.WORK
     if not whole and evidence.covered >= _WHOLE:
         kind = Kind.CONTAINS
-    elif copy:
-        same = min(found.matched, reached) >= _SAME_NOTES and error <= _SAME_TIMES_S
-        kind = Kind.NOTES if same and up == 0 and abs(ratio - 1) <= _SAME_TEMPO else Kind.EDITED
+    elif up == 0 and _same_notes(one, other, shared):
+        kind = Kind.NOTES
     contained = evidence.covered >= _WHOLE and evidence.other_covered < 0.97
     return Link(one_id, other_id, kind, contained, evidence)
 
@@ -185,13 +184,12 @@ def _share_reached(other: Sketch, found: OneWay) -> float:
     return float(inside.mean()) if len(inside) else 0.0
 
 
-def _clock(one: Sketch, other: Sketch, found: OneWay) -> tuple[float, float, float]:
-    """Tempo ratio, median drift from a straight clock, and median distance from it (s)."""
+def _clock(one: Sketch, other: Sketch, found: OneWay) -> tuple[float, float]:
+    """Tempo ratio, and median drift from a straight clock (s)."""
     at, to = one.line.onset_s[found.note], other.line.onset_s[found.other_note]
     own = sum(p.end_s - p.start_s for p in found.passages)
     there = sum(p.other_end_s - p.other_start_s for p in found.passages)
     ratio = there / own if own > 0 and there > 0 else 1.0
-    errors: list[FloatArray] = []
     drifts: list[FloatArray] = []
     for passage in found.passages:
         inside = (at >= passage.start_s) & (at <= passage.end_s)
@@ -201,11 +199,22 @@ def _clock(one: Sketch, other: Sketch, found: OneWay) -> tuple[float, float, flo
             places = places[np.argsort(at[places], kind="stable")]
             slope, start = _straight_line(at[places], to[places])
             error = to[places] - start - slope * at[places]
-            errors.append(np.abs(error))
             drifts.append(np.abs(running_median(error, _DRIFT_NOTES)))
-    if not errors:
-        return ratio, float("inf"), float("inf")
-    return ratio, float(np.median(np.concatenate(drifts))), float(np.median(np.concatenate(errors)))
+    return ratio, float(np.median(np.concatenate(drifts))) if drifts else float("inf")
+
+
+def _same_notes(one: Sketch, other: Sketch, shared: Anchors) -> bool:
+    """Whether nearly every note of either piece is in the other at the same distance in time."""
+    apart = other.event_s[shared.other] - one.event_s[shared.event]
+    bins, counts = np.unique(np.rint(apart / _SAME_TIMES_S).astype(np.int64), return_counts=True)
+    near = np.abs(apart - bins[np.argmax(counts)] * _SAME_TIMES_S) <= _SAME_TIMES_S
+    offset = float(np.median(apart[near]))
+    for own, there, later in ((one, other, offset), (other, one, -offset)):
+        place, late_s = PitchTable(there.line).nearest(own.line.pitch, own.line.onset_s + later)
+        held = (place >= 0) & (np.abs(late_s) <= _SAME_TIMES_S)
+        if held.mean() < _SAME_NOTES:
+            return False
+    return True
 
 
 def _straight_line(x: FloatArray, y: FloatArray) -> tuple[float, float]:

@@ -2,10 +2,10 @@
 
     PYTHONPATH=.:tests python tests/bench/duplicates.py DATA [--sizes 2500,5000,10000] [--plot cost.svg]
 
-Half of each library are real files drawn from all sets, half are edits of them. Adding is not counted. Prints
-a table with wall and processor time (half of the latter is what two idle cores need, compared with the limit of
-ten minutes), time and pairs per thousand pieces (about constant if the cost is linear), and the largest memory of
-this process and its workers as a share of 2 GB.
+Half of each library are real files drawn from all sets, half are edits of them. Adding is not counted.
+Prints a table with wall and processor time (half of the latter is what two idle cores need, compared with
+the limit of ten minutes), time and pairs per thousand pieces (about constant if the cost is linear), and
+the largest memory of this process and its workers as a share of 2 GB.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     python tests/bench/find.py DATA [--pieces 10000] [--queries 200]
 
 The gallery are all real files, and transposed and stretched copies until there are enough. Queries are
-fragments of 10 s, of 20 notes, and fragments that are nowhere. Prints milliseconds of processor time, which one
-thread spends, against the limit of 100 ms.
+fragments of 10 s, of 20 notes, and fragments that are nowhere. Prints milliseconds of processor time, which
+one thread spends, against the limit of 100 ms.
 """
 
 from __future__ import annotations
