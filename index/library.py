@@ -326,7 +326,7 @@ class Library(Identity):
                 failures=failures,
                 encoder=self._database.encoder(connection)[0],
                 dim=None if dim is None else int(dim),
-                size_bytes=_size_bytes(self.folder),
+                size_bytes=_size_bytes(self.folder) + self._fingerprints.size_bytes(),
                 schema_version=int(self._database.get(connection, "schema") or 0),
                 commit=self._database.commit_number(connection),
                 read_only=self.read_only,
