@@ -22,7 +22,7 @@ from .voting import Candidate, vote
 __all__ = ["Place", "Query", "find_places"]
 
 _SHORT_NOTES = 80  # queries up to this long look for more landmarks than the pieces have stored
-_BUDGET, _BUDGET_TRANSPOSED = 400_000, 500_000
+_BUDGET, _BUDGET_TRANSPOSED = 400_000, 300_000
 _ALIGNED, _ALIGNED_MORE = 16, 40  # places to align; more where votes are few or keys many
 _ALIGNED_AT_LEAST = 6
 _HOPELESS = 0.3  # of the best vote: below it, a place is aligned only if few have been

@@ -160,18 +160,18 @@ def _gather(
     weight = _weights(low_key[order], length[order], sum(len(s.position) for s in segments))
     parts: list[tuple[IntArray, IntArray, IntArray, IntArray]] = []
     for segment, offset, low, high in zip(segments, base, lows, highs, strict=False):
-        begin, end = segment.start[low[order]], segment.start[high[order]]
-        place, which = _ranges(begin, end)
+        key, of_key = _ranges(low[order], high[order])
+        place, of_place = _ranges(segment.start[key], segment.start[key + 1])
+        sound = segment.position[place] < segment.span  # a damaged position may be anything
+        place, of_place = place[sound], of_place[sound]
+        which = of_key[of_place]
         landmark = order[which]
-        sound = np.flatnonzero(segment.position[place] < segment.span)  # a damaged position may be anything
-        place, which, landmark = place[sound], which[sound], landmark[sound]
         diagonal = segment.position[place].astype(np.int64)
         diagonal += offset + GAP - landmarks.event[landmark]
         shift = np.zeros(len(place), dtype=np.int64)
         if transposed:
-            key = np.searchsorted(segment.start, place, "right") - 1
-            shift = (segment.keys[key] & _PITCHES).astype(np.int64)
-            shift -= (landmarks.key[landmark] & _PITCHES).astype(np.int64)
+            pitch = (segment.keys[key] & _PITCHES).astype(np.int64)
+            shift = pitch[of_place] - (landmarks.key & _PITCHES).astype(np.int64)[landmark]
         parts.append((diagonal, shift, weight[which], landmark))
     if not parts:
         empty = np.empty(0, dtype=np.int64)

@@ -1,6 +1,6 @@
 """Time and memory of grouping libraries of growing size.
 
-    PYTHONPATH=.:tests python tests/bench/duplicates.py DATA [--sizes 2500,5000,10000] [--plot cost.svg]
+    python tests/bench/duplicates.py DATA [--sizes 2500,5000,10000] [--plot cost.svg]
 
 Half of each library are real files drawn from all sets, half are edits of them. Adding is not counted.
 Prints a table with wall and processor time (half of the latter is what two idle cores need, compared with
@@ -15,17 +15,18 @@ import os
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import psutil
-from fake_encoder import FakeEncoder
 
 from embedder.errors import MidiError
 from embedder.notes import Notes
 from embedder.reading import read_midi
-from embedder.writing import write_midi
-from index import Library
+from index.identity.fingerprints import Fingerprints
+from index.identity.grouping import group_links
+from index.identity.linking import find_links
 
 LIMIT_S, LIMIT_BYTES = 600.0, 2 << 30
 
@@ -47,13 +48,11 @@ def edited(notes: Notes, rng: np.random.Generator) -> Notes:
     return notes.with_velocity(64)
 
 
-def write_library(files: list[Path], count: int, folder: Path) -> None:
-    """`count` files, half of them real, half edits of those."""
+def pieces_of(files: list[Path], count: int) -> Iterator[tuple[int, Notes]]:
+    """`count` pieces, half of them real, half edits of those."""
     rng = np.random.default_rng(0)
-    written = 0
+    made = 0
     for number in rng.permutation(len(files)):
-        if written >= count:
-            return
         try:
             notes = read_midi(files[number])
         except MidiError:
@@ -61,8 +60,10 @@ def write_library(files: list[Path], count: int, folder: Path) -> None:
         if len(notes) < 20:
             continue
         for copy in (notes, edited(notes, rng)):
-            write_midi(copy, folder / f"{written:05d}.mid")
-            written += 1
+            if made == count:
+                return
+            yield made, copy
+            made += 1
 
 
 class PeakMemory:
@@ -126,31 +127,42 @@ def main() -> None:
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
     files = sorted(path for path in given.data.rglob("*.mid*") if path.is_file())
-    names = ("pieces", "notes", "seconds", "cpu s", "cpu s / 1000", "pairs / 1000", "of limit", "memory")
+    names = (
+        "pieces",
+        "notes",
+        "seconds",
+        "cpu s",
+        "cpu s / 1000",
+        "pairs / 1000",
+        "of limit",
+        "memory",
+        "groups",
+    )
     print("".join(f"{name:>13}" for name in names), flush=True)
     rows = []
     for size in map(int, given.sizes.split(",")):
         with tempfile.TemporaryDirectory() as name:
-            folder = Path(name, "music")
-            folder.mkdir()
-            write_library(files, size, folder)
-            with Library.open(Path(name, "library"), encoder=FakeEncoder()) as library:
-                library.add(folder, workers=given.workers)
-                info = library.info()
-                begun, cpu = time.perf_counter(), cpu_s()
-                with PeakMemory() as peak:
-                    found = library.duplicates(workers=given.workers)
-                seconds, cpu = time.perf_counter() - begun, cpu_s() - cpu
-        rows.append((info.pieces, cpu))
+            pieces = np.arange(size)
+            snapshot = Fingerprints(Path(name)).snapshot(pieces, lambda _, size=size: pieces_of(files, size))
+            begun, cpu = time.perf_counter(), cpu_s()
+            with PeakMemory() as peak:
+                links, compared = find_links(
+                    snapshot, pieces.tolist(), workers=given.workers, progress=lambda *_: None
+                )
+                groups = group_links(links, compared)
+            seconds, cpu = time.perf_counter() - begun, cpu_s() - cpu
+        notes = sum(int(segment.note0[-1]) for segment in snapshot.segments)
+        rows.append((size, cpu))
         cells = (
-            f"{info.pieces:,}",
-            f"{info.notes:,}",
+            f"{size:,}",
+            f"{notes:,}",
             f"{seconds:.0f}",
             f"{cpu:.0f}",
-            f"{1000 * cpu / info.pieces:.1f}",
-            f"{1000 * found.compared / info.pieces:,.0f}",
+            f"{1000 * cpu / size:.1f}",
+            f"{1000 * len(compared) / size:,.0f}",
             f"{cpu / 2 / LIMIT_S:.0%}",
             f"{peak.size_bytes / LIMIT_BYTES:.0%}",
+            f"{len(groups):,}",
         )
         print("".join(f"{cell:>13}" for cell in cells), flush=True)
     if given.plot:
