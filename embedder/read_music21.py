@@ -1,4 +1,4 @@
-"""Notes of a score that the music21 package holds; about a hundred times faster than through its MIDI export.
+"""Notes of a score that the music21 package holds, straight from the score and not by way of a MIDI export.
 
 music21 is an optional part of midikin (`midikin[demo]`): this module never imports it at the top.
 """

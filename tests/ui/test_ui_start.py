@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -60,6 +61,15 @@ def test_every_command_begins_with_its_summary_and_gives_examples() -> None:
             assert "Example" in command.help, path
             assert f"  midikin {path}" in command.help, path
         assert entry.load().help.splitlines()[0].strip() == entry.summary
+
+
+def test_examples_reach_the_program_as_they_are_written() -> None:
+    """A shell takes everything after an unquoted number sign for a comment."""
+    for entry in COMMANDS:
+        for path, command in walk(entry.name, entry.load()):
+            examples = [line for line in command.help.splitlines() if line.startswith("  midikin ")]  # type: ignore[attr-defined]
+            for line in examples:
+                assert shlex.split(line, comments=True) == shlex.split(line), f"{path}: {line}"
 
 
 def walk(path: str, command: object) -> list[tuple[str, object]]:

@@ -22,7 +22,7 @@ def compare(
     \b
     Examples:
       midikin compare mine.mid theirs.mid
-      midikin compare #12 #40 --json
+      midikin compare '#12' '#40' --json
     """
     from index import Library
     from ui.output import clock, print_json, print_pairs, print_table

@@ -35,8 +35,8 @@ def decide(
 
     \b
     Examples:
-      midikin decide #12 #40 duplicate
-      midikin decide #12 #41 not-same
+      midikin decide '#12' '#40' duplicate
+      midikin decide '#12' '#41' not-same
     """
     from index import Library
 

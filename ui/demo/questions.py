@@ -153,7 +153,7 @@ def _play_otherwise(source: Path, target: Path) -> None:
 
     played = read_midi(source).transpose(SEMITONES).stretch(SLOWER)
     target.parent.mkdir(parents=True, exist_ok=True)
-    write_midi(played.jitter(JITTER_S, np.random.default_rng(1)).shift(1.0), target)
+    write_midi(played.jitter(JITTER_S, np.random.default_rng(1)).from_zero(), target)
 
 
 def _overlap_s(hit: Hit, span_s: Sequence[float]) -> float:
