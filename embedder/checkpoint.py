@@ -30,6 +30,7 @@ class EncoderConfig:
     ----------
     name : what the encoder is called
     window : most notes in a window
+    context : most notes that the transformer reads at once; longer windows are read in stretches
     model : size of the transformer; its `projection` is the learned part of the vector
     identity, style : sizes of the hand-made parts
     weights : share of each part ("learned", "identity", "style") in the squared length of a vector
@@ -37,6 +38,7 @@ class EncoderConfig:
 
     name: str
     window: int = 256
+    context: int = 128
     model: ModelConfig = field(default_factory=ModelConfig)
     identity: int = 256
     style: int = 96
@@ -47,8 +49,8 @@ class EncoderConfig:
             raise EncoderError("encoder setting weights needs learned, identity and style, none negative")
         if not sum(self.weights.values()) > 0:
             raise EncoderError("encoder setting weights must not be all zero")
-        if not 2 <= self.window <= self.model.positions:
-            raise EncoderError("encoder setting window must lie between 2 and the model's positions")
+        if not 2 <= self.context <= self.model.positions or self.window < 2:
+            raise EncoderError("encoder setting context must lie between 2 and the model's positions")
 
     @property
     def parts(self) -> dict[str, slice]:

@@ -27,7 +27,7 @@ from .errors import MidiError
 from .handmade import Layout, pattern_counts, statistic_counts, statistics
 from .notes import Notes
 from .reading import read_midi
-from .tokens import to_tokens
+from .tokens import ATTRIBUTES, to_tokens
 
 __all__ = ["Embedded", "Encoder", "window_ranges"]
 
@@ -168,25 +168,40 @@ class Encoder:
         )
 
     def _states(self, pieces: Sequence[Notes], ranges: Sequence[Sequence[tuple[int, int]]]) -> torch.Tensor:
-        """Pooled states of all windows, float32 [w, width]; windows of like length share a batch."""
-        tokens = [to_tokens(piece) for piece in pieces]
-        rows = [tokens[i][a:b] for i, windows in enumerate(ranges) for a, b in windows]
+        """Pooled states of all windows, float32 [w, width]: means over the notes of their stretches."""
+        rows: list[NDArray[np.uint8]] = []
+        window_of: list[int] = []
+        window = 0
+        for piece, windows in zip(pieces, ranges, strict=True):
+            tokens = to_tokens(piece)
+            for first, last in windows:
+                stretches = window_ranges(last - first, self.config.context)
+                rows += [tokens[first + a : first + b] for a, b in stretches]
+                window_of += [window] * len(stretches)
+                window += 1
         lengths = np.array([len(row) for row in rows])
-        states = torch.empty(len(rows), self.config.model.width, device=self.device)
-        order = np.argsort(-lengths, kind="stable")
+        order = np.argsort(-lengths, kind="stable")  # stretches of like length share a batch
+        states = torch.zeros(window, self.config.model.width, device=self.device)
+        counts = torch.zeros(window, 1, device=self.device)
         at = 0
         while at < len(order):
-            longest = int(lengths[order[at]])
-            chosen = order[at : at + max(1, NOTES_PER_BATCH // longest)]
-            batch = np.zeros((len(chosen), longest, 4), dtype=np.uint8)
-            for i, row in enumerate(chosen):
-                batch[i, : lengths[row]] = rows[row]
-                batch[i, 0, 0] = 0  # a window begins its own time
-            hidden = self._transformer(torch.from_numpy(batch).to(self.device))
-            counts = torch.from_numpy(lengths[chosen]).to(self.device)
-            states[torch.from_numpy(chosen)] = self._transformer.pool(hidden, counts)
+            chosen = order[at : at + max(1, NOTES_PER_BATCH // int(lengths[order[at]]))]
+            into = torch.tensor([window_of[row] for row in chosen], device=self.device)
+            sizes = torch.from_numpy(lengths[chosen]).to(self.device)
+            pooled = self._pooled([rows[row] for row in chosen], sizes)
+            states.index_add_(0, into, pooled * sizes[:, None])
+            counts.index_add_(0, into, sizes[:, None].float())
             at += len(chosen)
-        return states
+        return states / counts
+
+    def _pooled(self, rows: list[NDArray[np.uint8]], sizes: torch.Tensor) -> torch.Tensor:
+        """Mean states of stretches of tokens, longest first, float32 [r, width]."""
+        batch = np.zeros((len(rows), len(rows[0]), len(ATTRIBUTES)), dtype=np.uint8)
+        for i, row in enumerate(rows):
+            batch[i, : len(row)] = row
+        batch[:, 0, 0] = 0  # a stretch begins its own time
+        hidden = self._transformer(torch.from_numpy(batch).to(self.device))
+        return self._transformer.pool(hidden, sizes)
 
     def _join(
         self, layout: Layout, states: torch.Tensor, sizes: NDArray[np.int64]

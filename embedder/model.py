@@ -84,7 +84,7 @@ class Block(nn.Module):
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         query, key = rotate(query, turn), rotate(key, turn)
-        heard = functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+        heard = attend(query, key, value, causal)
         x = x + self.attention_out(heard.transpose(1, 2).reshape(batch, length, width))
         out: Tensor = x + self.down(functional.relu(self.up(self.norm2(x))).square())
         return out
@@ -95,6 +95,21 @@ def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     cos, sin = turn
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
+    """Scaled dot-product attention of heads [b, h, n, e].
+
+    On a CPU and without gradients, plain matrix products over short sequences take half the time of the
+    fused kernel (measured at 128 notes in bfloat16).
+    """
+    length = query.shape[-2]
+    if query.device.type != "cpu" or torch.is_grad_enabled() or length > 512:
+        return functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+    scores = torch.matmul(query * query.shape[-1] ** -0.5, key.contiguous().transpose(-1, -2))
+    if causal:
+        scores += torch.full((length, length), float("-inf"), dtype=scores.dtype).triu_(1)
+    return torch.matmul(scores.softmax(-1), value.contiguous())
 
 
 class NoteTransformer(nn.Module):

@@ -105,5 +105,7 @@ class _TempoMap:
     def seconds(self, quarters: NDArray[np.float64]) -> NDArray[np.float64]:
         """Seconds [n] of positions [n] in quarter notes."""
         at = np.maximum(np.searchsorted(self._quarter, quarters, "right") - 1, 0)
-        seconds: NDArray[np.float64] = self._second[at] + (quarters - self._quarter[at]) * self._per_quarter_s[at]
+        seconds: NDArray[np.float64] = (
+            self._second[at] + (quarters - self._quarter[at]) * self._per_quarter_s[at]
+        )
         return seconds

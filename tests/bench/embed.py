@@ -58,7 +58,9 @@ def main() -> None:
     with torch.inference_mode():
         blocks = seconds(lambda: encoder._states(pieces, ranges))
     whole = seconds(lambda: encoder.embed(pieces))
-    work = operations(encoder.config.model, [b - a for piece in ranges for a, b in piece])
+    windows = [b - a for piece in ranges for a, b in piece]
+    lengths = [b - a for notes_ in windows for a, b in window_ranges(notes_, encoder.config.context)]
+    work = operations(encoder.config.model, lengths)
 
     print(f"{len(pieces)} files, {notes:,} notes, {torch.get_num_threads()} threads, {encoder._dtype}")
     print(f"{'matrix product of ' + str(SIZE):32s} {peak / 1e9:8.0f} GFLOP/s   1.00")
