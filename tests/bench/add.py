@@ -3,20 +3,15 @@ same run.
 
     python tests/bench/add.py FOLDER [--files 50] [--encoder NAME_OR_FOLDER] --peer-python PYTHON
 
-PYTHON is the interpreter of an environment that has midisimx, which is never a dependency of midikin. It is
-favoured: its model is loaded before its clock starts, each file is one sequence (no transposed copies, as
-its own searches would make), padded no further than its batch, and what it cuts off after 3,072 tokens
-counts as done. midikin's clock covers everything that `Library.add` does but loading the encoder: looking
-through the folder, starting the reading processes, reading, describing, embedding, fingerprints,
-committing. Memory is that of the midikin process and its largest child.
+PYTHON is the interpreter of an environment that has midisimx, which is favoured (see peer.py). midikin's
+clock covers everything that `Library.add` does but loading the encoder: looking through the folder, starting
+the reading processes, reading, describing, embedding, fingerprints, committing. Memory is that of the midikin process and its largest child.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -25,38 +20,13 @@ from typing import TYPE_CHECKING
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from peer import run_peer
+
 if TYPE_CHECKING:
     from embedder.encoder import Encoder
 
 WANTED_RATIO = 20.0
 LARGEST_MEMORY_GB = 1.5
-
-PEER = """
-import json, sys, time
-import midisimx, torch
-paths = json.load(sys.stdin)
-model, _, _ = midisimx.load_tiny_model(device="cpu", verbose=False)
-cpu = torch.device("cpu")
-begun, cpu_begun = time.perf_counter(), time.process_time()
-tokens = [midisimx.midi_to_tokens(path, transpose_factor=0, verbose=False)[0] for path in paths]
-vectors = midisimx.get_embeddings_bf16(
-    model, tokens, seq_len=None, device=cpu, return_numpy=True, verbose=False, show_progress_bar=False
-)
-assert len(vectors) == len(paths)
-print("ANSWER", json.dumps([time.perf_counter() - begun, time.process_time() - cpu_begun]))
-"""
-
-
-def peer_seconds(python: str, paths: list[str]) -> tuple[float, float]:
-    """Seconds that the peer takes for all files, and processor seconds."""
-    answer = subprocess.run(
-        [python, "-c", PEER], input=json.dumps(paths), capture_output=True, text=True, check=False
-    )
-    lines = [line for line in answer.stdout.splitlines() if line.startswith("ANSWER")]
-    if answer.returncode or not lines:
-        raise SystemExit(f"the peer failed:\n{answer.stderr[-2000:]}")
-    seconds, cpu_s = json.loads(lines[0].removeprefix("ANSWER"))
-    return float(seconds), float(cpu_s)
 
 
 def midikin_seconds(paths: list[str], encoder: Encoder) -> tuple[float, float, int]:
@@ -97,7 +67,7 @@ def main() -> int:
     encoder = Encoder.load(options.encoder)
     runs = [midikin_seconds(paths, encoder)]
     memory_gb = peak_memory_gb()  # before the peer, which would count as a child
-    peer = peer_seconds(options.peer_python, paths) if options.peer_python else None
+    peer = run_peer(options.peer_python, paths) if options.peer_python else None
     if peer is not None:
         # Before and after it: other work on the machine comes and goes.
         runs.append(midikin_seconds(paths, encoder))
@@ -107,14 +77,12 @@ def main() -> int:
     print(f"{'midikin':10} {seconds:9.2f} {cpu_s:9.2f} {notes / seconds:10.0f} {notes / cpu_s:12.0f}")
     reached = memory_gb < LARGEST_MEMORY_GB
     if peer is not None:
-        print(
-            f"{'midisimx':10} {peer[0]:9.2f} {peer[1]:9.2f} {notes / peer[0]:10.0f} {notes / peer[1]:12.0f}"
-        )
-        ratio = peer[0] / seconds
+        figures = f"{notes / peer.seconds:10.0f} {notes / peer.cpu_s:12.0f}"
+        print(f"{'midisimx':10} {peer.seconds:9.2f} {peer.cpu_s:9.2f} {figures}")
+        ratio = peer.seconds / seconds
         reached &= ratio >= WANTED_RATIO
-        print(
-            f"midikin is {ratio:.1f} times as fast (wanted: {WANTED_RATIO:g}); by cpu, {peer[1] / cpu_s:.1f}"
-        )
+        by_cpu = peer.cpu_s / cpu_s
+        print(f"midikin is {ratio:.1f} times as fast (wanted: {WANTED_RATIO:g}); by cpu, {by_cpu:.1f}")
     print(f"peak memory {memory_gb:.2f} GB (at most {LARGEST_MEMORY_GB:g})")
     return 0 if reached else 1
 

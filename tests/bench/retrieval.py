@@ -1,10 +1,10 @@
 """Score and performance of one work on ASAP: R@1, R@5 and MRR of vectors beside hand-made rows and a peer.
 
-    python tests/bench/retrieval.py DATA [--encoder NAME_OR_FOLDER] [--peer]
+    python tests/bench/retrieval.py DATA [--encoder NAME_OR_FOLDER] [--peer-python PYTHON]
 
 DATA holds the folder `asap` with its labels.csv. The gallery holds one file of every work, the queries one
-file of each work that the shipped encoder's training did not see (train/splits). `--peer` adds the package
-midisimx, if it is installed, on the same files.
+file of each work that the shipped encoder's training did not see (train/splits). PYTHON is the interpreter
+of an environment that has the package midisimx, which then gets a row on the same files.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from __future__ import annotations
 import argparse
 import csv
 import re
-import time
 from pathlib import Path
 
 import numpy as np
+from peer import run_peer
 
 from embedder import Encoder, Notes, read_midi
 from train.baselines import Handmade
@@ -45,20 +45,6 @@ def held_out_works(works: dict[str, dict[str, str]]) -> list[str]:
     return [work for work, files in works.items() if all(name in test for name in files.values())]
 
 
-def peer_vectors(paths: list[Path]) -> np.ndarray:
-    """Vectors of midisimx with its packaged model, unit rows."""
-    import midisimx
-
-    model, *_ = midisimx.load_model(verbose=False)
-    rows = []
-    for path in paths:
-        tokens = midisimx.midi_to_tokens(str(path), transpose_factor=0, verbose=False)
-        vector = midisimx.get_embeddings_bf16(model, tokens[:1], verbose=False, show_progress_bar=False)
-        rows.append(np.asarray(vector.float().cpu()).reshape(1, -1))
-    matrix = np.concatenate(rows).astype(np.float32)
-    return matrix / np.linalg.norm(matrix, axis=1, keepdims=True)
-
-
 def score(
     vectors: dict[str, np.ndarray], names: list[str], queries: list[int]
 ) -> tuple[Retrieval, Retrieval]:
@@ -74,7 +60,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--encoder", default="midikin-small")
-    parser.add_argument("--peer", action="store_true", help="also score midisimx (must be installed)")
+    parser.add_argument("--peer-python", help="interpreter that can import midisimx; without it, no peer")
     args = parser.parse_args()
 
     works = one_of_each(args.data)
@@ -94,10 +80,11 @@ def main() -> None:
     by_kind = {kind: handmade.vectors(pieces) for kind, pieces in notes.items()}
     for name in by_kind["score"]:
         rows[f"hand-made {name}"] = {kind: by_kind[kind][name] for kind in by_kind}
-    if args.peer:
-        begun = time.perf_counter()
-        rows["midisimx"] = {kind: peer_vectors(files) for kind, files in paths.items()}
-        print(f"(midisimx took {time.perf_counter() - begun:.0f} s)")
+    if args.peer_python:
+        rows["midisimx"] = {
+            kind: run_peer(args.peer_python, [str(path) for path in files]).vectors
+            for kind, files in paths.items()
+        }
 
     print(f"{len(queries)} held-out works as queries, {len(names)} works in the gallery")
     print(f"{'':36s} performance -> score      score -> performance")
