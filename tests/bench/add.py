@@ -5,7 +5,8 @@ same run.
 
 PYTHON is the interpreter of an environment that has midisimx, which is favoured (see peer.py). midikin's
 clock covers everything that `Library.add` does but loading the encoder: looking through the folder, starting
-the reading processes, reading, describing, embedding, fingerprints, committing. Memory is that of the midikin process and its largest child.
+the reading processes, reading, describing, embedding, fingerprints, committing. Memory is that of the midikin
+process and its largest child.
 """
 
 from __future__ import annotations
