@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from embedder.checkpoint import EncoderConfig, EncoderModel, save_checkpoint
@@ -24,6 +25,7 @@ def assemble(
     card: str,
     weights: dict[str, float] | None = None,
     window: int = 256,
+    context: int = 128,
 ) -> EncoderConfig:
     """Write the encoder `name` into `folder`.
 
@@ -33,7 +35,7 @@ def assemble(
     head : what `fit_head` gave
     card : text of the model card
     weights : share of each part in a vector; the configuration's defaults if None
-    window : most notes in a window
+    window, context : most notes in a window; most that the transformer reads at once
 
     Raises
     ------
@@ -45,15 +47,16 @@ def assemble(
         model_config = ModelConfig.from_dict(json.loads((source / "model.json").read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise CorpusError(f"{source} is not the encoder folder of a finished run: {error}") from None
-    settings: dict[str, dict[str, float]] = {} if weights is None else {"weights": weights}
     config = EncoderConfig(
         name=name,
         window=window,
+        context=context,
         model=model_config,
         identity=head.pattern_map.out_features,
         style=head.get_buffer("style_axes").shape[0],
-        **settings,
     )
+    if weights is not None:
+        config = replace(config, weights=weights)
     model = EncoderModel(config)
     load_weights(model.transformer, source / "model.safetensors")
     model.handmade.load_state_dict(head.state_dict())

@@ -68,7 +68,8 @@ def run(
     recipe : what to do
     corpus : its `train` split is learned from, its `validation` split measured
     folder : the run's folder, made if absent
-    start_from : a folder with `model.safetensors`, whose weights a new run begins with
+    start_from : a folder with `model.safetensors`, whose weights a new run begins with; of a deeper
+        model, the first blocks
     device : a torch device; a GPU is used if there is one
     on_progress : called after every step
 
@@ -87,7 +88,7 @@ def run(
     torch.manual_seed(recipe.run.seed)
     model = NoteTransformer(recipe.model).to(chosen)
     if start_from is not None:
-        load_weights(model, Path(start_from) / "model.safetensors", fresh_projection=True)
+        load_weights(model, Path(start_from) / "model.safetensors", to_finetune=True)
     optimiser = _optimiser(model, recipe.run)
     step = _restore(folder, model, optimiser)
     objective = make_objective(recipe.objective, corpus, "train", recipe.objective_settings)
@@ -115,8 +116,11 @@ def export(model: NoteTransformer, folder: Path) -> Path:
     return folder
 
 
-def load_weights(model: NoteTransformer, path: Path, *, fresh_projection: bool = False) -> None:
-    """Load a safetensors file; `fresh_projection` leaves the contrastive projection as it is.
+def load_weights(model: NoteTransformer, path: Path, *, to_finetune: bool = False) -> None:
+    """Load a safetensors file.
+
+    `to_finetune` leaves the contrastive projection as it is, which pretraining does not touch, and takes
+    only the first blocks of a deeper model.
 
     Raises
     ------
@@ -125,8 +129,9 @@ def load_weights(model: NoteTransformer, path: Path, *, fresh_projection: bool =
     """
     try:
         weights = load_file(path)
-        if fresh_projection:
+        if to_finetune:
             own = model.state_dict()
+            weights = {n: w for n, w in weights.items() if n in own or not n.startswith("blocks.")}
             weights |= {name: own[name] for name in own if name.startswith("project.")}
         model.load_state_dict(weights)
     except (OSError, RuntimeError, SafetensorError) as error:

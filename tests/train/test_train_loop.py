@@ -95,7 +95,8 @@ def test_a_damaged_checkpoint_is_told(corpus: Corpus, folder: Path) -> None:
 
 def test_weights_of_another_run_can_be_started_from(corpus: Corpus, tmp_path: Path) -> None:
     recipe = Recipe.parse(RECIPE.format(precision="float32", **NEXT_NOTE).replace("steps = 12", "steps = 1"))
-    first = run(recipe, corpus, tmp_path / "first", device="cpu")
+    deeper = Recipe.parse(recipe.text.replace("layers = 1", "layers = 2"))
+    first = run(deeper, corpus, tmp_path / "first", device="cpu")
     other = RECIPE.format(precision="float32", **CONTRAST).replace("steps = 12", "steps = 1")
     other = other.replace("projection = 16", "projection = 8")
     run(Recipe.parse(other), corpus, tmp_path / "second", start_from=first, device="cpu")
