@@ -7,6 +7,9 @@ durations, velocities or times. So tempo does not matter, a wrong or missing not
 belongs to, and an ornament or doubled octave merely pushes notes one place further, which most landmarks
 survive.
 
+The highest notes of the events have landmarks among themselves as well. So a melody alone is found in its
+arrangement, where chords would push its notes out of reach of each other.
+
 Of the twenty landmarks of each note one in four is kept, chosen by the landmark's own hash: query and gallery
 keep the same ones, so a match costs a quarter of the disk without getting rarer in proportion.
 
@@ -46,6 +49,7 @@ _REACH = 6  # a landmark's notes lie among the six after its first
 _KEEP_ONE_IN = 4
 _LONGEST_S = 15.0  # from a landmark's first to last onset: music does not hang together over longer rests
 _COMBINATIONS = tuple(combinations(range(1, _REACH + 1), 3))
+_TOP_COMBINATIONS = tuple(combinations(range(1, 6), 3))  # nearer: a voice has fewer notes that may intrude
 
 _MULTIPLY = np.uint64(0x9E3779B97F4A7C15)  # odd constants of the usual 64-bit mixers
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -115,10 +119,20 @@ def line_of(notes: Notes, chord_gap_s: float = CHORD_GAP_S) -> Line:
 
 
 def find_landmarks(line: Line) -> Landmarks:
-    """All kept landmarks of a line."""
-    keys: list[NDArray[np.uint32]] = []
-    firsts: list[NDArray[np.int64]] = []
-    for steps in _COMBINATIONS:
+    """All kept landmarks of a line, those of its top voice among them."""
+    found = [_landmarks(line, _COMBINATIONS)]
+    highest = np.flatnonzero(np.diff(line.event, append=-1) != 0)  # the last of each event
+    top = Line(line.onset_s[highest], line.pitch[highest], line.event[highest])
+    found.append(_landmarks(top, _TOP_COMBINATIONS))
+    both = np.unique(np.concatenate(found))  # where one voice plays alone, both find the same
+    event = both >> 32
+    return Landmarks((both & 0xFFFFFFFF).astype(np.uint32), event, line.event_onsets_s()[event])
+
+
+def _landmarks(line: Line, combinations_: tuple[tuple[int, ...], ...]) -> NDArray[np.int64]:
+    """Kept landmarks as event of the first note above 32 bits of key."""
+    packed: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
+    for steps in combinations_:
         count = len(line) - steps[-1]
         if count <= 0:
             continue
@@ -137,12 +151,9 @@ def find_landmarks(line: Line) -> Landmarks:
         mixed = mixed[first] * _MIX
         mixed ^= mixed >> np.uint64(32)
         upper = (mixed >> np.uint64(32 + PITCH_BITS)) << np.uint64(PITCH_BITS)
-        keys.append((upper | line.pitch[first].astype(np.uint64)).astype(np.uint32))
-        firsts.append(first)
-    if not keys:
-        return Landmarks(np.empty(0, np.uint32), np.empty(0, np.int64), np.empty(0))
-    event = line.event[np.concatenate(firsts)]
-    return Landmarks(np.concatenate(keys), event, line.event_onsets_s()[event])
+        key = (upper | line.pitch[first].astype(np.uint64)).astype(np.int64)
+        packed.append((line.event[first] << 32) | (key & 0xFFFFFFFF))
+    return np.concatenate(packed)
 
 
 def find_more_landmarks(notes: Notes, line: Line) -> Landmarks:
