@@ -14,7 +14,6 @@ from .paths import display
 
 if TYPE_CHECKING:
     from embedder.encoder import Embedded
-
     from embedder.notes import Notes
 
 __all__ = ["DEFAULT_ENCODER", "EncoderLike", "LibraryEncoder"]

@@ -55,12 +55,18 @@ def _mischief(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _nothing_stays_running() -> Iterator[None]:
-    yield
+def new_children() -> Iterator[Callable[[], list[psutil.Process]]]:
+    """Processes that this test has started, not what other tests left (multiprocessing keeps a tracker)."""
+    before = set(psutil.Process().children())
+
+    def started() -> list[psutil.Process]:
+        return [child for child in psutil.Process().children() if child not in before]
+
+    yield started
     deadline = time.monotonic() + 5
-    while psutil.Process().children() and time.monotonic() < deadline:
+    while started() and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert psutil.Process().children() == []
+    assert started() == []
 
 
 def test_answers_come_in_order_and_whole(tunes: Callable[[str], str], tmp_path: Path) -> None:
@@ -119,13 +125,15 @@ def test_mischief_costs_its_own_file_only(tunes: Callable[[str], str], workers: 
     }
 
 
-def test_worker_killed_between_files_is_no_fault_of_the_next(tunes: Callable[[str], str]) -> None:
+def test_worker_killed_between_files_is_no_fault_of_the_next(
+    tunes: Callable[[str], str], new_children: Callable[[], list[psutil.Process]]
+) -> None:
     paths = [tunes(f"{i}.mid") for i in range(6)]
     for number, (_, answer) in enumerate(read_many(paths, workers=1)):
         assert isinstance(answer, FileRead)
         if number == 1:
             time.sleep(0.3)  # until it waits for its next file
-            (worker,) = psutil.Process().children()
+            (worker,) = new_children()
             worker.kill()
             worker.wait()
 
