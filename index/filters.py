@@ -113,8 +113,8 @@ class Term:
 
     def __str__(self) -> str:
         if isinstance(self.value, tuple):
-            return f"{self.field}{self.operator}{self.value[0]:g}..{self.value[1]:g}"
-        value = f"{self.value:g}" if isinstance(self.value, float | int) else self.value
+            return f"{self.field}{self.operator}{self.value[0]:.12g}..{self.value[1]:.12g}"
+        value = f"{self.value:.12g}" if isinstance(self.value, float | int) else self.value
         return f"{self.field}{self.operator}{value}"
 
 

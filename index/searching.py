@@ -289,7 +289,7 @@ def _hits(connection: Connection, found: list[Passage], resolved: _Resolved, ask
                 piece_id=piece.id,
                 path=piece.path,
                 paths=piece.paths,
-                score=float(passage.score),
+                score=min(float(passage.score), 1.0),  # rounding may lift a cosine above 1
                 start_s=start_s,
                 end_s=end_s,
                 title=piece.title,

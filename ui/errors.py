@@ -39,16 +39,25 @@ def one_line_endings() -> Iterator[None]:
     """Turn the endings that a user can cause into a line and an exit status."""
     try:
         yield
+        sys.stdout.flush()
     except MidikinError as error:
         complain(str(error))
         raise typer.Exit(1) from None
     except KeyboardInterrupt as error:
         complain(str(error) or "stopped")
         raise typer.Exit(STOPPED) from None
-    except BrokenPipeError:
-        # Whoever read our output has enough. Python would complain at exit when it flushes what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever read our output has enough
+        _forget_output()
         raise typer.Exit(1) from None
+    except OSError as error:
+        _forget_output()
+        complain(f"stopped by the system: {error}")
+        raise typer.Exit(1) from None
+
+
+def _forget_output() -> None:
+    """Python would complain at exit when it flushes what is left."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -38,7 +38,8 @@ def parse_time(text: str) -> float:
     except ValueError:
         numbers = []
     whole = all(part.isascii() and part.isdigit() for part in parts[:-1])
-    if not numbers or len(parts) > 3 or not whole or not 0 <= numbers[-1] < float("inf"):
+    fits = all(number < 60 for number in numbers[1:])
+    if not numbers or len(parts) > 3 or not whole or not fits or not 0 <= numbers[-1] < float("inf"):
         raise ValueError(f"{text!r} is no time; write seconds like 90, or 1:30, or 1:02:03.5")
     seconds = 0.0
     for number in numbers:

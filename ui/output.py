@@ -6,11 +6,13 @@ Results go to stdout and everything else (progress, remarks) to stderr, so that 
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-__all__ = ["clock", "on_terminal", "print_json", "print_pairs", "print_table", "remark"]
+__all__ = ["clock", "on_terminal", "print_json", "print_pairs", "print_table", "print_wrapped", "remark"]
 
 
 def on_terminal() -> bool:
@@ -28,6 +30,11 @@ def clock(seconds: float) -> str:
 def remark(text: str) -> None:
     """A line for the person at the terminal, not part of the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def print_wrapped(text: str) -> None:
+    """A line for a person, broken between words where the terminal ends."""
+    print(textwrap.fill(text, width=shutil.get_terminal_size().columns, break_long_words=False))
 
 
 def print_json(value: Any) -> None:
@@ -54,7 +61,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     """
     if not on_terminal():
         for row in (columns, *rows):
-            print("\t".join(" ".join(cell.split()) for cell in row))
+            print("\t".join(cell.replace("\t", " ").replace("\n", " ") for cell in row))
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

@@ -44,4 +44,6 @@ def remove(
     if json:
         print_json(report.to_json())
     else:
-        print(f"{report.pieces:,} pieces and {report.paths:,} files taken out of the library")
+        files = "1 file" if report.paths == 1 else f"{report.paths:,} files"
+        pieces = "1 piece" if report.pieces == 1 else f"{report.pieces:,} pieces"
+        print(f"{files} taken out of the library, and with them {pieces}")

@@ -91,7 +91,7 @@ def _target(query: str) -> str | int:
 
 def print_result(result: SearchResult) -> None:
     """Answers for a person, or as tab-separated lines if stdout is no terminal."""
-    from ui.output import clock, on_terminal, print_table, remark
+    from ui.output import clock, on_terminal, print_table, print_wrapped, remark
 
     query = result.query
     if not result.results:
@@ -103,8 +103,8 @@ def print_result(result: SearchResult) -> None:
         print_table(columns, (_cells(hit) for hit in result.results))
         return
     span = f"{clock(query.start_s)} to {clock(query.end_s)}"
-    print(f"like {query.display}, {span} ({about(query.descriptors)})")
-    print(f"among {query.pieces:,} pieces" + (f" with {query.filters}" if query.filters else ""))
+    print_wrapped(f"like {query.display}, {span} ({about(query.descriptors)})")
+    print_wrapped(f"among {query.pieces:,} pieces" + (f" with {query.filters}" if query.filters else ""))
     rows = [
         (
             str(hit.rank),
