@@ -94,7 +94,8 @@ class _Worker:
         self._options = options
         # In a session of its own, Ctrl-C in the terminal reaches the parent only, which decides.
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path)],
+            # Without -P, a json.py in the current folder would be run in place of the real one.
+            [sys.executable, "-P", "-c", _START, json.dumps(sys.path)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             start_new_session=True,

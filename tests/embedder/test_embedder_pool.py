@@ -198,3 +198,12 @@ def test_workers_end_with_a_parent_that_is_killed(tunes: Callable[[str], str], n
     parent.wait()
     _, alive = psutil.wait_procs(workers, timeout=10)
     assert alive == []
+
+
+def test_a_module_of_the_current_folder_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "json.py").write_text("open('was-run', 'w').close()\n")
+    (tmp_path / "one.mid").write_bytes(hostile.header() + hostile.track(hostile.NOTE + hostile.END))
+    monkeypatch.chdir(tmp_path)
+    [(_, answer)] = read_many(["one.mid"], workers=1)
+    assert isinstance(answer, FileRead)
+    assert not (tmp_path / "was-run").exists()
