@@ -6,7 +6,8 @@ import io
 import time
 from collections import defaultdict, deque
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -29,6 +30,7 @@ def read_with_mido(data: bytes, *, most_notes: int, deadline_s: float) -> list[T
     """
     import mido
 
+    _know_all_meta_events()
     source = _Source(data, time.monotonic() + deadline_s)
     try:
         midi = mido.MidiFile(file=source, clip=True)
@@ -50,6 +52,32 @@ def read_with_mido(data: bytes, *, most_notes: int, deadline_s: float) -> list[T
         before += len(collected.notes)
         scores.append(collected.score(midi.ticks_per_beat))
     return scores
+
+
+@cache
+def _know_all_meta_events() -> None:
+    """Tell mido of every meta event: it loses the time before one of a type that it does not know."""
+    from mido.midifiles import meta
+
+    for number in range(256):
+        if number not in meta._META_SPECS:
+            meta.add_meta_spec(type(f"MetaSpec_meta_{number}", (_OtherMeta,), {"type_byte": number}))
+
+
+class _OtherMeta:
+    """What mido wants to know of a meta event: its bytes are kept as they are."""
+
+    attributes: ClassVar = ["data"]
+    defaults: ClassVar = [()]
+
+    def decode(self, message: Any, data: Any) -> None:
+        message.data = tuple(data)
+
+    def encode(self, message: Any) -> list[int]:
+        return list(message.data)
+
+    def check(self, name: str, value: Any) -> None:
+        """Anything goes."""
 
 
 class _TooSlow(Exception):

@@ -11,7 +11,7 @@ import mido
 import numpy as np
 import pytest
 
-from embedder import Limits, MidiError, Notes, read_midi, read_piece, reading
+from embedder import Limits, MidiError, Notes, read_midi, read_piece, read_symusic, reading
 from embedder.read_symusic import Refused
 
 Row = tuple[float, float, int]
@@ -333,3 +333,34 @@ def test_bytes_of_any_kind() -> None:
     sound = hostile.tune()
     assert read_midi(bytearray(sound)) == read_midi(memoryview(sound)) == read_midi(sound)
     assert np.all(read_midi(sound).velocity >= 1)
+
+
+# -- events that readers stumble over ----------------------------------------------------------------
+
+
+SCALE = [b"\x00\x90%c\x40" % pitch + b"\x60\x80%c\x00" % pitch for pitch in range(60, 68)]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [b"\xf7\x02\x90\x3c", b"\xf7\x01\xf8", b"\xf7\x03\x01\x02\xf7", b"\xf0\x02\x01\x02\x00\xf7\x02\x04\xf7"],
+)
+def test_escaped_and_continued_exclusive_messages_move_nothing(event: bytes) -> None:
+    plain = hostile.header() + hostile.track(b"".join(SCALE) + hostile.END)
+    with_event = [*SCALE[:3], b"\x00" + event, *SCALE[3:], hostile.END]
+    assert read_midi(hostile.header() + hostile.track(b"".join(with_event))) == read_midi(plain)
+
+
+def test_ordinary_exclusive_messages_and_tempos_stay_with_the_fast_reader() -> None:
+    events = b"\x00\xf0\x05\x7e\x7f\x09\x01\xf7" + b"\x00\xff\x51\x03\x07\xf7\x20" + hostile.NOTE * 247
+    assert not read_symusic._may_escape(hostile.header() + hostile.track(events + hostile.END))
+
+
+@both_readers
+@pytest.mark.parametrize("type_", [1, 2])
+def test_an_unknown_meta_event_takes_its_time(type_: int) -> None:
+    between = [note[:4] + b"\x30\xff\x60\x01\x00\x30" + note[5:] for note in SCALE]
+    plain = hostile.header(type_) + hostile.track(b"".join(SCALE) + hostile.END)
+    data = hostile.header(type_) + hostile.track(b"".join(between) + hostile.END)
+    assert read_midi(data) == read_midi(plain)
+    assert read_midi(data).end_s == 4.0
