@@ -23,7 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 from .checkpoint import EncoderConfig, EncoderModel, load_checkpoint
-from .errors import MidiError
+from .errors import EncoderError, MidiError
 from .handmade import Layout, pattern_counts, statistic_counts, statistics
 from .notes import Notes
 from .reading import read_midi
@@ -96,10 +96,16 @@ class Encoder:
         Raises
         ------
         EncoderError
-            If there is none, or its files are damaged or do not fit each other.
+            If there is none, its files are damaged or do not fit each other, or there is no such device.
         """
+        if not str(name_or_path):
+            raise EncoderError("no encoder: its name is empty")
         model, digest = load_checkpoint(name_or_path)
-        return cls(model, digest, device)
+        try:
+            return cls(model, digest, device)
+        except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
+            reason = str(error).strip().partition("\n")[0]
+            raise EncoderError(f"encoder {name_or_path} cannot use device {device}: {reason}") from None
 
     def embed(self, pieces: Sequence[Notes]) -> Embedded:
         """Vectors of pieces and of their windows.
@@ -128,7 +134,15 @@ class Encoder:
         )
 
     def embed_files(self, paths: Sequence[str | os.PathLike[str]]) -> FloatRows:
-        """Piece vectors of files, float32 [n, dim], unit rows; NaN for a file without usable notes."""
+        """Piece vectors of files, float32 [n, dim], unit rows; NaN for a file without usable notes.
+
+        Raises
+        ------
+        TypeError
+            If given one path instead of a list of paths.
+        """
+        if isinstance(paths, (str, bytes, os.PathLike)):
+            raise TypeError("embed_files takes a list of paths: put the one path in a list")
         vectors = np.full((len(paths), self.dim), np.nan, dtype=np.float32)
         waiting: list[tuple[int, Notes]] = []
         for row, path in enumerate(paths):

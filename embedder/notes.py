@@ -55,10 +55,10 @@ class Notes:
                 raise ValueError("onsets must be finite seconds")
             if not (length.min() >= 0 and length.max() <= MAX_TIME_S):
                 raise ValueError("durations must be finite seconds, zero or more")
-            if key.min() < 0 or key.max() > 127:
-                raise ValueError("pitch must lie in 0..127")
-            if force.min() < 1 or force.max() > 127:
-                raise ValueError("velocity must lie in 1..127")
+            if not (key.min() >= 0 and key.max() <= 127 and _whole(key)):
+                raise ValueError("pitch must be whole numbers in 0..127")
+            if not (force.min() >= 1 and force.max() <= 127 and _whole(force)):
+                raise ValueError("velocity must be whole numbers in 1..127")
         begin_step = np.rint(start * GRID_HZ).astype(np.int64)
         length_step = np.maximum(np.rint((start + length) * GRID_HZ).astype(np.int64) - begin_step, 1)
         key = key.astype(np.int16)
@@ -165,6 +165,9 @@ class Notes:
 
     def transpose(self, semitones: int) -> Notes:
         """Higher by `semitones`; notes that leave the keyboard of 0..127 are dropped."""
+        if semitones % 1:
+            raise ValueError("notes are transposed by whole semitones")
+        semitones = max(-128, min(128, int(semitones)))  # further away, nothing more changes
         pitch = self.pitch + semitones
         stays = (pitch >= 0) & (pitch <= 127)
         return Notes(self.onset[stays], self.duration[stays], pitch[stays], self.velocity[stays])
@@ -191,6 +194,10 @@ class Notes:
     def with_velocity(self, velocity: int | NDArray[Any]) -> Notes:
         """The same notes at one velocity, or at one each ([n])."""
         return Notes(self.onset, self.duration, self.pitch, np.broadcast_to(velocity, self.pitch.shape))
+
+
+def _whole(numbers: NDArray[Any]) -> bool:
+    return numbers.dtype.kind in "iub" or bool((numbers == np.rint(numbers)).all())
 
 
 def _restored(*arrays: NDArray[Any]) -> Notes:

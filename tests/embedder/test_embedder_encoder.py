@@ -181,3 +181,17 @@ def test_damaged_folders_end_in_one_line(folder: Path, how: str) -> None:
 def test_an_unknown_name_lists_what_is_shipped() -> None:
     with pytest.raises(EncoderError, match="midikin-small"):
         Encoder.load("no-such-encoder")
+
+
+@pytest.mark.parametrize("path", ["one.mid", Path("one.mid")])
+def test_one_path_is_no_list_of_paths(encoder: Encoder, path: str | Path) -> None:
+    with pytest.raises(TypeError, match="list of paths"):
+        encoder.embed_files(path)  # type: ignore[arg-type]
+
+
+def test_what_cannot_be_loaded_ends_in_one_line() -> None:
+    with pytest.raises(EncoderError, match="its name is empty"):
+        Encoder.load("")
+    with pytest.raises(EncoderError, match="cannot use device nonsense") as caught:
+        Encoder.load(device="nonsense")
+    assert "\n" not in str(caught.value)

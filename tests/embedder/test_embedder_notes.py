@@ -154,3 +154,19 @@ def test_nothing_is_music_too() -> None:
     assert (empty.start_s, empty.end_s) == (0.0, 0.0)
     assert empty.transpose(3).stretch(2).quantise(0.1).from_zero().slice_time(1, 2) == empty
     assert empty != "nothing"
+
+
+@pytest.mark.parametrize(("pitch", "velocity"), [(np.nan, 64), (60, np.nan), (60.5, 64), (60, 64.5)])
+def test_pitch_and_velocity_are_whole_numbers(pitch: float, velocity: float) -> None:
+    with pytest.raises(ValueError, match="must be whole numbers"):
+        Notes([0], [1], [pitch], [velocity])
+
+
+@pytest.mark.parametrize("semitones", [40_000, -40_000, 10**30])
+def test_transposing_far_away_leaves_nothing(semitones: int) -> None:
+    assert len(Notes([0, 1], [1, 1], [0, 127], [64, 64]).transpose(semitones)) == 0
+
+
+def test_transposing_by_a_part_of_a_semitone_is_refused() -> None:
+    with pytest.raises(ValueError, match="whole semitones"):
+        Notes([0], [1], [60], [64]).transpose(0.5)  # type: ignore[arg-type]
