@@ -2,7 +2,8 @@
 
     NAME.faiss   the index
     NAME.keys    the key of each of its rows, int64
-    NAME.json    manifest, written last: sizes and SHA-256 of both, encoder, dimension, commit number
+    NAME.json    manifest, written last: sizes and SHA-256 of both, library, encoder, dimension,
+                 commit number
 
 FAISS neither writes atomically nor notices a flipped byte when it reads, so every file is written beside
 its place, flushed and renamed, and read only if its hash is right. Anything amiss means None: the caller
@@ -50,6 +51,7 @@ class Manifest:
     vectors: int
     sizes: dict[str, int]
     sha256: dict[str, str]
+    library: str = ""  # its random id; older manifests do not say
 
 
 def read_manifest(folder: Path, name: str) -> Manifest | None:
@@ -61,7 +63,7 @@ def read_manifest(folder: Path, name: str) -> Manifest | None:
     return manifest if manifest.format == FORMAT else None
 
 
-def load(folder: Path, name: str, *, encoder: str, dim: int) -> tuple[FaissStore, int] | None:
+def load(folder: Path, name: str, *, library: str, encoder: str, dim: int) -> tuple[FaissStore, int] | None:
     """The cached index and the commit it stands for; None if there is none that can be used."""
     if not (folder / f"{name}.json").exists():
         return None
@@ -70,8 +72,11 @@ def load(folder: Path, name: str, *, encoder: str, dim: int) -> tuple[FaissStore
             # Perhaps another process is just between its renames: look again when it is done.
             _await_writer(folder, wait_s)
         manifest = read_manifest(folder, name)
-        if manifest is not None and (manifest.encoder, manifest.dim) != (encoder, dim):
-            log.warning("%s: the index %s belongs to another encoder and is rebuilt", _shown(folder), name)
+        owner = (library, encoder, dim)
+        if manifest is not None and (manifest.library, manifest.encoder, manifest.dim) != owner:
+            log.warning(
+                "%s: the index %s belongs to another library or encoder and is rebuilt", _shown(folder), name
+            )
             return None
         try:
             if manifest is None:
@@ -105,13 +110,13 @@ def _check(file: BufferedReader, part: str, manifest: Manifest) -> None:
     file.seek(0)
 
 
-def save(folder: Path, name: str, store: FaissStore, *, encoder: str, commit: int) -> bool:
+def save(folder: Path, name: str, store: FaissStore, *, library: str, encoder: str, commit: int) -> bool:
     """Write an index; False if the folder cannot take it or another process is writing. Never an error."""
     from filelock import FileLock, Timeout
 
     try:
         with FileLock(folder / "index.lock", timeout=0, thread_local=False):
-            _save(folder, name, store, encoder, commit)
+            _save(folder, name, store, library, encoder, commit)
     except Timeout:
         return False
     except (OSError, RuntimeError) as error:
@@ -121,7 +126,7 @@ def save(folder: Path, name: str, store: FaissStore, *, encoder: str, commit: in
     return True
 
 
-def _save(folder: Path, name: str, store: FaissStore, encoder: str, commit: int) -> None:
+def _save(folder: Path, name: str, store: FaissStore, library: str, encoder: str, commit: int) -> None:
     faiss = load_faiss()
     parts: dict[str, Callable[[_Hashed], Any]] = {
         "keys": lambda out: out(store.keys.astype("<i8").tobytes()),
@@ -147,6 +152,7 @@ def _save(folder: Path, name: str, store: FaissStore, encoder: str, commit: int)
         vectors=store.count,
         sizes=sizes,
         sha256=hashes,
+        library=library,
     )
     with _replacing(folder / f"{name}.json") as file:
         file.write(json.dumps(asdict(manifest), indent=1).encode())

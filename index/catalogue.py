@@ -38,6 +38,7 @@ class _Held:
         self.store = store
         self.commit = commit
         self.unsaved = unsaved
+        self.library = ""
 
 
 class Catalogue:
@@ -56,13 +57,15 @@ class Catalogue:
                 return None
             commit = self._database.commit_number(connection)
             dim = int(self._database.get(connection, "dim") or 0)
+            library = self._database.library_id(connection)
             held = self._held.get(name)
-            if held is None or held.store.dim != dim:
-                cached = cache.load(self._database.folder, name, encoder=encoder, dim=dim)
+            if held is None or (held.library, held.store.dim) != (library, dim):
+                cached = cache.load(self._database.folder, name, library=library, encoder=encoder, dim=dim)
                 held = _Held(*cached, unsaved=0) if cached else None
             if held is None or held.commit != commit:
                 held = self._brought_up(connection, name, dim, held)
                 held.commit = commit
+            held.library = library
             self._held[name] = held
             if held.unsaved > _SAVE_SHARE * held.store.count:
                 self._save(name, held, encoder)
@@ -71,7 +74,8 @@ class Catalogue:
     def _save(self, name: str, held: _Held, encoder: str) -> None:
         if self._database.read_only:
             return
-        if cache.save(self._database.folder, name, held.store, encoder=encoder, commit=held.commit):
+        owner = {"library": held.library, "encoder": encoder}
+        if cache.save(self._database.folder, name, held.store, **owner, commit=held.commit):
             held.unsaved = 0
 
     def _brought_up(self, connection: Connection, name: str, dim: int, held: _Held | None) -> _Held:
@@ -102,12 +106,12 @@ class Catalogue:
 
     def info(self, connection: Connection) -> tuple[IndexInfo, ...]:
         """What lies on disk, without loading it."""
-        commit = self._database.commit_number(connection)
+        now = self._database.library_id(connection), self._database.commit_number(connection)
         found = []
         for name in INDEX_NAMES:
             manifest = cache.read_manifest(self._database.folder, name)
             if manifest is not None:
-                current = manifest.commit == commit
+                current = (manifest.library, manifest.commit) == now
                 found.append(
                     IndexInfo(name, manifest.kind, manifest.vectors, round(manifest.recall, 4), current)
                 )

@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,9 +68,11 @@ class Database:
             raise _no_library(folder)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
+        self._identity: tuple[int, int] | None = None
         self._engine = self._open(exists)
         try:
             self._check_or_create(create)
+            self._identity = _identity(self.path)
         except BaseException:
             self._engine.dispose()
             raise
@@ -127,7 +130,7 @@ class Database:
             with self.write() as connection:
                 # Another process may have been first; `checkfirst` and OR IGNORE make it a no-op then.
                 schema.metadata.create_all(connection)
-                start = {"schema": str(schema.SCHEMA_VERSION), "commit": "0"}
+                start = {"schema": str(schema.SCHEMA_VERSION), "commit": "0", "library": uuid.uuid4().hex}
                 rows = [{"name": name, "value": value} for name, value in start.items()]
                 connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), rows)
             return
@@ -158,7 +161,18 @@ class Database:
         with self._translated(), self._engine.connect() as plain:
             connection = plain.execution_options(midikin_write=True)
             with connection.begin():
+                if self._identity is not None:  # it is made, or checked, before anything is written
+                    self._check_in_place()
+                    row = {"name": "library", "value": uuid.uuid4().hex}
+                    connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), row)
                 yield connection
+
+    def _check_in_place(self) -> None:
+        """Refuse to write into a file that is no longer the one at the library's path."""
+        if _identity(self.path) != self._identity:
+            raise LibraryError(
+                f"{display(str(self.path))}: the library's file is gone or is another one; open it anew"
+            )
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -194,12 +208,24 @@ class Database:
         after = update(schema.meta).where(schema.meta.c.name == "commit")
         connection.execute(after.values(value=cast(cast(column, Integer) + 1, Text)))
 
+    def library_id(self, connection: Connection) -> str:
+        """What tells this library from every other; empty in an old one that was not written since."""
+        return self.get(connection, "library") or ""
+
     def commit_number(self, connection: Connection) -> int:
         return int(self.get(connection, "commit") or 0)
 
 
 def _no_library(folder: Path) -> LibraryError:
     return LibraryError(f"{display(str(folder))}: no library here; make one with `midikin add FOLDER`")
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _begin(connection: Connection) -> None:

@@ -1,6 +1,6 @@
 """Tables of the library's database.
 
-    meta           name -> value: schema version, encoder, dimension, commit number
+    meta           name -> value: schema version, random id of the library, encoder, dimension, commit number
     pieces         one row for each content (distinct bytes): what describes it and can be filtered on
     paths          every file that holds a piece, as bytes, with size and time of change
     piece_vectors  one vector for each piece

@@ -220,7 +220,7 @@ class Identity:
                 for piece_id, packed in connection.execute(query.order_by(table.c.piece_id)):
                     yield piece_id, unpack_notes(packed)
 
-        return self._fingerprints.snapshot(wanted, fetch)
+        return self._fingerprints.snapshot(wanted, fetch, self._database.library_id(connection))
 
     def _store_fingerprints(self) -> None:
         """Make fingerprints of pieces that have none yet; every add ends with it."""

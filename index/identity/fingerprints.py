@@ -1,7 +1,7 @@
 """The fingerprints of a library: segments on disk, kept in step with the pieces of the database.
 
     LIBRARY/landmarks/NAME.seg       segments (`segment`), never changed once written
-    LIBRARY/landmarks/segments.json  the names of those that count
+    LIBRARY/landmarks/segments.json  the names of those that count, and the id of the library
 
 Pieces that are new go into a new segment; now and then small ones are joined. A removed piece is masked, and
 a segment with mostly removed pieces is made anew. All of it is a cache: landmarks are a function of the
@@ -97,18 +97,22 @@ class Fingerprints:
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self._folder = folder / "landmarks"
         self._read_only = read_only
+        self._library = ""
         self._held: list[_Held] | None = None
         self._lock = threading.Lock()
 
-    def snapshot(self, wanted: IntArray, fetch: FetchNotes) -> Snapshot:
+    def snapshot(self, wanted: IntArray, fetch: FetchNotes, library: str = "") -> Snapshot:
         """Fingerprints of exactly the wanted pieces.
 
         Parameters
         ----------
         wanted : int64 [n], rising; numbers of the pieces of the library
         fetch : gives the notes of pieces by number, for those that have no fingerprints yet
+        library : id of the library; what belongs to another is made anew
         """
         with self._lock:
+            if library != self._library:
+                self._library, self._held = library, None
             held = self._read() if self._held is None else self._held
             if self._is_behind(held, wanted):
                 held = self._brought_up(wanted, fetch)
@@ -134,7 +138,7 @@ class Fingerprints:
         if self._read_only:
             return self._complete(self._read(), wanted, fetch, save=False)
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(exist_ok=True)  # never a library's folder that was deleted
             with FileLock(self._folder / "lock", timeout=_LOCK_WAIT_S, thread_local=False):
                 # Another process may have done some of the work meanwhile.
                 held = self._complete(self._read(), wanted, fetch, save=True)
@@ -171,10 +175,13 @@ class Fingerprints:
     def _read(self) -> list[_Held]:
         """What lies on disk and can be used; the rest is said and left out."""
         try:
-            names = json.loads((self._folder / _MANIFEST).read_text(encoding="utf-8"))["segments"]
+            manifest = json.loads((self._folder / _MANIFEST).read_text(encoding="utf-8"))
+            names = manifest["segments"]
+            if manifest.get("library", "") != self._library:
+                raise ValueError("they belong to another library")
         except FileNotFoundError:
             return []
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             names = []
             log.warning("%s: fingerprints are made anew from the database", display(str(self._folder)))
         held = []
@@ -206,7 +213,7 @@ class Fingerprints:
     def _write_manifest(self, held: list[_Held]) -> None:
         beside = self._folder / (_MANIFEST + ".new")
         with open(beside, "w", encoding="utf-8") as file:
-            json.dump({"segments": [one.name for one in held]}, file)
+            json.dump({"library": self._library, "segments": [one.name for one in held]}, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, self._folder / _MANIFEST)
