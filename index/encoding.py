@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -10,7 +11,7 @@ import numpy as np
 
 from embedder.errors import EncoderError, EncoderMismatch
 
-from .paths import display
+from .paths import absolute, display
 
 if TYPE_CHECKING:
     from embedder.encoder import Embedded
@@ -45,6 +46,8 @@ class LibraryEncoder:
         self._loaded = None if given is None or isinstance(given, str) else given
         self.source = given if isinstance(given, str) else None
         self._folder = folder
+        # What is stored must hold in another working folder too.
+        self._as_folder = absolute(self.source) if self.source and os.path.isdir(self.source) else None
 
     def get(self, remembered: str | None, source: str | None) -> EncoderLike:
         """The encoder.
@@ -60,8 +63,11 @@ class LibraryEncoder:
             If it is another than the one remembered.
         """
         if self._loaded is None:
+            from embedder.checkpoint import shipped_encoders
             from embedder.encoder import Encoder
 
+            if self._as_folder is not None and self.source not in shipped_encoders():
+                self.source = self._as_folder
             self.source = self.source or source or DEFAULT_ENCODER
             self._loaded = Encoder.load(self.source)
         self.check(remembered)

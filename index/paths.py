@@ -14,13 +14,28 @@ MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
 
 
 def absolute(path: str | os.PathLike[str]) -> str:
-    """Absolute path with `~` expanded, symbolic links left as they are."""
-    return os.path.abspath(os.path.expanduser(os.fsdecode(path)))
+    """Absolute path with `~` expanded, symbolic links left as they are.
+
+    Raises
+    ------
+    ValueError
+        If the path is empty or no system has such a path.
+    """
+    text = os.fsdecode(path)
+    if not text:  # an unset variable of a shell must not mean the current folder
+        raise ValueError("an empty path; give the name of a file or folder")
+    if "\0" in text:
+        raise ValueError(f"{display(text)}: no path holds a NUL character; check the name")
+    to_bytes(text)
+    return os.path.abspath(os.path.expanduser(text))
 
 
 def to_bytes(path: str) -> bytes:
     """The bytes that identify a path in the database."""
-    return os.fsencode(path)
+    try:
+        return os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ValueError(f"{display(path)}: not a path that this system can have; check the name") from None
 
 
 def from_bytes(path: bytes) -> str:

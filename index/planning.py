@@ -103,6 +103,8 @@ def _compare(
         plan.found += 1
         if file == [item.size_bytes, item.mtime_ns]:
             plan.unchanged += 1
+            if failure is not None:  # of a time when it could not be looked at
+                plan.settled.append(key)
         elif trouble[:2] == [item.size_bytes, item.changed_ns] and not retry_failures:
             plan.known_failures += 1
         else:

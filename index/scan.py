@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -9,7 +10,10 @@ from dataclasses import dataclass
 
 from .paths import is_midi_name
 
-__all__ = ["Found", "Unreadable", "scan"]
+__all__ = ["Found", "Unreadable", "clamped_ns", "scan"]
+
+_LARGEST = 2**63 - 1  # what the database can hold
+_NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # gone meanwhile, or a link to nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,17 +74,18 @@ def _walk(root: str, status: os.stat_result, entered: set[tuple[int, int]]) -> I
             continue
         entered.add(identity)
         try:
-            names = sorted(os.listdir(folder), key=os.fsencode)
+            with os.scandir(folder) as inside:
+                entries = sorted(inside, key=lambda entry: os.fsencode(entry.name))
         except OSError as error:
             yield Unreadable(folder, f"the folder cannot be listed: {_reason(error)}")
             continue
         inner = []
-        for name in names:
-            path = os.path.join(folder, name)
+        for entry in entries:
+            name, path = entry.name, os.path.join(folder, entry.name)
             try:
                 status = os.stat(path)
             except OSError as error:
-                if is_midi_name(name):
+                if is_midi_name(name) or (error.errno not in _NO_FOLDER and _may_be_folder(entry)):
                     yield Unreadable(path, _reason(error))
                 continue
             if stat.S_ISDIR(status.st_mode):
@@ -93,8 +98,21 @@ def _walk(root: str, status: os.stat_result, entered: set[tuple[int, int]]) -> I
 def _looked_at(path: str, status: os.stat_result) -> Found | Unreadable:
     if not stat.S_ISREG(status.st_mode):
         return Unreadable(path, "not a regular file")  # opening a pipe would wait for ever
-    changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
-    return Found(path, status.st_size, status.st_mtime_ns, changed_ns)
+    changed_ns = clamped_ns(max(status.st_mtime_ns, status.st_ctime_ns))
+    return Found(path, status.st_size, clamped_ns(status.st_mtime_ns), changed_ns)
+
+
+def clamped_ns(time_ns: int) -> int:
+    """A time of change as the database can hold it: a file may claim any."""
+    return min(max(time_ns, -_LARGEST), _LARGEST)
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether what cannot be looked at may hold MIDI files: no mere file without a MIDI name does."""
+    try:
+        return entry.is_dir(follow_symlinks=False) or entry.is_symlink()
+    except OSError:
+        return True
 
 
 def _reason(error: OSError) -> str:

@@ -30,6 +30,7 @@ from .likeness import shared_traits
 from .passages import Passage, best_windows, join_windows
 from .paths import absolute, display, to_bytes
 from .records import Hit, Piece, Query, SearchResult
+from .scan import clamped_ns
 
 if TYPE_CHECKING:
     from embedder.descriptors import Descriptors
@@ -211,7 +212,7 @@ def _unchanged_piece(connection: Connection, path: str) -> Piece | None:
     except OSError:
         pass
     else:
-        if (status.st_size, status.st_mtime_ns) != (row.size_bytes, row.mtime_ns):
+        if (status.st_size, clamped_ns(status.st_mtime_ns)) != (row.size_bytes, row.mtime_ns):
             return None
     return rows.pieces_by_id(connection, [row.piece_id])[row.piece_id]
 

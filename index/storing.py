@@ -16,6 +16,7 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from . import schema
 from .packing import SPAN, pack_notes, pack_vectors
 from .paths import display, to_bytes
+from .scan import clamped_ns
 
 if TYPE_CHECKING:
     from embedder.encoder import Embedded
@@ -123,7 +124,7 @@ def put_path(connection: Connection, path: str, piece_id: int, size_bytes: int, 
     values = {
         "piece_id": piece_id,
         "size_bytes": size_bytes,
-        "mtime_ns": mtime_ns,
+        "mtime_ns": clamped_ns(mtime_ns),
         "seen_s": time.time(),
     }
     names = {"path": to_bytes(path), "display": display(path), "name": display(os.path.basename(path))}
