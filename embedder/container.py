@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 import struct
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ __all__ = ["Header", "parse_header", "title_of", "unwrap"]
 HEADER_BYTES = 14
 MACBINARY_BYTES = 128  # the wrapper that old Macintosh archives put before a file
 TRACK_NAME, END_OF_TRACK = 0x03, 0x2F
+LONGEST_NAME = 1_024  # bytes of a name that are looked at
+MOST_LEADING = 10_000  # events that are looked at for a name
 
 # Names that sequencers give by themselves; they say nothing about the music.
 _EMPTY_TITLE = re.compile(
@@ -85,8 +88,8 @@ def parse_header(data: bytes) -> Header:
 def title_of(data: bytes) -> str | None:
     """Name of the first track that says something, None if there is none.
 
-    Only what stands before the first note or controller of the first track is looked at; a MIDI file of
-    Type 1 keeps the name of the whole piece there.
+    Only what stands before the first note or controller of the first track is looked at, and no more than
+    `MOST_LEADING` events of it; a MIDI file of Type 1 keeps the name of the whole piece there.
     """
     for name in _leading_names(data):
         title = _decoded(name)
@@ -101,14 +104,14 @@ def _leading_names(data: bytes) -> Iterator[bytes]:
     if data[at : at + 4] != b"MTrk":
         return
     at += 8
-    while True:
-        _, at = _variable_int(data, at)
+    for _ in range(MOST_LEADING):
+        _gap, at = _variable_int(data, at)
         if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in (b"", bytes([END_OF_TRACK])):
             return
         kind = data[at + 1]
         size, at = _variable_int(data, at + 2)
         if kind == TRACK_NAME:
-            yield data[at : at + size]
+            yield data[at : at + min(size, LONGEST_NAME)]
         at += size
 
 
@@ -126,7 +129,8 @@ def _variable_int(data: bytes, at: int) -> tuple[int, int]:
 def _decoded(name: bytes) -> str:
     """One line of text, from UTF-8 or else the Western European page that old files use."""
     try:
-        text = name.decode("utf-8")
+        # A name that was cut may end within a letter, which is then left out.
+        text, _ = codecs.utf_8_decode(name, "strict", len(name) < LONGEST_NAME)
     except UnicodeDecodeError:
         text = name.decode("cp1252", errors="replace")
     return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]

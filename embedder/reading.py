@@ -53,6 +53,7 @@ class Limits:
     tracks: int = 1_024
     notes: int = 2_000_000
     duration_s: float = 24 * 3600.0
+    tempos: int = 1_000_000
     patient_s: float = 6.0  # time for mido to read what symusic refuses
 
 
@@ -162,6 +163,9 @@ def _parse(data: bytes, selection: Selection, limits: Limits) -> MidiFile:
 def _scores(data: bytes, header: Header, selection: Selection, limits: Limits) -> list[TickScore]:
     if header.tracks > limits.tracks:
         raise MidiError(f"has {header.tracks:,} tracks, more than the limit of {limits.tracks:,}")
+    tempos = data.count(b"\xff\x51\x03")  # counted without parsing, which would take long by then
+    if tempos > limits.tempos:
+        raise MidiError(f"has {tempos:,} changes of tempo, more than the limit of {limits.tempos:,}")
     if header.type != 2 and not header.is_smpte:
         try:
             return [read_with_symusic(data, sustain=selection.sustain, most_notes=limits.notes)]

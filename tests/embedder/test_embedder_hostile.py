@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from embedder import MidiError, MidiFile, describe, read_piece
+from embedder import Limits, MidiError, MidiFile, describe, read_piece
 
 LONGEST_S = 10.0
 FILES = hostile.hostile_files()
@@ -145,3 +145,32 @@ def test_real_files_cut_anywhere(data_dir: Path) -> None:
     for sound in real_files(data_dir)[::6]:
         for end in np.linspace(0, len(sound) - 1, 25).astype(int).tolist():
             check_answer(sound[:end])
+
+
+def test_floods_of_events_and_endless_names_end_soon() -> None:
+    floods = {
+        "texts": b"\x00\xff\x01\x00" * 15_000_000,
+        "tempos": b"\x01\xff\x51\x03\x07\xa1\x20" * 8_000_000,
+        "name": b"\x00\xff\x03" + hostile.varint(60_000_000) + b"ab cd " * 10_000_000,
+    }
+    for name, flood in floods.items():
+        begin = time.monotonic()
+        check_answer(hostile.header() + hostile.track(flood + hostile.NOTE + hostile.END))
+        assert time.monotonic() - begin < 10, name
+
+
+def test_a_long_name_is_cut_between_letters() -> None:
+    name = "Träumerei ".encode() + "ä".encode() * 1_000
+    events = b"\x00\xff\x03" + hostile.varint(len(name)) + name + hostile.NOTE + hostile.END
+    title = read_piece(hostile.header() + hostile.track(events)).title
+    assert title == ("Träumerei " + "ä" * 1_000)[:200]
+    name = b"A" + "ä".encode() * 1_000
+    events = b"\x00\xff\x03" + hostile.varint(len(name)) + name + hostile.NOTE + hostile.END
+    assert read_piece(hostile.header() + hostile.track(events)).title == "A" + "ä" * 199
+
+
+def test_too_many_tempos_are_refused() -> None:
+    data = hostile.header() + hostile.track(b"\x01\xff\x51\x03\x07\xa1\x20" * 11 + hostile.NOTE + hostile.END)
+    assert len(read_piece(data, limits=Limits(tempos=11)).notes) == 1
+    with pytest.raises(MidiError, match="11 changes of tempo"):
+        read_piece(data, limits=Limits(tempos=10))
