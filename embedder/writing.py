@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from .notes import GRID_HZ, Notes
+from .reading import Limits
 
 __all__ = ["TICKS_PER_BEAT", "write_midi"]
 
@@ -44,7 +45,8 @@ def write_midi(notes: Notes, path: str | os.PathLike[str] | None = None, *, prog
     Raises
     ------
     ValueError
-        If a note begins before 0 s, or the program is out of range.
+        If a note begins before 0 s, the program is out of range, or `read_midi` would refuse the file:
+        more notes, seconds, tracks (of notes of one key that overlap) or bytes than `Limits` allow.
     OSError
         If the path cannot be written.
     """
@@ -52,20 +54,31 @@ def write_midi(notes: Notes, path: str | os.PathLike[str] | None = None, *, prog
         raise ValueError("a General MIDI program lies in 0..127")
     if len(notes) and notes.start_s < 0:
         raise ValueError("a MIDI file cannot hold notes before 0 s: shift them first")
-    data = _bytes_of(notes, program)
+    limits = Limits()
+    _check_most(len(notes), limits.notes, "notes")
+    _check_most(notes.end_s, limits.duration_s, "seconds")
+    data = _bytes_of(notes, program, limits.tracks)
+    _check_most(len(data), limits.size_bytes, "bytes")
     if path is not None:
         _write_whole(os.fsdecode(path), data)
     return data
 
 
-def _bytes_of(notes: Notes, program: int) -> bytes:
+def _check_most(number: float, most: float, unit: str) -> None:
+    if number > most:
+        raise ValueError(f"would not be read back: {number:,.0f} {unit}, more than the limit of {most:,.0f}")
+
+
+def _bytes_of(notes: Notes, program: int, most_tracks: int) -> bytes:
     import mido
 
     midi = mido.MidiFile(type=1, ticks_per_beat=TICKS_PER_BEAT)
     start = np.rint(notes.onset * GRID_HZ).astype(np.int64)
     end = np.rint(notes.end * GRID_HZ).astype(np.int64)
     voices = _voices(start.tolist(), end.tolist(), notes.pitch.tolist())
-    for number in range(-(-(int(voices.max(initial=0)) + 1) // len(CHANNELS))):
+    tracks = int(voices.max(initial=0)) // len(CHANNELS) + 1
+    _check_most(tracks, most_tracks, "tracks of notes that overlap")
+    for number in range(tracks):
         of_track = np.flatnonzero(voices // len(CHANNELS) == number)
         channel = np.array(CHANNELS)[voices[of_track] % len(CHANNELS)]
         of_notes = (start[of_track], end[of_track], notes.pitch[of_track], notes.velocity[of_track], channel)

@@ -80,3 +80,15 @@ def test_what_cannot_be_written_is_refused() -> None:
 
 def test_nothing_is_written_as_a_file_without_notes() -> None:
     assert write_midi(Notes.empty()).startswith(b"MThd")
+
+
+def test_what_would_not_be_read_back_is_refused() -> None:
+    day_s = 24 * 3600.0
+    last = Notes([day_s - 1], [1], [60], [64])
+    assert read_midi(write_midi(last)) == last
+    with pytest.raises(ValueError, match="seconds, more than the limit"):
+        write_midi(last.shift(1))
+    count = 1_024 * 15 + 1
+    overlapping = Notes(np.arange(count) * 1e-3, np.full(count, 100), np.full(count, 60), np.full(count, 64))
+    with pytest.raises(ValueError, match="1,025 tracks"):
+        write_midi(overlapping)
