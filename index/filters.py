@@ -13,6 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
+from .paths import display
+
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
@@ -60,7 +62,7 @@ FIELDS: tuple[FilterField, ...] = (
 
 _BY_NAME = {field.name: field for field in FIELDS} | {field.column: field for field in FIELDS[:-2]}
 _WRITTEN = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|!=|!~|=|>|<|~)\s*(.*?)\s*", re.DOTALL)
-_TONICS = ("C", "C# Db", "D", "D# Eb", "E Fb", "F E#", "F# Gb", "G", "G# Ab", "A", "A# Bb", "B Cb")
+_TONICS = ("C B#", "C# Db", "D", "D# Eb", "E Fb", "F E#", "F# Gb", "G", "G# Ab", "A", "A# Bb", "B Cb")
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,11 @@ class Term:
             _spellings(self.value)  # a name that is no key is refused here and not in the middle of a search
         if isinstance(self.value, tuple) and self.operator not in ("=", "!="):
             raise ValueError(f"a range goes with = or !=; try {field.example!r}")
+        if isinstance(self.value, tuple) and not self.value[0] <= self.value[1]:
+            low, high = self.value
+            raise ValueError(f"{self.field}={low:g}..{high:g} begins above its end; write {high:g}..{low:g}")
+        if isinstance(self.value, float) and math.isnan(self.value):
+            raise ValueError(f"{self.field} is compared with a number; try {field.example!r}")
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -125,15 +132,15 @@ class Filters:
     terms: tuple[Term, ...] = ()
 
     @classmethod
-    def parse(cls, texts: Iterable[str]) -> Self:
-        """Read conditions as a user writes them.
+    def parse(cls, texts: str | Iterable[str]) -> Self:
+        """Read conditions as a user writes them; a plain string is one condition.
 
         Raises
         ------
         ValueError
             If one cannot be read; the message says what can be written.
         """
-        return cls(tuple(Term.parse(text) for text in texts))
+        return cls(tuple(Term.parse(text) for text in ([texts] if isinstance(texts, str) else texts)))
 
     def __bool__(self) -> bool:
         return bool(self.terms)
@@ -189,6 +196,9 @@ def _condition(term: Term, table: object) -> ColumnElement[bool]:
     column = table.c[field.column]
     value, plain = term.value, term.operator.lstrip("!")
     found: ColumnElement[bool]
+    if isinstance(value, str):
+        # The database holds names in their display form, where no byte is left undecoded.
+        value = "".join(display(c) if "\ud800" <= c <= "\udfff" else c for c in value)
     if isinstance(value, tuple):
         found = column.between(*value)
     elif isinstance(value, float | int):

@@ -19,6 +19,7 @@ from .database import DATABASE_NAME, Database
 from .encoding import EncoderLike, LibraryEncoder
 from .filters import Filters
 from .identity.facade import Identity
+from .numbers import check_part, is_number, whole
 from .paths import absolute, below, display, from_bytes, to_bytes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
 from .removing import remove
@@ -198,7 +199,7 @@ class Library(Identity):
             If a target is not in the library; nothing is removed then.
         LibraryBusy, LibraryReadOnly, DiskFull
         """
-        single = isinstance(targets, str | os.PathLike | int)
+        single = isinstance(targets, str | os.PathLike) or is_number(targets)
         wanted = [targets] if single else list(targets)  # type: ignore[arg-type]
         self._check_writable()
         with writer_lock(self.folder, wait_s):
@@ -244,12 +245,10 @@ class Library(Identity):
             If k is not positive, or a filter or the part makes no sense.
         EncoderMismatch
         """
-        if k < 1:
-            raise ValueError("k must be at least 1")
-        if start_s is not None and end_s is not None and not start_s < end_s:
-            raise ValueError(f"the part must begin before it ends, not run from {start_s:g} to {end_s:g} s")
+        k = whole(k, "k", least=1)
+        check_part(start_s, end_s)
         if not isinstance(filters, Filters):
-            filters = Filters.parse([filters] if isinstance(filters, str) else filters or ())
+            filters = Filters.parse(filters or ())
         asked = Asked(query, k, start_s, end_s, passages, filters, include_self)
         return search(self._database, self._catalogue, self._encoder, asked)
 
@@ -267,6 +266,7 @@ class Library(Identity):
         """
         from embedder.errors import PieceNotFound
 
+        number = int(number) if is_number(number) else whole(number, "the number of a piece")
         with self._database.read() as connection:
             found = rows.pieces_by_id(connection, [number])
         if number not in found:
@@ -275,9 +275,9 @@ class Library(Identity):
 
     def notes(self, number: int) -> Notes:
         """The notes of a piece as they were when it was added; its file need not exist any more."""
-        self.piece(number)
+        piece = self.piece(number)
         with self._database.read() as connection:
-            return rows.notes_of(connection, number)
+            return rows.notes_of(connection, piece.id)
 
     def pieces(
         self, filters: Filters | Iterable[str] | None = None, *, limit: int = 100, after: int = 0
@@ -288,6 +288,7 @@ class Library(Identity):
         """
         if not isinstance(filters, Filters):
             filters = Filters.parse(filters or ())
+        limit, after = whole(limit, "the limit"), whole(after, "after")
         query = select(schema.pieces).where(schema.pieces.c.id > after, filters.clause())
         with self._database.read() as connection:
             found = connection.execute(query.order_by(schema.pieces.c.id).limit(limit)).all()
@@ -296,6 +297,7 @@ class Library(Identity):
     def failures(self, *, limit: int | None = None, after: str = "") -> list[Failure]:
         """Files and folders that could not be read, by path: at most `limit`, with paths beyond `after`."""
         table = schema.failures
+        limit = None if limit is None else whole(limit, "the limit")
         query = select(table).where(table.c.path > to_bytes(after)).order_by(table.c.path).limit(limit)
         with self._database.read() as connection:
             return [

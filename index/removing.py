@@ -11,6 +11,7 @@ from embedder.errors import PieceNotFound
 
 from . import schema, storing
 from .database import Database
+from .numbers import LARGEST, is_number
 from .paths import absolute, below, display, to_bytes
 from .planning import is_gone
 from .records import RemoveReport
@@ -29,10 +30,10 @@ def remove(
         files: set[bytes] = set()
         numbers: set[int] = set()
         for target in targets:
-            if isinstance(target, int):
-                numbers.add(_existing(connection, target))
+            if is_number(target):
+                numbers.add(_existing(connection, int(target)))  # type: ignore[arg-type]
             else:
-                files |= _files(connection, absolute(target))
+                files |= _files(connection, absolute(target))  # type: ignore[arg-type]
         if vanished:
             files |= {
                 path for path in connection.execute(select(schema.paths.c.path)).scalars() if is_gone(path)
@@ -53,7 +54,8 @@ def _count(connection: Connection) -> int:
 
 
 def _existing(connection: Connection, number: int) -> int:
-    if connection.execute(select(schema.pieces.c.id).where(schema.pieces.c.id == number)).first() is None:
+    known = select(schema.pieces.c.id).where(schema.pieces.c.id == number)
+    if abs(number) > LARGEST or connection.execute(known).first() is None:
         raise PieceNotFound(f"no piece of the library has the number {number}; nothing was removed")
     return number
 

@@ -15,6 +15,7 @@ from embedder.notes import Notes
 
 from . import schema
 from .filters import Filters
+from .numbers import LARGEST
 from .packing import unpack_notes, unpack_spans, unpack_vectors
 from .paths import from_bytes
 from .records import Piece
@@ -60,7 +61,7 @@ def pieces_by_id(
 ) -> dict[int, Piece]:
     """Pieces of these numbers that exist."""
     found: dict[int, Piece] = {}
-    for some in chunks(sorted(numbers)):
+    for some in chunks(sorted(number for number in numbers if abs(number) <= LARGEST)):
         rows = connection.execute(select(schema.pieces).where(schema.pieces.c.id.in_(some))).all()
         found.update((piece.id, piece) for piece in pieces_of_rows(connection, rows, filters))
     return found

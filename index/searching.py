@@ -27,6 +27,7 @@ from .database import Database
 from .encoding import LibraryEncoder
 from .filters import Filters
 from .likeness import shared_traits
+from .numbers import is_number
 from .passages import Passage, best_windows, join_windows
 from .paths import absolute, display, to_bytes
 from .records import Hit, Piece, Query, SearchResult
@@ -180,14 +181,15 @@ def _source(connection: Connection, query: str | os.PathLike[str] | Notes | int)
     """Find the query on record if it is there, by number, by unchanged path or by content; else read it."""
     if isinstance(query, Notes):
         return _Source(query, None, None, None, None)
-    if isinstance(query, int):
-        piece = rows.pieces_by_id(connection, [query]).get(query)
+    if is_number(query):
+        number = int(query)  # type: ignore[arg-type]
+        piece = rows.pieces_by_id(connection, [number]).get(number)
         if piece is None:
             raise PieceNotFound(
-                f"no piece of the library has the number {query}; `midikin info` tells what it holds"
+                f"no piece of the library has the number {number}; `midikin info` tells what it holds"
             )
         return _stored(piece, piece.path)
-    path = absolute(query)
+    path = absolute(query)  # type: ignore[arg-type]
     piece = _unchanged_piece(connection, path) or _piece_of_bytes(connection, path)
     if piece is not None:
         return _stored(piece, path)

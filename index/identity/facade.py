@@ -16,6 +16,7 @@ from embedder.notes import Notes
 
 from .. import rows, schema
 from ..database import Database
+from ..numbers import check_part, whole
 from ..packing import unpack_notes
 from ..storing import chunks
 from . import decisions
@@ -75,10 +76,8 @@ class Identity:
         ValueError
             If k or the part makes no sense.
         """
-        if k < 1:
-            raise ValueError("k must be at least 1")
-        if start_s is not None and end_s is not None and not start_s < end_s:
-            raise ValueError(f"the part must begin before it ends, not run from {start_s:g} to {end_s:g} s")
+        k = whole(k, "k", least=1)
+        check_part(start_s, end_s)
         least = DEFAULT_CONFIDENCE if min_confidence is None else min_confidence
         with self._database.read() as connection:
             source = resolve(connection, query)

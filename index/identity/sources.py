@@ -12,6 +12,7 @@ from embedder.errors import MidiError, PieceNotFound
 from embedder.notes import Notes
 
 from .. import rows, schema
+from ..numbers import is_number
 from ..paths import absolute, display, to_bytes
 
 __all__ = ["Source", "Target", "resolve"]
@@ -52,13 +53,14 @@ def resolve(connection: Connection, target: Target) -> Source:
     """
     if isinstance(target, Notes):
         source = Source(target, None, None)
-    elif isinstance(target, int):
-        piece = rows.pieces_by_id(connection, [target]).get(target)
+    elif is_number(target):
+        number = int(target)  # type: ignore[arg-type]
+        piece = rows.pieces_by_id(connection, [number]).get(number)
         if piece is None:
-            raise PieceNotFound(f"no piece of the library has the number {target}")
-        source = Source(rows.notes_of(connection, target), piece.path, target)
+            raise PieceNotFound(f"no piece of the library has the number {number}")
+        source = Source(rows.notes_of(connection, number), piece.path, number)
     else:
-        source = _of_file(connection, absolute(target))
+        source = _of_file(connection, absolute(target))  # type: ignore[arg-type]
     if not len(source.notes):
         raise MidiError("no notes to look for", source.display if source.path else None)
     return source

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_encoder import FakeEncoder, write_tunes
@@ -31,8 +32,8 @@ def test_a_time_beyond_64_bits(
         def __getattr__(self, name: str) -> object:
             return getattr(self._status, name)
 
-    def stat(path: object, **options: object) -> object:
-        status = real(path, **options)  # type: ignore[call-overload]
+    def stat(path: Any, **options: Any) -> Any:
+        status = real(path, **options)
         return Status(status) if str(path) == str(file) else status
 
     monkeypatch.setattr("index.scan.os.stat", stat)
@@ -82,8 +83,13 @@ def test_an_encoder_s_folder_is_kept_absolute(tmp_path: Path, monkeypatch: pytes
     (tmp_path / "enc").mkdir()
     monkeypatch.chdir(tmp_path)
     fake = FakeEncoder()
-    loaded = []
-    monkeypatch.setattr("embedder.encoder.Encoder.load", lambda source: loaded.append(source) or fake)
+    loaded: list[str] = []
+
+    def load(source: str) -> FakeEncoder:
+        loaded.append(source)
+        return fake
+
+    monkeypatch.setattr("embedder.encoder.Encoder.load", load)
     for given, stored in (("enc", str(tmp_path / "enc")), ("midikin-small", "midikin-small")):
         encoder = LibraryEncoder(given, tmp_path)
         assert encoder.get(None, None) is fake
