@@ -14,6 +14,7 @@ __all__ = ["Refused", "read_with_symusic"]
 
 SUSTAIN = 64  # number of the controller
 LONGEST_TICK = 2**31 - 1  # symusic counts ticks in 32 bits and wraps around
+MOST_EXCLUSIVE = 1_000_000  # messages, so that telling them from escapes takes little memory
 
 
 class Refused(Exception):
@@ -143,10 +144,13 @@ def _may_escape(data: bytes) -> bool:
     A false alarm (a gap of 15,232 ticks, a division sign in a text) costs only speed.
     """
     raw = np.frombuffer(data, np.uint8)
-    found = np.flatnonzero((raw[1:] == 0xF7) & (raw[:-1] < 0x80)) + 1  # a gap ends without the high bit
-    if not len(found):
+    ends = (raw[1:] == 0xF7) & (raw[:-1] < 0x80)  # what stands before an event lacks the high bit
+    if not ends.any():
         return False
-    begins = np.flatnonzero(raw[:-5] == 0xF0)
+    starts = (raw[1:-5] == 0xF0) & (raw[:-6] < 0x80)
+    if max(np.count_nonzero(ends), np.count_nonzero(starts)) > MOST_EXCLUSIVE:
+        return True
+    found, begins = np.flatnonzero(ends) + 1, np.flatnonzero(starts) + 1
     size, width = np.zeros(len(begins), np.int64), np.zeros(len(begins), np.int64)
     goes_on = np.ones(len(begins), np.bool_)
     for i in range(1, 5):
