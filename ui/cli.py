@@ -5,12 +5,13 @@ Nothing heavy is imported before a command needs it, so that help and completion
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated, Any
 
 import typer
 
-from .errors import one_line_endings
+from .errors import forget_output, one_line_endings
 from .registry import LazyGroup
 
 __all__ = ["app", "main"]
@@ -66,13 +67,25 @@ def midikin(
 
 def main() -> None:
     """Run the command line; never returns."""
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
         # A name that the terminal's encoding cannot show is escaped, not an error.
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+        getattr(sys, name).reconfigure(errors="backslashreplace")
     try:
-        app(prog_name="midikin")
+        os.getcwd()
+    except OSError as error:
+        sys.exit(f"midikin: the current folder is gone: {error}")
+    try:
+        try:
+            app(prog_name="midikin")
+        finally:
+            sys.stdout.flush()
     except KeyboardInterrupt:  # before or after a command's own work
         sys.exit(130)
+    except OSError as error:  # help that cannot be written
+        forget_output()
+        sys.exit(f"midikin: stopped by the system: {error}")
 
 
 if __name__ == "__main__":

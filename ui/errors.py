@@ -17,7 +17,7 @@ import typer
 
 from embedder.errors import MidikinError
 
-__all__ = ["STOPPED", "KeptAndContinues", "complain", "one_line_endings", "usage_errors"]
+__all__ = ["STOPPED", "KeptAndContinues", "complain", "forget_output", "one_line_endings", "usage_errors"]
 
 STOPPED = 130
 
@@ -47,15 +47,15 @@ def one_line_endings() -> Iterator[None]:
         complain(str(error) or "stopped")
         raise typer.Exit(STOPPED) from None
     except BrokenPipeError:  # whoever read our output has enough
-        _forget_output()
+        forget_output()
         raise typer.Exit(1) from None
     except OSError as error:
-        _forget_output()
+        forget_output()
         complain(f"stopped by the system: {error}")
         raise typer.Exit(1) from None
 
 
-def _forget_output() -> None:
+def forget_output() -> None:
     """Python would complain at exit when it flushes what is left."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -8,12 +8,21 @@ import typer
 
 __all__ = ["JsonOption", "LibraryOption", "WaitOption", "parse_time", "piece_target"]
 
+
+def _not_empty(value: str | None) -> str | None:
+    """An unset variable of the shell must not come to mean the current folder."""
+    if value == "":
+        raise typer.BadParameter("an empty name")
+    return value
+
+
 LibraryOption = Annotated[
     str | None,
     typer.Option(
         "--library",
         metavar="DIR",
         envvar="MIDIKIN_LIBRARY",
+        callback=_not_empty,
         help="Folder of the library; a folder of your own user data if not given.",
     ),
 ]
@@ -49,4 +58,8 @@ def parse_time(text: str) -> float:
 
 def piece_target(text: str) -> str | int:
     """What a user means by a piece: `#12` is the number of a piece of the library, all else a path."""
-    return int(text[1:]) if text.startswith("#") and text[1:].isascii() and text[1:].isdigit() else text
+    if not text:
+        raise typer.BadParameter("an empty name stands for no piece")
+    digits = text.removeprefix("#")
+    # Twenty digits are more than any library counts; Python refuses to read thousands.
+    return int(digits[:20]) if digits != text and digits.isascii() and digits.isdigit() else text

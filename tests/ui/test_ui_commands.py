@@ -208,7 +208,7 @@ def test_info_says_what_the_library_holds(midikin: Run, added: list[Path], tmp_p
 def test_remove_takes_out_files_folders_and_numbers_and_touches_no_file(
     midikin: Run, added: list[Path], tmp_path: Path
 ) -> None:
-    assert "1 pieces" in midikin("remove", added[0]).stdout
+    assert "with them 1 piece" in midikin("remove", added[0]).stdout
     assert json.loads(midikin("remove", "#2", "--json").stdout)["pieces"] == 1
     midikin("remove", tmp_path / "music" / "part2")
     assert json.loads(midikin("info", "--json").stdout)["pieces"] == 6

@@ -44,6 +44,8 @@ def add(
     from ui.output import print_json
     from ui.progress import add_progress
 
+    if not all(folders):
+        raise typer.BadParameter("an empty name stands for no folder")
     with Library.open(library) as opened, add_progress() as progress:
         report = opened.add(
             folders, progress, prune=prune, retry_failures=retry, wait_s=None if wait else 0.0

@@ -52,6 +52,8 @@ def demo(
     from index import Library
     from ui.output import print_json
 
+    if folder == "":
+        raise typer.BadParameter("an empty name stands for no folder")
     home = Path(folder).expanduser().absolute() if folder else _default_folder()
     music = home / "music"
     where = Path(library).expanduser().absolute() if library else home / "library"

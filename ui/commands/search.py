@@ -66,9 +66,10 @@ def search(
             raise ValueError(f"the part ends at {end}, which is not after its start at {start}")
     with usage_errors("--where"):
         filters = Filters.parse(where or ())
+    target = _target(query)
     with Library.open(library, create=False) as opened:
         result = opened.search(
-            _target(query),
+            target,
             limit,
             start_s=start_s,
             end_s=end_s,

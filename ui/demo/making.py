@@ -5,6 +5,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
+import time
 import warnings
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -38,7 +40,7 @@ def make_files(works: Sequence[Work], folder: Path, progress: Callable[[int, int
         parent.mkdir(parents=True, exist_ok=True)
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
     corpus = corpus_folder()
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_ignore_interrupt)
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_serve)
     try:
         jobs = [pool.submit(_make_file, corpus, folder, work) for work in missing]
         for job in as_completed(jobs):
@@ -50,9 +52,16 @@ def make_files(works: Sequence[Work], folder: Path, progress: Callable[[int, int
     return len(missing)
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C reaches every process of the terminal; the one that waits for the others ends them."""
+def _serve() -> None:
+    """Leave Ctrl-C to the process that waits for the others, and end when that process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
 
 
 def _make_file(corpus: Path, folder: Path, work: Work) -> None:
