@@ -56,7 +56,7 @@ class Catalogue:
             if encoder is None:
                 return None
             commit = self._database.commit_number(connection)
-            dim = int(self._database.get(connection, "dim") or 0)
+            dim = self._database.number(connection, "dim")
             library = self._database.library_id(connection)
             held = self._held.get(name)
             if held is None or (held.library, held.store.dim) != (library, dim):

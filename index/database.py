@@ -37,6 +37,7 @@ from sqlalchemy.pool import QueuePool
 from embedder.errors import DiskFull, LibraryError, LibraryReadOnly
 
 from . import schema
+from .damage import damaged
 from .paths import display
 
 if TYPE_CHECKING:
@@ -136,7 +137,7 @@ class Database:
             return
         if not tables:  # someone was killed before the first table was made
             raise _no_library(self.folder)
-        if version is None or not version.isdigit() or not set(schema.metadata.tables) <= tables:
+        if version is None or not version.isdecimal() or not set(schema.metadata.tables) <= tables:
             raise LibraryError(f"{display(str(self.path))}: not a midikin library; give another folder")
         if int(version) > schema.SCHEMA_VERSION:
             raise LibraryError(
@@ -182,6 +183,8 @@ class Database:
             raise library_error(str(error.orig), self.folder) from error
         except sqlite3.Error as error:
             raise library_error(str(error), self.folder) from error
+        except UnicodeDecodeError as error:  # the driver's, from a page that holds nonsense
+            raise damaged("its text cannot be read") from error
 
     def close(self) -> None:
         self._engine.dispose()
@@ -213,7 +216,14 @@ class Database:
         return self.get(connection, "library") or ""
 
     def commit_number(self, connection: Connection) -> int:
-        return int(self.get(connection, "commit") or 0)
+        return self.number(connection, "commit")
+
+    def number(self, connection: Connection, name: str) -> int:
+        """A fact that is a whole number, 0 if it is not there."""
+        value = self.get(connection, name) or "0"
+        if not isinstance(value, str) or not value.isdecimal() or len(value) > 18:
+            raise damaged(f"its {name} is no number")
+        return int(value)
 
 
 def _no_library(folder: Path) -> LibraryError:
@@ -248,7 +258,7 @@ def library_error(reason: str, folder: Path) -> LibraryError:
         )
     if "readonly" in words or "read-only" in words:
         return LibraryReadOnly(f"{where}: the library cannot be written; it can only be searched")
-    if "not a database" in words or "malformed" in words or "corrupt" in words:
+    if "not a database" in words or any(word in words for word in ("malformed", "corrupt", "decode")):
         return LibraryError(
             f"{where}: {DATABASE_NAME} is damaged ({reason}); put a backup in its place, "
             "or move it away and add your folders again"

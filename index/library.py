@@ -317,7 +317,7 @@ class Library(Identity):
                 connection.execute(select(func.count()).select_from(table)).scalar_one()
                 for table in (schema.paths, schema.failures)
             )
-            dim = self._database.get(connection, "dim")
+            dim = self._database.number(connection, "dim")
             return LibraryInfo(
                 folder=str(self.folder),
                 pieces=pieces,
@@ -327,9 +327,9 @@ class Library(Identity):
                 hours=seconds / 3600,
                 failures=failures,
                 encoder=self._database.encoder(connection)[0],
-                dim=None if dim is None else int(dim),
+                dim=dim or None,
                 size_bytes=_size_bytes(self.folder) + self._fingerprints.size_bytes(),
-                schema_version=int(self._database.get(connection, "schema") or 0),
+                schema_version=self._database.number(connection, "schema"),
                 commit=self._database.commit_number(connection),
                 read_only=self.read_only,
                 indexes=self._catalogue.info(connection),

@@ -13,8 +13,9 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.errors import LibraryError
 from embedder.notes import GRID_HZ, Notes
+
+from .damage import damaged, decoding
 
 __all__ = ["SPAN", "pack_notes", "pack_vectors", "unpack_notes", "unpack_spans", "unpack_vectors"]
 
@@ -33,17 +34,20 @@ def unpack_vectors(blob: bytes, dim: int) -> NDArray[np.float32]:
     Raises
     ------
     LibraryError
-        If the blob's length is no whole number of vectors.
+        If the blob's length is no whole number of vectors, or a vector is not finite.
     """
-    if len(blob) % (2 * dim):
-        raise LibraryError("the library is damaged: a stored vector has the wrong length")
-    return np.frombuffer(blob, dtype="<f2").reshape(-1, dim).astype(np.float32)
+    if dim < 1 or not isinstance(blob, bytes) or len(blob) % (2 * dim):
+        raise damaged("a stored vector has the wrong length")
+    vectors = np.frombuffer(blob, dtype="<f2").reshape(-1, dim).astype(np.float32)
+    if not np.isfinite(vectors).all():
+        raise damaged("a stored vector is not finite")
+    return vectors
 
 
 def unpack_spans(blob: bytes) -> NDArray[np.void]:
     """Times and note ranges of a piece's windows: structured [w] of dtype SPAN."""
-    if len(blob) % SPAN.itemsize:
-        raise LibraryError("the library is damaged: stored window times have the wrong length")
+    if not isinstance(blob, bytes) or len(blob) % SPAN.itemsize:
+        raise damaged("stored window times have the wrong length")
     return np.frombuffer(blob, dtype=SPAN)
 
 
@@ -69,9 +73,9 @@ def unpack_notes(blob: bytes) -> Notes:
     LibraryError
         If the blob is damaged.
     """
-    try:
+    with decoding("stored notes"):
         size = {_NARROW: 4, _WIDE: 8}[blob[:1]]
-        raw = np.frombuffer(zlib.decompress(blob[9:]), dtype="u1")
+        raw = np.frombuffer(_inflated(blob[9:]), dtype="u1")
         n, odd = divmod(len(raw), 2 * size + 2)
         if odd:
             raise ValueError("odd length")
@@ -82,8 +86,13 @@ def unpack_notes(blob: bytes) -> Notes:
         pitch, velocity = raw[2 * size * n :].reshape(2, n)
         onset = np.cumsum(gap.astype(np.int64)) + int.from_bytes(blob[1:9], "little", signed=True)
         return Notes(onset / GRID_HZ, duration.astype(np.int64) / GRID_HZ, pitch, velocity)
-    except (KeyError, ValueError, zlib.error) as error:
-        raise LibraryError(f"the library is damaged: stored notes cannot be read ({error})") from error
+
+
+def _inflated(blob: bytes) -> bytes:
+    try:
+        return zlib.decompress(blob)
+    except zlib.error as error:
+        raise ValueError(str(error)) from error
 
 
 def _planes(values: NDArray[np.unsignedinteger]) -> bytes:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, select
 
 from embedder.descriptors import Descriptors
-from embedder.errors import LibraryError
 from embedder.notes import Notes
 
 from . import schema
+from .damage import damaged, decoding
 from .filters import Filters
 from .numbers import LARGEST
 from .packing import unpack_notes, unpack_spans, unpack_vectors
@@ -38,12 +38,18 @@ def pieces_of_rows(
         if matching is not None:
             query = query.order_by(matching.desc())
         for number, path in connection.execute(query.order_by(schema.paths.c.path)):
-            paths[number].append(from_bytes(path))
-    return [_piece(row, tuple(paths[row.id])) for row in rows]
+            with decoding("a path"):
+                paths[number].append(from_bytes(path))
+    with decoding("what describes a piece"):
+        return [_piece(row, tuple(paths[row.id])) for row in rows]
 
 
 def _piece(row: Row[Any], paths: tuple[str, ...]) -> Piece:
     described = {name: getattr(row, name) for name in schema.DESCRIPTOR_COLUMNS}
+    numbers = [value for name, value in described.items() if name != "key" and value is not None]
+    numbers += [row.id, row.size_bytes, row.start_s, row.end_s, row.windows]
+    if not paths or not isinstance(row.key, str) or not all(isinstance(n, int | float) for n in numbers):
+        raise ValueError("a row that was never written so")
     return Piece(
         id=row.id,
         paths=paths,
@@ -78,7 +84,7 @@ def vector_of(connection: Connection, piece_id: int, dim: int) -> NDArray[np.flo
     query = select(schema.piece_vectors.c.vector).where(schema.piece_vectors.c.piece_id == piece_id)
     vectors = unpack_vectors(_blob(connection.execute(query).scalar(), piece_id), dim)
     if len(vectors) != 1:
-        raise LibraryError(f"the library is damaged: piece {piece_id} has {len(vectors)} vectors")
+        raise damaged(f"piece {piece_id} has {len(vectors)} vectors")
     vector: NDArray[np.float32] = vectors[0]
     return vector
 
@@ -97,5 +103,5 @@ def notes_of(connection: Connection, piece_id: int) -> Notes:
 
 def _blob(blob: bytes | None, piece_id: int) -> bytes:
     if blob is None:
-        raise LibraryError(f"the library is damaged: a part of piece {piece_id} is missing")
+        raise damaged(f"a part of piece {piece_id} is missing")
     return blob

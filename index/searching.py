@@ -134,7 +134,7 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
     if source.piece is not None and not asked.part:
         # Everything is on record: no file is read and no encoder loaded.
         encoder.check(remembered)
-        piece, dim = source.piece, int(database.get(connection, "dim") or 0)
+        piece, dim = source.piece, database.number(connection, "dim")
         return _Resolved(
             vector=rows.vector_of(connection, piece.id, dim),
             windows=piece.windows,
