@@ -25,7 +25,8 @@ CALLS: dict[str, Callable[[Library], Any]] = {
 @pytest.mark.parametrize(
     ("statement", "calls"),
     [
-        ("UPDATE piece_vectors SET vector = zeroblob(62) || x'007c'", "search passages"),
+        ("UPDATE piece_vectors SET vector = CAST(zeroblob(62) || x'007c' AS BLOB)", "search"),
+        ("UPDATE piece_vectors SET vector = x'00'", "search"),
         ("UPDATE windows SET vectors = x'007c'", "passages"),
         ("UPDATE meta SET value = 'x1' WHERE name = 'dim'", "search info"),
         ("UPDATE meta SET value = '0' WHERE name = 'dim'", "search passages"),
