@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -47,16 +48,16 @@ def test_an_unlistable_folder_is_on_record_until_it_opens(
 ) -> None:
     write_tunes(tmp_path / "music", 6)
     locked = str(tmp_path / "music" / "part1")
-    listdir = os.listdir
+    scandir = os.scandir
 
-    def refusing(path: str) -> list[str]:
+    def refusing(path: str) -> Iterator[os.DirEntry[str]]:
         if path == locked:
             raise PermissionError(13, "Permission denied")
-        return listdir(path)
+        return scandir(path)
 
     with Library.open(tmp_path / "library", encoder=encoder) as library:
         with monkeypatch.context() as patch:
-            patch.setattr(os, "listdir", refusing)
+            patch.setattr(os, "scandir", refusing)
             assert library.add(tmp_path / "music", workers=1).added == 4
             (failure,) = library.failures()
             assert failure.path == locked
@@ -66,7 +67,7 @@ def test_an_unlistable_folder_is_on_record_until_it_opens(
         assert (report.added, report.vanished) == (2, ())
         assert library.failures() == []
         with monkeypatch.context() as patch:
-            patch.setattr(os, "listdir", refusing)
+            patch.setattr(os, "scandir", refusing)
             assert library.add(tmp_path / "music", workers=1, prune=True).vanished == ()
         assert library.info().pieces == 6
 
