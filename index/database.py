@@ -47,6 +47,7 @@ __all__ = ["DATABASE_NAME", "Database", "disk_errors"]
 
 DATABASE_NAME = "midikin.db"
 BUSY_TIMEOUT_S = 60.0  # a writer holds the database for one batch's inserts, well below a second
+MIGRATION_WAIT_S = 10.0  # for a process of an older midikin that is just adding
 _NEARLY_NOTHING_BYTES = 1 << 20
 
 
@@ -130,19 +131,42 @@ class Database:
         if not tables and create and not self.read_only:
             with self.write() as connection:
                 # Another process may have been first; `checkfirst` and OR IGNORE make it a no-op then.
-                schema.metadata.create_all(connection)
+                schema.tables().create_all(connection)
                 start = {"schema": str(schema.SCHEMA_VERSION), "commit": "0", "library": uuid.uuid4().hex}
                 rows = [{"name": name, "value": value} for name, value in start.items()]
                 connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), rows)
             return
         if not tables:  # someone was killed before the first table was made
             raise _no_library(self.folder)
-        if version is None or not version.isdecimal() or not set(schema.metadata.tables) <= tables:
-            raise LibraryError(f"{display(str(self.path))}: not a midikin library; give another folder")
+        if version is None or not version.isdecimal():
+            raise _not_ours(self.path)
         if int(version) > schema.SCHEMA_VERSION:
-            raise LibraryError(
-                f"{display(str(self.path))}: made by a newer midikin (format {version}); upgrade to use it"
+            raise _newer(self.path, version)
+        if int(version) < schema.SCHEMA_VERSION:
+            tables = self._migrate(version)
+        if not set(schema.tables().tables) <= tables:
+            raise _not_ours(self.path)
+
+    def _migrate(self, version: str) -> set[str]:
+        """Bring the tables of an older midikin up to date, in one transaction; the names of all tables."""
+        if self.read_only:
+            raise LibraryReadOnly(
+                f"{display(str(self.folder))}: made by an older midikin (format {version}) and cannot be "
+                "written here; copy the folder to a place of your own and open it there"
             )
+        from .migrations import upgrade
+        from .writer import writer_lock
+
+        with writer_lock(self.folder, MIGRATION_WAIT_S), self._write("migrate") as connection:
+            now = self.number(connection, "schema")  # another process may have been first
+            if now > schema.SCHEMA_VERSION:
+                raise _newer(self.path, str(now))
+            self.set(connection, schema=str(upgrade(connection, now)))
+            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+                raise damaged("rows belong to pieces that do not exist")
+            names = set(inspect(connection).get_table_names())
+        self._engine.dispose()  # this connection does not enforce foreign keys
+        return names
 
     # -- transactions ---------------------------------------------------------------------------
 
@@ -159,14 +183,26 @@ class Database:
             raise LibraryReadOnly(
                 f"{display(str(self.folder))}: the library cannot be written; it can only be searched"
             )
+        with self._write("write") as connection:
+            if self._identity is not None:  # it is made, or checked, before anything is written
+                self._check_in_place()
+                self._check_version(connection)
+                row = {"name": "library", "value": uuid.uuid4().hex}
+                connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), row)
+            yield connection
+
+    @contextmanager
+    def _write(self, purpose: str) -> Iterator[Connection]:
         with self._translated(), self._engine.connect() as plain:
-            connection = plain.execution_options(midikin_write=True)
+            connection = plain.execution_options(midikin_purpose=purpose)
             with connection.begin():
-                if self._identity is not None:  # it is made, or checked, before anything is written
-                    self._check_in_place()
-                    row = {"name": "library", "value": uuid.uuid4().hex}
-                    connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), row)
                 yield connection
+
+    def _check_version(self, connection: Connection) -> None:
+        """Refuse to write what a newer midikin, which has changed the tables meanwhile, would not expect."""
+        version = self.number(connection, "schema")
+        if version > schema.SCHEMA_VERSION:
+            raise _newer(self.path, str(version))
 
     def _check_in_place(self) -> None:
         """Refuse to write into a file that is no longer the one at the library's path."""
@@ -230,6 +266,17 @@ def _no_library(folder: Path) -> LibraryError:
     return LibraryError(f"{display(str(folder))}: no library here; make one with `midikin add FOLDER`")
 
 
+def _not_ours(path: Path) -> LibraryError:
+    return LibraryError(f"{display(str(path))}: not a midikin library; give another folder")
+
+
+def _newer(path: Path, version: str) -> LibraryError:
+    return LibraryError(
+        f"{display(str(path))}: made by a newer midikin (format {version}, this one knows "
+        f"{schema.SCHEMA_VERSION}); upgrade to use it"
+    )
+
+
 def _identity(path: Path) -> tuple[int, int] | None:
     try:
         status = path.stat()
@@ -239,8 +286,12 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _begin(connection: Connection) -> None:
-    write = connection.get_execution_options().get("midikin_write", False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+    purpose = connection.get_execution_options().get("midikin_purpose", "read")
+    if (
+        purpose == "migrate"
+    ):  # tables are made anew under their old names; inside a transaction it is too late
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # says nothing inside a transaction
+    connection.exec_driver_sql("BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")
 
 
 def _casefold(text: str | None) -> str | None:

@@ -15,11 +15,18 @@ over blobs, and the piece index is rebuilt without touching the windows, which a
 
 Numbers of pieces are never used twice (AUTOINCREMENT), and the vectors of a number never change: so a cache
 of vectors is brought up to date by comparing numbers alone.
+
+Parts of the library that have tables of their own keep them in their own files; `TABLE_MODULES` names those,
+and `tables` gives all. Whoever changes a table raises `SCHEMA_VERSION` and writes the revision that leads
+there (`index.migrations`).
 """
 
 from __future__ import annotations
 
+import importlib
+
 from sqlalchemy import (
+    BigInteger,
     Column,
     Float,
     ForeignKey,
@@ -34,6 +41,7 @@ from sqlalchemy import (
 __all__ = [
     "DESCRIPTOR_COLUMNS",
     "SCHEMA_VERSION",
+    "TABLE_MODULES",
     "failures",
     "meta",
     "metadata",
@@ -41,12 +49,25 @@ __all__ = [
     "paths",
     "piece_vectors",
     "pieces",
+    "tables",
     "windows",
 ]
 
 SCHEMA_VERSION = 1
+TABLE_MODULES = ("index.identity.decisions",)
 
 metadata = MetaData()
+
+# Sizes and times in ns do not fit 32 bits; SQLite's integers are as wide as they need to be.
+LARGE = BigInteger().with_variant(Integer, "sqlite")
+
+
+def tables() -> MetaData:
+    """All tables of a library, those of its parts included."""
+    for module in TABLE_MODULES:
+        importlib.import_module(module)
+    return metadata
+
 
 meta = Table("meta", metadata, Column("name", Text, primary_key=True), Column("value", Text, nullable=False))
 
@@ -71,7 +92,7 @@ pieces = Table(
     Column("id", Integer, primary_key=True),
     Column("sha256", Text, nullable=False, unique=True),
     Column("digest", Text, nullable=False, index=True),
-    Column("size_bytes", Integer, nullable=False),
+    Column("size_bytes", LARGE, nullable=False),
     Column("title", Text),
     Column("windows", Integer, nullable=False),
     Column("start_s", Float, nullable=False),
@@ -104,8 +125,8 @@ paths = Table(
     Column("display", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("piece_id", ForeignKey("pieces.id", ondelete="CASCADE"), nullable=False),
-    Column("size_bytes", Integer, nullable=False),
-    Column("mtime_ns", Integer, nullable=False),
+    Column("size_bytes", LARGE, nullable=False),
+    Column("mtime_ns", LARGE, nullable=False),
     Column("seen_s", Float, nullable=False),
     Index("ix_paths_piece_id", "piece_id"),
 )
@@ -128,8 +149,8 @@ failures = Table(
     Column("id", Integer, primary_key=True),
     Column("path", LargeBinary, nullable=False, unique=True),
     Column("display", Text, nullable=False),
-    Column("size_bytes", Integer),
-    Column("changed_ns", Integer),
+    Column("size_bytes", LARGE),
+    Column("changed_ns", LARGE),
     Column("reason", Text, nullable=False),
     Column("failed_s", Float, nullable=False),
 )
