@@ -20,6 +20,8 @@ _RATIOS = (
 )
 PITCH_NEAR = 2.0  # semitones between mean pitches
 VELOCITY_NEAR = 6.0
+# What programs write where nobody has chosen a tempo: two files that have it need not share anything.
+DEFAULT_BPM = 120.0
 
 
 def shared_traits(query: Descriptors, hit: Descriptors, *, same_notes: bool) -> tuple[str, ...]:
@@ -34,6 +36,8 @@ def shared_traits(query: Descriptors, hit: Descriptors, *, same_notes: bool) -> 
         traits.append(f"same key, {hit.key}")
     for name, ratio, words in _RATIOS:
         ours, theirs = getattr(query, name), getattr(hit, name)
+        if name == "tempo_bpm" and ours == theirs == DEFAULT_BPM:
+            continue
         if ours and theirs and max(ours, theirs) <= ratio * min(ours, theirs):
             traits.append(words.format(_clock(theirs) if name == "duration_s" else theirs))
     if abs(query.pitch_mean - hit.pitch_mean) <= PITCH_NEAR:

@@ -67,6 +67,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
         "decisions", "decide", "decisions", "List the decisions about duplicates, or take one back."
     ),
+    CommandEntry("list", "list_", "list_pieces", "List the pieces of the library, by number."),
     CommandEntry("info", "info", "info", "Show what the library holds."),
     CommandEntry("failures", "failures", "failures", "List the files that could not be read, and why."),
     CommandEntry("remove", "remove", "remove", "Take pieces out of the library; files are never touched."),

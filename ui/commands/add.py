@@ -60,10 +60,10 @@ def add(
 
 def print_report(report: AddReport) -> None:
     """What an add did, in as many lines as there is something to say."""
-    from ui.output import clock
+    from ui.output import clock, count
 
     took = f" in {clock(report.seconds)}" if report.seconds >= 1 else ""
-    print(f"{_count(report.added, 'piece')} added, {report.notes:,} notes{took}")
+    print(f"{count(report.added, 'piece')} added, {report.notes:,} notes{took}")
     others = (
         (report.unchanged, "unchanged"),
         (report.changed, "changed"),
@@ -72,16 +72,12 @@ def print_report(report: AddReport) -> None:
     )
     said = [f"{count:,} {what}" for count, what in others if count]
     if said:
-        print(f"of {_count(report.found, 'file')} found: {', '.join(said)}")
+        print(f"of {count(report.found, 'file')} found: {', '.join(said)}")
     if not report.found:
         print("no MIDI files there (*.mid, *.midi, *.kar, *.rmi, *.smf)")
     failed = report.failed + report.known_failures
     if failed:
-        print(f"{_count(failed, 'file')} could not be read; `midikin failures` lists them")
+        print(f"{count(failed, 'file')} could not be read; `midikin failures` lists them")
     if report.vanished:
         verb = "forgotten" if report.pruned else "still listed; `midikin add --prune` forgets them"
-        print(f"{_count(len(report.vanished), 'file')} no longer there, {verb}")
-
-
-def _count(number: int, word: str) -> str:
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
+        print(f"{count(len(report.vanished), 'file')} no longer there, {verb}")

@@ -33,7 +33,7 @@ def remove(
     """
     from index import Library
     from ui.errors import usage_errors
-    from ui.output import print_json
+    from ui.output import count, print_json
 
     with usage_errors("TARGET"):
         if not targets and not vanished:
@@ -44,6 +44,5 @@ def remove(
     if json:
         print_json(report.to_json())
     else:
-        files = "1 file" if report.paths == 1 else f"{report.paths:,} files"
-        pieces = "1 piece" if report.pieces == 1 else f"{report.pieces:,} pieces"
+        files, pieces = count(report.paths, "file"), count(report.pieces, "piece")
         print(f"{files} taken out of the library, and with them {pieces}")

@@ -44,8 +44,10 @@ def search(
     """Find what sounds like a piece, or like a part of one.
 
     Filters name what the library knows of a piece: duration, notes, density (notes a second), low, high and
-    mean pitch, polyphony, velocity, key, confidence (of the key), tempo, title, path, name. Write
-    'density>5', 'notes=200..800', 'key=C minor', 'path~bach', 'name=*.mid'; quote them for the shell.
+    pitch (the mean), polyphony, velocity, key, confidence (of the key), tempo, title, path, name. Numbers
+    take = != < <= > >= and ranges: 'density>5', 'notes=200..800', 'duration<3:30'. Text takes = and != with
+    the wildcards * and ?, and ~ and !~ for "holds" and "does not hold": 'key=C minor', 'path~bach',
+    'name=*.mid', 'title!~etude'. Several filters must all hold. Quote them for the shell.
 
     \b
     Examples:
@@ -92,7 +94,7 @@ def _target(query: str) -> str | int:
 
 def print_result(result: SearchResult) -> None:
     """Answers for a person, or as tab-separated lines if stdout is no terminal."""
-    from ui.output import clock, on_terminal, print_table, print_wrapped, remark
+    from ui.output import clock, count, on_terminal, print_table, print_wrapped, remark
 
     query = result.query
     if not result.results:
@@ -100,18 +102,23 @@ def print_result(result: SearchResult) -> None:
         remark(f"no answers: the library holds no pieces {why}")
         return
     if not on_terminal():
-        columns = ("rank", "score", "start_s", "end_s", "piece", "path", "key", "tempo", "duration", "shared")
+        columns = ("rank", "score", "start_s", "end_s", "piece", "path", "title")
+        columns += ("key", "tempo", "duration", "shared")
         print_table(columns, (_cells(hit) for hit in result.results))
         return
     span = f"{clock(query.start_s)} to {clock(query.end_s)}"
     print_wrapped(f"like {query.display}, {span} ({about(query.descriptors)})")
-    print_wrapped(f"among {query.pieces:,} pieces" + (f" with {query.filters}" if query.filters else ""))
+    print_wrapped(
+        f"among {count(query.pieces, 'piece')}" + (f" with {query.filters}" if query.filters else "")
+    )
     rows = [
         (
             str(hit.rank),
             f"{hit.score:.3f}",
             f"{clock(hit.start_s)}-{clock(hit.end_s)}",
-            f"{hit.display}\n#{hit.piece_id}, {about(hit.descriptors)}"
+            hit.display
+            + (f"\n“{hit.title}”" if hit.title else "")
+            + f"\n#{hit.piece_id}, {about(hit.descriptors)}"
             + (f"\nshared: {'; '.join(hit.shared)}" if hit.shared else ""),
         )
         for hit in result.results
@@ -121,9 +128,9 @@ def print_result(result: SearchResult) -> None:
 
 def about(descriptors: Descriptors) -> str:
     """Key, length and tempo in a few words."""
-    from ui.output import clock
+    from ui.output import clock, count
 
-    words = [descriptors.key, clock(descriptors.duration_s), f"{descriptors.notes:,} notes"]
+    words = [descriptors.key, clock(descriptors.duration_s), count(descriptors.notes, "note")]
     if descriptors.tempo_bpm:
         words.append(f"{descriptors.tempo_bpm:.0f} beats a minute")
     return ", ".join(words)
@@ -138,6 +145,7 @@ def _cells(hit: Hit) -> tuple[str, ...]:
         f"{hit.end_s:.2f}",
         f"#{hit.piece_id}",
         hit.display,
+        hit.title or "",
         hit.descriptors.key,
         f"{tempo:.1f}" if tempo else "",
         f"{hit.descriptors.duration_s:.1f}",
