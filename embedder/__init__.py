@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MidiError,
         MidikinError,
         PieceNotFound,
+        TagError,
     )
     from .notes import GRID_HZ, Notes
     from .reading import Limits, MidiFile, read_midi, read_piece
@@ -45,6 +46,7 @@ _HOME = {
     "MidikinError": "errors",
     "Notes": "notes",
     "PieceNotFound": "errors",
+    "TagError": "errors",
     "describe": "descriptors",
     "read_midi": "reading",
     "read_piece": "reading",
@@ -69,6 +71,7 @@ __all__ = [
     "MidikinError",
     "Notes",
     "PieceNotFound",
+    "TagError",
     "describe",
     "read_midi",
     "read_piece",

@@ -9,7 +9,8 @@
         ├── LibraryReadOnly    the library cannot be written
         ├── DiskFull           no space left for the library
         ├── EncoderMismatch    made with another encoder
-        └── PieceNotFound      no such piece in the library
+        ├── PieceNotFound      no such piece in the library
+        └── TagError           a tag, its labels or its probe
 
 Messages are one line of plain words: what is wrong with what, then what to do. The command line
 prints them as they are and exits with status 1.
@@ -26,6 +27,7 @@ __all__ = [
     "MidiError",
     "MidikinError",
     "PieceNotFound",
+    "TagError",
 ]
 
 
@@ -75,3 +77,7 @@ class EncoderMismatch(LibraryError):
 
 class PieceNotFound(LibraryError):
     """No piece of the library answers to this path or number."""
+
+
+class TagError(LibraryError):
+    """A tag cannot be used so: unknown, contradicting, too few labels, or a table of labels that is none."""

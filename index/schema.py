@@ -53,8 +53,8 @@ __all__ = [
     "windows",
 ]
 
-SCHEMA_VERSION = 1
-TABLE_MODULES = ("index.identity.decisions",)
+SCHEMA_VERSION = 2
+TABLE_MODULES = ("index.identity.decisions", "index.tags.tables")
 
 metadata = MetaData()
 
