@@ -13,6 +13,7 @@ from filelock import FileLock
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ARCHIVES = REPOSITORY.parent / "shared" / "data"
+ARIA = REPOSITORY.parent / "shared" / "aria"
 CACHE = REPOSITORY / ".cache" / "data"
 
 
@@ -37,6 +38,14 @@ def data_dir() -> Path:
     return CACHE
 
 
+@pytest.fixture(scope="session")
+def aria_dir() -> Path:
+    """Folder with what Aria's reference code gave (`golden.npz`) and two small models of its kind."""
+    if not (ARIA / "golden.npz").is_file():
+        pytest.skip("no golden files of Aria in ../shared/aria")
+    return ARIA
+
+
 def _unpack_once(archive: Path) -> None:
     """Unpack beside the target and rename: a set is there as a whole or not at all."""
     name = archive.name.removesuffix(".tar.xz")
@@ -56,7 +65,7 @@ def _unpack_once(archive: Path) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whatever uses the real sets carries the mark `data`."""
+    """Whatever uses the real sets or Aria's golden files carries the mark `data`."""
     for item in items:
-        if "data_dir" in getattr(item, "fixturenames", ()):
+        if {"data_dir", "aria_dir"} & set(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.data)
