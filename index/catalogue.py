@@ -104,6 +104,16 @@ class Catalogue:
         store = FaissStore.build(dim, total, _batches(connection, name, dim, wanted), sample)
         return _Held(store, 0, unsaved=store.count)
 
+    def vectors(self, after: int) -> tuple[IntArray, FloatArray]:
+        """Numbers int64 [n] and vectors float32 [n, dim] of the pieces with greater numbers than `after`."""
+        with self._database.read() as connection:
+            dim = self._database.number(connection, "dim")
+            column = schema.pieces.c.id
+            rows = connection.execute(select(column).where(column > after).order_by(column))
+            wanted = np.fromiter(rows.scalars(), dtype=np.int64)
+            vectors = [vectors for _, vectors in _batches(connection, "pieces", dim, wanted)]
+            return wanted, np.concatenate([np.empty((0, dim), np.float32), *vectors])
+
     def info(self, connection: Connection) -> tuple[IndexInfo, ...]:
         """What lies on disk, without loading it."""
         now = self._database.library_id(connection), self._database.commit_number(connection)

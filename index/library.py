@@ -27,6 +27,9 @@ from .searching import Asked, search
 from .writer import writer_lock
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from embedder.notes import Notes
 
 __all__ = ["Library", "default_folder"]
@@ -293,6 +296,16 @@ class Library(Identity):
         with self._database.read() as connection:
             found = connection.execute(query.order_by(schema.pieces.c.id).limit(limit)).all()
             return rows.pieces_of_rows(connection, found, filters)
+
+    def vectors(self, *, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """What the encoder made of the pieces whose numbers are greater than `after`, by number.
+
+        Returns
+        -------
+        numbers : int64 [n]
+        vectors : float32 [n, dim], unit rows up to the rounding of how they are stored
+        """
+        return self._catalogue.vectors(whole(after, "after"))
 
     def failures(self, *, limit: int | None = None, after: str = "") -> list[Failure]:
         """Files and folders that could not be read, by path: at most `limit`, with paths beyond `after`."""
