@@ -75,7 +75,7 @@ class EncoderModel(nn.Module):
 
 def shipped_encoders() -> list[str]:
     """Names that come with the package."""
-    return sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) if SHIPPED.is_dir() else []
+    return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
 def load_checkpoint(name_or_path: str | Path) -> tuple[EncoderModel, str]:

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +34,7 @@ NOTES_PER_BATCH = 4096  # keeps the activations of a block in the processor's ca
 NOTES_PER_GROUP = 65_536  # bounds the memory of one call, however many pieces it is given
 
 FloatRows = NDArray[np.float32]
+_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -76,33 +76,57 @@ class Encoder:
     parts : columns of the learned, identity and style parts
     """
 
-    def __init__(self, model: EncoderModel, digest: str, device: str | None = None) -> None:
+    def __init__(
+        self, model: EncoderModel, digest: str, device: str | None = None, precision: str | None = None
+    ) -> None:
         self.config: EncoderConfig = model.config
         self.name = self.config.name
         self.id = f"{self.name}@{digest}"
         self.parts = self.config.parts
         self.dim = max(part.stop for part in self.parts.values())
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._dtype = _fast_dtype(self.device)
+        self._dtype = _fast_dtype(self.device) if precision is None else _PRECISIONS[precision]
         self._transformer = model.transformer.to(self.device, self._dtype).eval()
         self._handmade = model.handmade.to(self.device).eval()
         share = sum(self.config.weights.values())
         self._scale = {part: math.sqrt(weight / share) for part, weight in self.config.weights.items()}
 
     @classmethod
-    def load(cls, name_or_path: str | Path = "midikin-small", device: str | None = None) -> Self:
+    def load(
+        cls,
+        name_or_path: str | Path = "midikin-small",
+        device: str | None = None,
+        precision: str | None = None,
+    ) -> Encoder:
         """Load a shipped encoder by name, or any encoder from its folder.
+
+        Aria's weights are encoders too: a released model by its name on the Hugging Face hub, like
+        "loubb/aria-medium-embedding", or the path of a copy of its `model.safetensors`.
+
+        Parameters
+        ----------
+        device : a torch device; a GPU if there is one. For Aria, also several with commas between
+        precision : "float32" or "bfloat16"; what suits the device if None
 
         Raises
         ------
         EncoderError
-            If there is none, its files are damaged or do not fit each other, or there is no such device.
+            If there is none, its files are damaged or do not fit each other, or there is no such device
+            or precision.
         """
         if not str(name_or_path):
             raise EncoderError("no encoder: its name is empty")
+        if precision is not None and precision not in _PRECISIONS:
+            raise EncoderError(f"no precision {precision!r}; there are {' and '.join(_PRECISIONS)}")
+        from .aria.weights import is_aria
+
+        if is_aria(name_or_path):
+            from .aria.encoder import AriaEncoder
+
+            return AriaEncoder.load(name_or_path, device, precision)
         model, digest = load_checkpoint(name_or_path)
         try:
-            return cls(model, digest, device)
+            return cls(model, digest, device, precision)
         except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
             reason = str(error).strip().partition("\n")[0]
             raise EncoderError(f"encoder {name_or_path} cannot use device {device}: {reason}") from None

@@ -10,6 +10,7 @@ the share of matrix work high on CPUs.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .errors import EncoderError
+from .keyvalues import KeyValues
 from .tokens import ATTRIBUTES
 
 __all__ = ["ModelConfig", "NoteTransformer"]
@@ -79,12 +81,18 @@ class Block(nn.Module):
         nn.init.zeros_(self.attention_out.weight)
         nn.init.zeros_(self.down.weight)
 
-    def forward(self, x: Tensor, turn: tuple[Tensor, Tensor], causal: bool = True) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        turn: tuple[Tensor, Tensor],
+        causal: bool = True,
+        past: KeyValues | None = None,
+    ) -> Tensor:
         batch, length, width = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         query, key = rotate(query, turn), rotate(key, turn)
-        heard = attend(query, key, value, causal)
+        heard = attend(query, key, value, causal) if past is None else attend_on(query, key, value, past)
         x = x + self.attention_out(heard.transpose(1, 2).reshape(batch, length, width))
         out: Tensor = x + self.down(functional.relu(self.up(self.norm2(x))).square())
         return out
@@ -110,6 +118,14 @@ def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
     if causal:
         scores += torch.full((length, length), float("-inf"), dtype=scores.dtype).triu_(1)
     return torch.matmul(scores.softmax(-1), value.contiguous())
+
+
+def attend_on(query: Tensor, key: Tensor, value: Tensor, past: KeyValues) -> Tensor:
+    """Causal attention of new places [b, h, n, e] to themselves and to `past`, which is extended."""
+    mask = past.mask(query.shape[-2])
+    key, value = past.extend(key, value)
+    causal = mask is None and query.shape[-2] == key.shape[-2]
+    return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
 
 
 class NoteTransformer(nn.Module):
@@ -156,18 +172,33 @@ class NoteTransformer(nn.Module):
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=0.5)
 
-    def forward(self, tokens: Tensor, *, causal: bool = True) -> Tensor:
-        """Hidden states [b, n, width] of token rows [b, n, 4], after the final norm."""
+    def forward(
+        self, tokens: Tensor, *, causal: bool = True, past: Sequence[KeyValues] | None = None
+    ) -> Tensor:
+        """Hidden states [b, n, width] of token rows [b, n, 4], after the final norm.
+
+        `past` holds the keys and values of the rows before these, one entry a block, and is extended.
+        """
         columns = tokens.long().unbind(-1)
         x = self.embeddings[0](columns[0])
         for embedding, column in zip(self.embeddings[1:], columns[1:], strict=True):
             x = x + embedding(column)
-        angles = self.get_buffer("_angles")[: tokens.shape[1]]
+        first = past[0].length if past else 0
+        angles = self.get_buffer("_angles")[first : first + tokens.shape[1]]
         turn = (angles.cos().to(x.dtype), angles.sin().to(x.dtype))
-        for block in self.blocks:
-            x = block(x, turn, causal)
+        for number, block in enumerate(self.blocks):
+            x = block(x, turn, causal, past[number] if past else None)
         hidden: Tensor = self.norm(x)
         return hidden
+
+    def caches(self, rows: int, length: int) -> list[KeyValues]:
+        """Empty keys and values for `rows` sequences of at most `length` notes, one entry a block."""
+        weight = self.norm.weight
+        size = self.config.width // self.config.heads
+        return [
+            KeyValues(rows, self.config.heads, length, size, device=weight.device, dtype=weight.dtype)
+            for _ in self.blocks
+        ]
 
     def next_logits(self, hidden: Tensor, following: Tensor, attribute: int) -> Tensor:
         """Logits [..., size] of one attribute of the next note.

@@ -1,0 +1,178 @@
+"""Aria as an encoder: windows of 300 notes, a vector at the end of each, the piece their mean."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ..encoder import Embedded, Encoder
+from ..errors import EncoderError, MidiError
+from ..notes import Notes
+from ..reading import Limits, load
+from .hub import OWNER, fetch
+from .placing import place
+from .score import read_score
+from .tokenizer import NOTES_PER_RUN, Ids, cut_run, notes_ids, run_ids
+from .vocabulary import PAD
+from .weights import AriaFile, open_weights
+
+__all__ = ["AriaEncoder"]
+
+IDS_PER_BATCH = {"cpu": 4_096, "cuda": 65_536}
+RUNS_PER_GROUP = 4_096  # bounds the memory of one call, however many pieces it is given
+
+FloatRows = NDArray[np.float32]
+
+
+class AriaEncoder(Encoder):
+    """Aria, ready to embed; `Encoder.load` makes one where its argument means Aria.
+
+    `embed` reads notes as one piano. The reference's own vectors, with pedals, drums and every rule of the
+    tokenizer, come from files (`embed_files`).
+
+    Attributes
+    ----------
+    weights : the file, and the size of the model
+    devices : where its layers lie
+    """
+
+    def __init__(self, weights: AriaFile, device: str | None = None, precision: str | None = None) -> None:
+        if weights.config.embedding is None:
+            raise EncoderError(f"{weights.path} has no emb_head.weight: it continues music, it is no encoder")
+        self.weights = weights
+        self.name = "aria"
+        self.id = f"{self.name}@{weights.digest()}"
+        self.dim = weights.config.embedding
+        self.parts = {"learned": slice(0, self.dim)}
+        self.devices, dtype = place(weights.parameters, device, precision)
+        self.device = self.devices[0]
+        self._model = weights.load(self.devices, dtype)
+
+    @classmethod
+    def load(
+        cls, name_or_path: str | Path = "", device: str | None = None, precision: str | None = None
+    ) -> Self:
+        """Load a released model by its name on the hub, or a file or folder.
+
+        Parameters
+        ----------
+        device, precision : as for `placing.place`
+
+        Raises
+        ------
+        EncoderError
+            Naming the first thing that is missing or does not fit.
+        """
+        source = fetch(str(name_or_path)) if str(name_or_path).startswith(OWNER) else name_or_path
+        return cls(open_weights(source), device, precision)
+
+    def embed(self, pieces: Sequence[Notes]) -> Embedded:
+        """Vectors of pieces, each as one piano, and of their windows.
+
+        Raises
+        ------
+        ValueError
+            If a piece holds no notes.
+        """
+        if any(len(piece) == 0 for piece in pieces):
+            raise ValueError("a piece without notes has no vector")
+        runs = [
+            (number, first, min(first + NOTES_PER_RUN, len(piece)))
+            for number, piece in enumerate(pieces)
+            for first in range(0, len(piece), NOTES_PER_RUN)
+        ]
+        parts = [pieces[number].slice_notes(first, last) for number, first, last in runs]
+        vectors = self._vectors(notes_ids(part) for part in parts)
+        piece_of, first_note, last_note = np.array(runs, np.int64).reshape(-1, 3).T
+        return Embedded(
+            pieces=_unit(_means(vectors, piece_of, len(pieces))),
+            windows=_unit(vectors),
+            piece_of_window=piece_of,
+            start_s=np.array([part.start_s for part in parts]),
+            end_s=np.array([part.end_s for part in parts]),
+            first_note=first_note,
+            last_note=last_note,
+        )
+
+    def embed_files(self, paths: Sequence[str | os.PathLike[str]], *, unit: bool = True) -> FloatRows:
+        """The reference's vectors of files, float32 [n, dim]; NaN for a file without usable notes.
+
+        Parameters
+        ----------
+        unit : give unit rows; if not, the plain means of the windows, as the reference does
+
+        Raises
+        ------
+        TypeError
+            If given one path instead of a list of paths.
+        """
+        if isinstance(paths, (str, bytes, os.PathLike)):
+            raise TypeError("embed_files takes a list of paths: put the one path in a list")
+        vectors = np.full((len(paths), self.dim), np.nan, dtype=np.float32)
+        runs: list[Ids] = []
+        rows: list[int] = []
+        for row, path in enumerate(paths):
+            try:
+                data, _ = load(path, Limits())
+                own = [ids for _, _, ids in run_ids(read_score(data))]
+            except MidiError:
+                continue
+            runs += own
+            rows += [row] * len(own)
+            if len(runs) > RUNS_PER_GROUP or row == len(paths) - 1:
+                self._fill_rows(vectors, runs, rows)
+                runs, rows = [], []
+        self._fill_rows(vectors, runs, rows)
+        return _unit(vectors) if unit else vectors
+
+    def _fill_rows(self, vectors: FloatRows, runs: list[Ids], rows: list[int]) -> None:
+        if runs:
+            which, row_of = np.unique(rows, return_inverse=True)
+            vectors[which] = _means(self._vectors(runs), row_of, len(which))
+
+    def _vectors(self, sequences: Iterable[Ids]) -> FloatRows:
+        """Vectors of runs of ids that end with <E>, float32 [n, dim]."""
+        runs = [cut_run(ids) for ids in sequences]
+        lengths = np.array([len(ids) for ids in runs], np.int64)
+        order = np.argsort(-lengths, kind="stable")  # runs of like length share a batch
+        vectors = np.empty((len(runs), self.dim), np.float32)
+        budget = IDS_PER_BATCH.get(self.device.type, IDS_PER_BATCH["cpu"])
+        at = 0
+        while at < len(order):
+            longest = int(lengths[order[at]])
+            chosen = order[at : at + max(1, budget // longest)]
+            batch = np.full((len(chosen), longest), PAD, np.int64)
+            for i, number in enumerate(chosen):
+                batch[i, : lengths[number]] = runs[number]
+            vectors[chosen] = self._batch(batch, lengths[chosen])
+            at += len(chosen)
+        return vectors
+
+    @torch.inference_mode()
+    def _batch(self, batch: NDArray[np.int64], lengths: NDArray[np.int64]) -> FloatRows:
+        ends = torch.from_numpy(lengths - 1)
+        vectors: FloatRows = self._model.vectors(torch.from_numpy(batch), ends).cpu().numpy()
+        return vectors
+
+
+def _means(vectors: FloatRows, row_of: NDArray[np.int64], rows: int) -> FloatRows:
+    """Mean of the vectors [w, dim] of each row, [rows, dim]."""
+    total = np.zeros((rows, vectors.shape[1]), np.float64)
+    np.add.at(total, row_of, vectors)
+    means: FloatRows = (total / np.maximum(np.bincount(row_of, minlength=rows), 1)[:, None]).astype(
+        np.float32
+    )
+    return means
+
+
+def _unit(rows: FloatRows) -> FloatRows:
+    unit: FloatRows = (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)).astype(
+        np.float32
+    )
+    return unit
