@@ -13,10 +13,13 @@ Arrays are written once and only ever read afterwards.
 
 from __future__ import annotations
 
+import io
 import json
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +30,8 @@ from embedder.notes import GRID_HZ, Notes
 __all__ = ["SPLITS", "Corpus", "PieceRecord", "write_corpus"]
 
 SPLITS = ("train", "validation", "test")
-_ARRAYS = {"onset": "<u4", "duration": "<u4", "pitch": "u1", "velocity": "u1"}
+_ARRAYS = {"onset": "<u4", "duration": "<u4", "pitch": "|u1", "velocity": "|u1"}
+_HEADER_BYTES = 192  # a multiple of 64, as the format wants it
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,7 @@ class PieceRecord:
 
 
 class Corpus:
-    """Read access to a prepared corpus.
+    """Read access to a prepared corpus; `counts` says what was read and what was removed.
 
     Raises
     ------
@@ -69,6 +73,9 @@ class Corpus:
                 name: np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
                 for name in _ARRAYS
             }
+            self.counts: dict[str, Any] = json.loads(
+                (self.folder / "counts.json").read_text(encoding="utf-8")
+            )
             with open(self.folder / "pieces.jsonl", encoding="utf-8") as lines:
                 self.pieces = [PieceRecord(**json.loads(line)) for line in lines]
         except (OSError, ValueError, TypeError) as error:
@@ -101,27 +108,62 @@ class Corpus:
         )
 
 
-def write_corpus(folder: Path, pieces: Iterable[tuple[PieceRecord, Notes]], counts: dict[str, int]) -> Corpus:
-    """Write pieces as a corpus; `pieces.jsonl` last, so that a folder is a corpus only when complete."""
+def write_corpus(
+    folder: Path, pieces: Iterable[tuple[PieceRecord, Notes]], counts: Mapping[str, Any]
+) -> Corpus:
+    """Write pieces as a corpus, one at a time, so that it may be larger than memory.
+
+    Arrays are written beside their places and moved there whole; `pieces.jsonl` goes last, so that a folder
+    is a corpus only when it is complete, and a run that reads an older corpus in the same place goes on.
+
+    Raises
+    ------
+    CorpusError
+        If there is no piece.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "pieces.jsonl").unlink(missing_ok=True)
     records: list[PieceRecord] = []
-    columns: dict[str, list[NDArray[np.generic]]] = {name: [] for name in _ARRAYS}
-    for record, notes in pieces:
-        records.append(record)
-        steps = {"onset": notes.onset - notes.start_s, "duration": notes.duration}
-        for name, seconds in steps.items():
-            columns[name].append(np.rint(seconds * GRID_HZ).astype(_ARRAYS[name]))
-        columns["pitch"].append(notes.pitch.astype("u1"))
-        columns["velocity"].append(notes.velocity.astype("u1"))
-    if not records:
-        raise CorpusError("no piece is left for the corpus; loosen the filters or name other folders")
-    np.save(folder / "offsets.npy", np.cumsum([0, *(len(c) for c in columns["pitch"])], dtype=np.int64))
-    for name, parts in columns.items():
-        np.save(folder / f"{name}.npy", np.concatenate(parts))
+    sizes = [0]
+    columns = {name: open(folder / f"{name}.npy.part", "wb") for name in _ARRAYS}  # noqa: SIM115
+    try:
+        for name, file in columns.items():
+            file.write(_header(name, 0))
+        for record, notes in pieces:
+            records.append(record)
+            sizes.append(len(notes))
+            steps = {"onset": notes.onset - notes.start_s, "duration": notes.duration}
+            whole = {name: np.rint(seconds * GRID_HZ) for name, seconds in steps.items()}
+            whole |= {"pitch": notes.pitch, "velocity": notes.velocity}
+            for name, file in columns.items():
+                file.write(whole[name].astype(_ARRAYS[name]).tobytes())
+        if not records:
+            raise CorpusError("no piece is left for the corpus; loosen the filters or name other folders")
+        for name, file in columns.items():
+            file.seek(0)
+            file.write(_header(name, sum(sizes)))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        for file in columns.values():
+            file.close()
+    (folder / "pieces.jsonl").unlink(missing_ok=True)
+    for name in columns:
+        (folder / f"{name}.npy.part").replace(folder / f"{name}.npy")
+    np.save(folder / "offsets.npy", np.cumsum(sizes, dtype=np.int64))
     (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
     unfinished = folder / "pieces.jsonl.part"
     with open(unfinished, "w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(asdict(record), ensure_ascii=True) + "\n" for record in records)
+        lines.flush()
+        os.fsync(lines.fileno())
     unfinished.replace(folder / "pieces.jsonl")
     return Corpus(folder)
+
+
+def _header(name: str, count: int) -> bytes:
+    """Head of a .npy file of `count` numbers, as long for every count, so that it can be written last."""
+    head = io.BytesIO()
+    description = {"descr": _ARRAYS[name], "fortran_order": False, "shape": (count,)}
+    np.lib.format.write_array_header_1_0(head, description)
+    text = head.getvalue().rstrip(b" \n").ljust(_HEADER_BYTES - 1) + b"\n"
+    return text[:8] + (len(text) - 10).to_bytes(2, "little") + text[10:]

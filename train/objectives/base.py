@@ -2,28 +2,67 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 from torch import Tensor
 
 from embedder.errors import CorpusError
-from embedder.model import NoteTransformer
+from embedder.model import ModelConfig, NoteTransformer
 
 from ..corpus import Corpus
+from ..processes import Processes
 
-__all__ = ["Batch", "Objective", "make_objective"]
+__all__ = ["Batch", "Objective", "Step", "make_objective"]
 
 Batch = dict[str, Tensor]
 
 
+class _Precision(Protocol):
+    def __call__(self) -> AbstractContextManager[Any]: ...
+
+
+@dataclass(frozen=True)
+class Step:
+    """How gradients of a batch are made.
+
+    Attributes
+    ----------
+    precision : gives the context in which the model runs
+    scale : factor of the loss, for several batches a step
+    processes : those that share the work
+    """
+
+    precision: _Precision
+    scale: float = 1.0
+    processes: Processes = field(default_factory=Processes)
+
+
 class Objective(Protocol):
-    """Builds batches from a corpus (on the CPU, from a generator of its own) and scores them."""
+    """Builds batches from a corpus (on the CPU, from a generator of its own) and scores them.
+
+    Attributes
+    ----------
+    coupled : whether the rows of a batch are compared with one another, so that all processes have to work
+        on each batch together; otherwise each takes batches of its own
+    """
+
+    coupled: bool
 
     def batch(self, rng: np.random.Generator) -> Batch: ...
 
     def loss(self, model: NoteTransformer, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         """Scalar loss and the numbers worth logging."""
+        ...
+
+    def backward(self, model: NoteTransformer, batch: Batch, step: Step) -> dict[str, float]:
+        """Add this process's part of the gradients to the model's; loss and numbers as `loss` gives them."""
+        ...
+
+    def flops(self, config: ModelConfig, batch: Batch) -> float:
+        """Operations of forward and backward over a batch (`train.speed`)."""
         ...
 
 

@@ -15,12 +15,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from embedder.errors import CorpusError
-from embedder.model import NoteTransformer
+from embedder.model import ModelConfig, NoteTransformer
 
 from ..corpus import Corpus
+from ..speed import training_flops
 from ..views import Chain, alter, cut, to_batch
-from .base import Batch
-from .next_note import attribute_losses
+from .base import Batch, Step
+from .cached import cached_backward
+from .next_note import attribute_losses, count_events
 
 __all__ = ["Contrastive", "nt_xent"]
 
@@ -36,8 +38,12 @@ class Contrastive:
     versions : probability that the second view comes from another version of the work, if there is one
     near : probability that the second view begins near the first (else anywhere in the piece)
     next_note : weight of the next-note loss kept beside the contrast, so that the model stays generative
+    pooling : "mean" of a slice's states, or "last", its last state alone
+    chunk : rows that go through the model at once, by gradient caching; 0 for the whole batch
     augment : settings of the `Chain`
     """
+
+    coupled = True
 
     def __init__(
         self,
@@ -51,8 +57,17 @@ class Contrastive:
         versions: float = 0.7,
         near: float = 0.5,
         next_note: float = 0.0,
+        pooling: str = "mean",
+        chunk: int = 0,
         augment: dict[str, Any] | None = None,
     ) -> None:
+        if pooling not in ("mean", "last"):
+            raise CorpusError(f"recipe: pooling is mean or last, not {pooling!r}")
+        if pairs < 1 or chunk < 0 or temperature <= 0 or not 2 <= shortest <= longest:
+            raise CorpusError(
+                "recipe: pairs and temperature are positive, chunk is not negative, shortest is 2 to longest"
+            )
+        self.pooling, self.chunk = pooling, chunk
         self.corpus, self.pairs, self.temperature = corpus, pairs, temperature
         self.shortest, self.longest = shortest, longest
         self.versions, self.near, self.next_note = versions, near, next_note
@@ -121,15 +136,51 @@ class Contrastive:
         return first, first + margin
 
     def loss(self, model: NoteTransformer, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        vectors, notes = self._embed(model, batch, count_events(batch))
+        loss, numbers = self._score(vectors, batch["works"])
+        return loss + notes, self._with_bits({**numbers, "rows_loss": notes.item()})
+
+    def backward(self, model: NoteTransformer, batch: Batch, step: Step) -> dict[str, float]:
+        if not self.chunk and step.processes.count == 1:
+            with step.precision():
+                loss, numbers = self.loss(model, batch)
+            (loss * step.scale).backward()  # type: ignore[no-untyped-call]
+            return {"loss": loss.item(), **numbers}
+        events = count_events(batch)
+        numbers = cached_backward(
+            lambda rows: self._embed(model, rows, events),
+            lambda vectors: self._score(vectors, batch["works"]),
+            batch,
+            step,
+            self.chunk,
+        )
+        return self._with_bits(numbers)
+
+    def flops(self, config: ModelConfig, batch: Batch) -> float:
+        rows, length, _ = batch["tokens"].shape
+        return training_flops(config, rows, length, predicts=self.next_note > 0, projects=True)
+
+    def _embed(self, model: NoteTransformer, batch: Batch, events: Tensor) -> tuple[Tensor, Tensor]:
+        """Vectors [r, d], and the weighted next-note loss of these rows among `events` predictions in all."""
         hidden = model(batch["tokens"])
-        vectors = model.project(model.pool(hidden, batch["lengths"]).to(hidden.dtype))
-        loss, right = nt_xent(vectors.float(), self.temperature, batch["works"])
-        numbers = {"contrast": loss.item(), "in_batch_accuracy": right}
+        if self.pooling == "mean":
+            pooled = model.pool(hidden, batch["lengths"])
+        else:
+            pooled = hidden[torch.arange(len(hidden), device=hidden.device), batch["lengths"] - 1]
+        vectors = model.project(pooled.to(hidden.dtype))
+        if not self.next_note:
+            return vectors, vectors.new_zeros(())
+        return vectors, self.next_note * attribute_losses(model, batch, hidden, events).sum()
+
+    def _score(self, vectors: Tensor, works: Tensor) -> tuple[Tensor, dict[str, float]]:
+        loss, right = nt_xent(vectors.float(), self.temperature, works)
+        return loss, {"contrast": loss.item(), "in_batch_accuracy": right}
+
+    def _with_bits(self, numbers: dict[str, float]) -> dict[str, float]:
+        rows_loss = numbers.pop("rows_loss")
         if self.next_note:
-            notes = attribute_losses(model, batch).sum()
-            numbers["bits"] = notes.item() / float(np.log(2))
-            loss = loss + self.next_note * notes
-        return loss, numbers
+            numbers["bits"] = rows_loss / self.next_note / float(np.log(2))
+        return numbers
 
 
 def nt_xent(vectors: Tensor, temperature: float, works: Tensor | None = None) -> tuple[Tensor, float]:

@@ -15,14 +15,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from embedder.errors import CorpusError
-from embedder.model import NoteTransformer
+from embedder.model import ModelConfig, NoteTransformer
 from embedder.tokens import ATTRIBUTES, END
 
 from ..corpus import Corpus
+from ..speed import training_flops
 from ..views import Chain, alter, cut, to_batch
-from .base import Batch
+from .base import Batch, Step
 
-__all__ = ["NextNote"]
+__all__ = ["NextNote", "attribute_losses", "count_events"]
 
 IGNORE = -100
 # Alterations that keep music music: those of Aria's pretraining.
@@ -51,6 +52,8 @@ class NextNote:
     rows, length : slices a batch, notes a slice
     augment : settings of the `Chain`, over Aria's
     """
+
+    coupled = False
 
     def __init__(
         self,
@@ -93,16 +96,40 @@ class NextNote:
         total = per_attribute.sum()
         return total, {"bits": total.item() / float(np.log(2)), **bits}
 
+    def backward(self, model: NoteTransformer, batch: Batch, step: Step) -> dict[str, float]:
+        with step.precision():
+            loss, numbers = self.loss(model, batch)
+        (loss * step.scale).backward()  # type: ignore[no-untyped-call]
+        return {"loss": loss.item(), **numbers}
 
-def attribute_losses(model: NoteTransformer, batch: Batch) -> Tensor:
+    def flops(self, config: ModelConfig, batch: Batch) -> float:
+        rows, length, _ = batch["tokens"].shape
+        return training_flops(config, rows, length, predicts=True, projects=False)
+
+
+def count_events(batch: Batch) -> Tensor:
+    """How many events a batch asks for: every note but the first of a row, and the ends of pieces."""
+    return (batch["lengths"] - 1).clamp(min=0).sum() + batch["ended"].sum()
+
+
+def attribute_losses(
+    model: NoteTransformer, batch: Batch, hidden: Tensor | None = None, events: Tensor | None = None
+) -> Tensor:
     """Mean negative log-likelihood a predicted event, by attribute of the note, [4] in nats.
 
     Each is a sum over the events that have the attribute (an end has only a gap), divided by the number
     of all events, so that they add up to the loss an event.
+
+    Parameters
+    ----------
+    hidden : states of the batch, if they are known
+    events : by how many events to divide, if the rows are part of a larger batch
     """
-    hidden = model(batch["tokens"])
+    if hidden is None:
+        hidden = model(batch["tokens"])
+    if events is None:
+        events = count_events(batch)
     following, targets = _targets(batch)
-    events = (targets[..., 0] != IGNORE).sum()
     losses = []
     for attribute in range(len(ATTRIBUTES)):
         logits = model.next_logits(hidden, following, attribute)

@@ -1,0 +1,110 @@
+"""What a run leaves on disk: checkpoints to go on from, and finished weights."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from embedder.errors import CorpusError
+from embedder.model import NoteTransformer
+
+__all__ = ["export", "load_weights", "replace_file", "restore", "save"]
+
+
+def export(model: NoteTransformer, folder: Path) -> Path:
+    """Write weights and model settings beside each other; complete or not at all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: tensor.detach().float().cpu().contiguous() for name, tensor in model.state_dict().items()
+    }
+    settings = json.dumps(asdict(model.config), indent=1)
+    replace_file(folder / "model.json", lambda path: path.write_text(settings))
+    replace_file(folder / "model.safetensors", lambda path: save_file(weights, path))
+    return folder
+
+
+def load_weights(model: NoteTransformer, path: Path, *, to_finetune: bool = False) -> None:
+    """Load a safetensors file.
+
+    `to_finetune` leaves the contrastive projection as it is, which pretraining does not touch, and takes
+    only the first blocks of a deeper model.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be read or a tensor does not fit.
+    """
+    try:
+        weights = load_file(path)
+        if to_finetune:
+            own = model.state_dict()
+            weights = {n: w for n, w in weights.items() if n in own or not n.startswith("blocks.")}
+            weights |= {name: own[name] for name in own if name.startswith("project.")}
+        model.load_state_dict(weights)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"{path} does not hold weights of this model: {reason}") from None
+
+
+def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` make a file beside `path`, and put it in its place once it is on the disk."""
+    beside = path.with_name(path.name + ".part")
+    write(beside)
+    with open(beside, "rb") as file:
+        os.fsync(file.fileno())
+    beside.replace(path)
+
+
+def save(folder: Path, model: NoteTransformer, optimiser: torch.optim.AdamW, step: int) -> None:
+    """A checkpoint is a folder that is moved into place whole, the one before kept until then."""
+    fresh, kept, old = (folder / name for name in ("checkpoint.part", "checkpoint", "checkpoint.old"))
+    for leftover in (fresh, old):
+        shutil.rmtree(leftover, ignore_errors=True)
+    fresh.mkdir()
+    replace_file(fresh / "weights.safetensors", lambda path: save_file(model.state_dict(), path))
+    state = optimiser.state_dict()["state"]
+    moments = {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
+    replace_file(fresh / "optimiser.safetensors", lambda path: save_file(moments, path))
+    replace_file(fresh / "progress.json", lambda path: path.write_text(json.dumps({"step": step})))
+    if kept.exists():
+        kept.replace(old)
+    fresh.replace(kept)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def restore(folder: Path, model: NoteTransformer, optimiser: torch.optim.AdamW) -> int:
+    """Load the last checkpoint, if there is one; the step to go on with.
+
+    Raises
+    ------
+    CorpusError
+        If it cannot be read.
+    """
+    for name in ("checkpoint", "checkpoint.old"):
+        kept = folder / name
+        if (kept / "progress.json").exists():
+            break
+    else:
+        return 0
+    load_weights(model, kept / "weights.safetensors")
+    try:
+        moments = load_file(kept / "optimiser.safetensors")
+        step = int(json.loads((kept / "progress.json").read_text())["step"])
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise CorpusError(f"checkpoint {kept} cannot be read: {error}") from None
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, value in moments.items():
+        index, moment = key.split(".", 1)
+        state.setdefault(int(index), {})[moment] = value
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    return step

@@ -1,0 +1,19 @@
+"""`midikin train`: the commands that prepare corpora, train encoders and measure them."""
+
+from __future__ import annotations
+
+import typer
+
+from .train_prepare import prepare
+from .train_run import run
+
+__all__ = ["train"]
+
+train = typer.Typer(
+    help="Prepare a corpus, train an encoder on it, measure encoders.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+train.command("prepare")(prepare)
+train.command("run")(run)
