@@ -194,7 +194,7 @@ class Encoder:
         begin = np.cumsum([0, *(len(piece) for piece in pieces[:-1])])[piece_of]
         onset = np.concatenate([piece.onset for piece in pieces])
         end = np.concatenate([piece.end for piece in pieces])
-        pieces_, windows = self._join(layout, self._states(pieces, ranges), last - first)
+        pieces_, windows = self._join(layout, self._sums(pieces, ranges), last - first)
         return Embedded(
             pieces=pieces_,
             windows=windows,
@@ -205,8 +205,8 @@ class Encoder:
             last_note=last,
         )
 
-    def _states(self, pieces: Sequence[Notes], ranges: Sequence[Sequence[tuple[int, int]]]) -> torch.Tensor:
-        """Pooled states of all windows, float32 [w, width]: means over the notes of their stretches."""
+    def _sums(self, pieces: Sequence[Notes], ranges: Sequence[Sequence[tuple[int, int]]]) -> torch.Tensor:
+        """Sums of the states of all windows' notes, float32 [w, pooled], stretch by stretch."""
         rows: list[NDArray[np.uint8]] = []
         window_of: list[int] = []
         window = 0
@@ -219,41 +219,40 @@ class Encoder:
                 window += 1
         lengths = np.array([len(row) for row in rows])
         order = np.argsort(-lengths, kind="stable")  # stretches of like length share a batch
-        states = torch.zeros(window, self.config.model.width, device=self.device)
-        counts = torch.zeros(window, 1, device=self.device)
+        sums = torch.zeros(window, self.config.model.pooled, device=self.device)
         at = 0
         while at < len(order):
             chosen = order[at : at + max(1, NOTES_PER_BATCH // int(lengths[order[at]]))]
             into = torch.tensor([window_of[row] for row in chosen], device=self.device)
             sizes = torch.from_numpy(lengths[chosen]).to(self.device)
-            pooled = self._pooled([rows[row] for row in chosen], sizes)
-            states.index_add_(0, into, pooled * sizes[:, None])
-            counts.index_add_(0, into, sizes[:, None].float())
+            sums.index_add_(0, into, self._stretch_sums([rows[row] for row in chosen], sizes))
             at += len(chosen)
-        return states / counts
+        return sums
 
-    def _pooled(self, rows: list[NDArray[np.uint8]], sizes: torch.Tensor) -> torch.Tensor:
-        """Mean states of stretches of tokens, longest first, float32 [r, width]."""
+    def _stretch_sums(self, rows: list[NDArray[np.uint8]], sizes: torch.Tensor) -> torch.Tensor:
+        """Sums of the states of stretches of tokens, longest first, float32 [r, pooled]."""
         batch = np.zeros((len(rows), len(rows[0]), len(ATTRIBUTES)), dtype=np.uint8)
         for i, row in enumerate(rows):
             batch[i, : len(row)] = row
         batch[:, 0, 0] = 0  # a stretch begins its own time
-        hidden = self._transformer(torch.from_numpy(batch).to(self.device))
-        return self._transformer.pool(hidden, sizes)
+        return self._transformer.sums(self._transformer(torch.from_numpy(batch).to(self.device)), sizes)
 
     def _join(
-        self, layout: Layout, states: torch.Tensor, sizes: NDArray[np.int64]
+        self, layout: Layout, sums: torch.Tensor, sizes: NDArray[np.int64]
     ) -> tuple[FloatRows, FloatRows]:
-        """Vectors of pieces and of windows from the counts and states of the windows."""
-        weight = torch.from_numpy(sizes).to(states)[:, None]
-        piece_of = torch.from_numpy(layout.piece_of_window).to(states.device)
-        count = int(piece_of[-1]) + 1
-        pooled = torch.zeros(count, states.shape[1], device=states.device)
-        pooled.index_add_(0, piece_of, states * weight)
-        total = torch.zeros(count, 1, device=states.device).index_add_(0, piece_of, weight)
+        """Vectors of pieces and of windows from the counts and the summed states of the windows."""
+        counts = torch.from_numpy(sizes).to(sums)
+        piece_of = torch.from_numpy(layout.piece_of_window).to(sums.device)
+        pieces = int(piece_of[-1]) + 1
+        total = torch.zeros(pieces, sums.shape[1], device=sums.device).index_add_(0, piece_of, sums)
+        notes = torch.zeros(pieces, device=sums.device).index_add_(0, piece_of, counts)
         per_window = statistic_counts(layout), pattern_counts(layout)
         per_piece = layout.per_piece(per_window[0]), layout.per_piece(per_window[1])
-        return self._vectors(pooled / total, *per_piece), self._vectors(states, *per_window)
+        moments = self._transformer.moments
+        return (
+            self._vectors(moments(total, notes), *per_piece),
+            self._vectors(moments(sums, counts), *per_window),
+        )
 
     def _vectors(self, states: torch.Tensor, statistic: FloatRows, pattern: FloatRows) -> FloatRows:
         numbers = torch.from_numpy(statistics(statistic)).to(self.device)

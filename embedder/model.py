@@ -38,6 +38,8 @@ class ModelConfig:
     positions : longest sequence, in notes
     rope_base : base of the rotary frequencies
     projection : size of the contrastive projection
+    pooling : what is projected of a stretch of notes: the "mean" of its states, or their "moments", mean and
+        standard deviation side by side (statistics pooling of x-vectors, Snyder et al. 2018)
     """
 
     width: int = 256
@@ -47,13 +49,23 @@ class ModelConfig:
     positions: int = 2048
     rope_base: float = 10_000.0
     projection: int = 256
+    pooling: str = "mean"
 
     def __post_init__(self) -> None:
+        if self.pooling not in ("mean", "moments"):
+            raise EncoderError(f"model setting pooling is mean or moments, not {self.pooling!r}")
         for name, value in asdict(self).items():
+            if name == "pooling":
+                continue
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise EncoderError(f"model setting {name} must be a positive number, not {value!r}")
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise EncoderError("model setting heads must divide width into heads of even size")
+
+    @property
+    def pooled(self) -> int:
+        """Numbers that a stretch of notes pools to."""
+        return self.width * (2 if self.pooling == "moments" else 1)
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> ModelConfig:
@@ -151,7 +163,7 @@ class NoteTransformer(nn.Module):
         )
         self.next_out = nn.ModuleList(nn.Linear(inner, size) for size in sizes)
         self.project = nn.Sequential(
-            nn.Linear(config.width, config.width), nn.ReLU(), nn.Linear(config.width, config.projection)
+            nn.Linear(config.pooled, config.width), nn.ReLU(), nn.Linear(config.width, config.projection)
         )
         self.register_buffer("_angles", self._rotary_angles(), persistent=False)
         self.apply(self._initialise)
@@ -214,8 +226,29 @@ class NoteTransformer(nn.Module):
         logits: Tensor = self.next_out[attribute](functional.relu(inner))
         return logits
 
-    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        """Mean of the states of the first `lengths` [b] notes of each row, [b, width] float32."""
+    def sums(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """Sums over the first `lengths` [b] notes of each row, [b, pooled] float32; stretches add up.
+
+        Of the states, and for pooling by moments of their squares too.
+        """
         inside = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
-        total = torch.einsum("bnw,bn->bw", hidden, inside.to(hidden.dtype)).float()
-        return total / lengths[:, None].clamp(min=1)
+        if self.config.pooling == "mean":
+            return torch.einsum("bnw,bn->bw", hidden, inside.to(hidden.dtype)).float()
+        # A variance is a small difference of large sums: bfloat16 would not do.
+        hidden, inside = hidden.float(), inside.float()
+        squares = torch.einsum("bnw,bn->bw", hidden.square(), inside)
+        return torch.cat((torch.einsum("bnw,bn->bw", hidden, inside), squares), dim=1)
+
+    def moments(self, sums: Tensor, counts: Tensor) -> Tensor:
+        """What `project` takes [b, pooled], from `sums` over `counts` [b] notes."""
+        means = sums / counts[:, None].clamp(min=1)
+        if self.config.pooling == "mean":
+            return means
+        mean, square = means.chunk(2, dim=1)
+        # The floor keeps the gradient of the root finite where a state never moves.
+        deviation = (square - mean.square()).clamp(min=1e-4).sqrt()
+        return torch.cat((mean, deviation), dim=1)
+
+    def pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """What `project` takes of the first `lengths` [b] notes of each row, [b, pooled] float32."""
+        return self.moments(self.sums(hidden, lengths), lengths)

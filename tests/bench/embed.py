@@ -56,7 +56,7 @@ def main() -> None:
     left = torch.randn(SIZE, SIZE, dtype=torch.bfloat16)
     peak = 2 * SIZE**3 / seconds(lambda: left @ left)
     with torch.inference_mode():
-        blocks = seconds(lambda: encoder._states(pieces, ranges))
+        blocks = seconds(lambda: encoder._sums(pieces, ranges))
     whole = seconds(lambda: encoder.embed(pieces))
     windows = [b - a for piece in ranges for a, b in piece]
     lengths = [b - a for notes_ in windows for a, b in window_ranges(notes_, encoder.config.context)]

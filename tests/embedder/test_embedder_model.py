@@ -1,5 +1,7 @@
 """The transformer: causality, padding, and that its next-note prediction is a distribution."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -41,6 +43,25 @@ def test_padding_does_not_reach_the_pooled_vector(model: NoteTransformer) -> Non
     padded = torch.cat([tokens, torch.zeros(2, 9, 4, dtype=torch.uint8)], dim=1)
     lengths = torch.tensor([20, 20])
     assert torch.allclose(model.pool(model(tokens), lengths), model.pool(model(padded), lengths), atol=1e-5)
+
+
+@torch.no_grad()
+def test_moments_are_mean_and_deviation_and_stretches_add_up() -> None:
+    torch.manual_seed(0)
+    model = NoteTransformer(replace(SMALL, pooling="moments")).eval()
+    hidden = model(rows())
+    lengths = torch.tensor([20, 7])
+    pooled = model.pool(hidden, lengths)
+    assert pooled.shape == (2, 64)
+    for row, length in enumerate(lengths.tolist()):
+        of_row = hidden[row, :length]
+        expected = torch.cat((of_row.mean(0), of_row.std(0, correction=0)))
+        assert torch.allclose(pooled[row], expected, atol=1e-3)
+    in_parts = model.sums(hidden[:, :5], torch.tensor([5, 5])) + model.sums(hidden[:, 5:], lengths - 5)
+    assert torch.allclose(model.moments(in_parts, lengths), pooled, atol=1e-4)
+    assert model.project(pooled).shape == (2, 16)
+    with pytest.raises(EncoderError, match="pooling is mean or moments"):
+        replace(SMALL, pooling="max")
 
 
 @torch.no_grad()
