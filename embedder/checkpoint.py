@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from .errors import EncoderError
+from .handmade import PLAIN, STATISTICS
 from .heads import HandmadeHead
 from .model import ModelConfig, NoteTransformer
 
@@ -33,6 +34,8 @@ class EncoderConfig:
     context : most notes that the transformer reads at once; longer windows are read in stretches
     model : size of the transformer; its `projection` is the learned part of the vector
     identity, style : sizes of the hand-made parts
+    taught : how many of the style numbers come from the taught map (`embedder.heads`)
+    statistics : histograms that the hand-made parts read (names of `embedder.handmade.STATISTICS`)
     weights : share of each part ("learned", "identity", "style") in the squared length of a vector
     """
 
@@ -42,9 +45,16 @@ class EncoderConfig:
     model: ModelConfig = field(default_factory=ModelConfig)
     identity: int = 256
     style: int = 96
+    taught: int = 0
+    statistics: tuple[str, ...] = PLAIN
     weights: dict[str, float] = field(default_factory=lambda: {"learned": 0.2, "identity": 0.6, "style": 0.2})
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "statistics", tuple(self.statistics))  # JSON knows only lists
+        if list(self.statistics) != [name for name in STATISTICS if name in ("pitch_class", *self.statistics)]:
+            raise EncoderError("encoder setting statistics needs known names in their order, pitch_class first")
+        if not 0 <= self.taught < self.style:
+            raise EncoderError("encoder setting taught must lie between 0 and style")
         if set(self.weights) != {"learned", "identity", "style"} or min(self.weights.values()) < 0:
             raise EncoderError("encoder setting weights needs learned, identity and style, none negative")
         if not sum(self.weights.values()) > 0:
@@ -70,7 +80,7 @@ class EncoderModel(nn.Module):
         super().__init__()
         self.config = config
         self.transformer = NoteTransformer(config.model)
-        self.handmade = HandmadeHead(config.identity, config.style)
+        self.handmade = HandmadeHead(config.identity, config.style, config.taught, config.statistics)
 
 
 def shipped_encoders() -> list[str]:

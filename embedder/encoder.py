@@ -246,7 +246,7 @@ class Encoder:
         pieces = int(piece_of[-1]) + 1
         total = torch.zeros(pieces, sums.shape[1], device=sums.device).index_add_(0, piece_of, sums)
         notes = torch.zeros(pieces, device=sums.device).index_add_(0, piece_of, counts)
-        per_window = statistic_counts(layout), pattern_counts(layout)
+        per_window = statistic_counts(layout, self.config.statistics), pattern_counts(layout)
         per_piece = layout.per_piece(per_window[0]), layout.per_piece(per_window[1])
         moments = self._transformer.moments
         return (
@@ -255,7 +255,7 @@ class Encoder:
         )
 
     def _vectors(self, states: torch.Tensor, statistic: FloatRows, pattern: FloatRows) -> FloatRows:
-        numbers = torch.from_numpy(statistics(statistic)).to(self.device)
+        numbers = torch.from_numpy(statistics(statistic, self.config.statistics)).to(self.device)
         words = torch.from_numpy(pattern).to(self.device)
         learned = self._transformer.project(states.to(self._dtype)).float()
         joined = torch.cat(

@@ -5,39 +5,37 @@ of a piece come from the summed counts of its windows by the same formulas. All 
 batch are counted together, without a loop over pieces.
 
 `statistic_counts` fills named histograms (pitch classes relative to the tonic, intervals of the outer voices,
-inter-onset intervals, articulation, dynamics, polyphony); `pattern_counts` counts hashed transposition-free
+inter-onset intervals, articulation, dynamics, polyphony, and those of `texture`); `pattern_counts` counts hashed transposition-free
 note patterns (interval n-grams of the outer voices, chord pairs, note triples), the bag of words of a piece.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .descriptors import KEY_PROFILES
-from .notes import GRID_HZ, Notes
+from .layout import Chords, FloatArray, IntArray, Layout, apart, contour, log_bin
+from .texture import TEXTURE, texture_histograms
 
 __all__ = [
     "PATTERN_BINS",
+    "PLAIN",
     "STATISTICS",
-    "STATISTIC_COUNTS",
     "Layout",
+    "column_count",
     "pattern_counts",
     "statistic_counts",
     "statistics",
 ]
 
-CHORD_GAP_S = 0.035  # onsets closer than this to the one before sound as one chord
 PATTERN_BINS = 8192
 
-IntArray = NDArray[np.int64]
-FloatArray = NDArray[np.float64]
-
-# Name and number of bins of every histogram, in the order of the columns of `statistics`.
-STATISTICS: dict[str, int] = {
+# Name and number of bins of the plain histograms, in the order of the columns of `statistics`.
+_PLAIN: dict[str, int] = {
     "pitch_class": 12,  # weighted by duration, absolute
     "scale_degree": 24,  # the same counted from the tonic; one half for major, one for minor
     "register": 22,  # pitch in steps of 6 semitones
@@ -56,113 +54,35 @@ STATISTICS: dict[str, int] = {
     "chord_size": 8,
     "sounding": 10,  # notes sounding at an onset
 }
-_COUNTED = {name: bins for name, bins in STATISTICS.items() if name != "scale_degree"}
-STATISTIC_COUNTS = sum(_COUNTED.values())
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which window each note of a batch of pieces belongs to.
-
-    Attributes
-    ----------
-    notes : onset (from the first of the piece), duration, pitch and velocity of all pieces, joined
-    piece_of_note : int64 [n]
-    window_of_note : int64 [n], numbered through the whole batch
-    piece_of_window : int64 [w]; every piece has at least one window
-    """
-
-    notes: tuple[NDArray[np.float64], NDArray[np.float64], IntArray, IntArray]
-    piece_of_note: IntArray
-    window_of_note: IntArray
-    piece_of_window: IntArray
-
-    @classmethod
-    def of(cls, pieces: Sequence[Notes], windows: Sequence[Sequence[tuple[int, int]]]) -> Layout:
-        """Lay out pieces whose windows are ranges (first, last) that together cover each note once."""
-        sizes = np.array([len(p) for p in pieces], dtype=np.int64)
-        lengths = np.array([last - first for ranges in windows for first, last in ranges], dtype=np.int64)
-        return cls(
-            notes=(
-                np.concatenate([p.from_zero().onset for p in pieces]),
-                np.concatenate([p.duration for p in pieces]),
-                np.concatenate([p.pitch for p in pieces]).astype(np.int64),
-                np.concatenate([p.velocity for p in pieces]).astype(np.int64),
-            ),
-            piece_of_note=np.repeat(np.arange(len(pieces)), sizes),
-            window_of_note=np.repeat(np.arange(len(lengths)), lengths),
-            piece_of_window=np.repeat(np.arange(len(pieces)), [len(r) for r in windows]),
-        )
-
-    def per_piece(self, counts: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Sums of the rows of each piece's windows, [pieces, b]; windows of a piece are consecutive."""
-        first = np.flatnonzero(np.diff(self.piece_of_window, prepend=-1))
-        return np.add.reduceat(counts, first, axis=0)
-
-
-@dataclass(frozen=True)
-class _Chords:
-    """Notes grouped by onset: arrays over chords."""
-
-    of_note: IntArray
-    onset: FloatArray
-    top: IntArray
-    bottom: IntArray
-    size: IntArray
-    velocity: FloatArray
-    piece: IntArray
-    window: IntArray
-
-    @classmethod
-    def of(cls, layout: Layout) -> _Chords:
-        onset, _, pitch, velocity = layout.notes
-        starts = np.ones(len(onset), dtype=bool)
-        starts[1:] = (np.diff(onset) > CHORD_GAP_S) | (np.diff(layout.piece_of_note) > 0)
-        first = np.flatnonzero(starts)
-        return cls(
-            of_note=np.cumsum(starts) - 1,
-            onset=onset[first],
-            top=np.maximum.reduceat(pitch, first),
-            bottom=np.minimum.reduceat(pitch, first),
-            size=np.diff(np.append(first, len(onset))),
-            velocity=np.maximum.reduceat(velocity, first).astype(np.float64),
-            piece=layout.piece_of_note[first],
-            window=layout.window_of_note[first],
-        )
-
-    def runs(self, length: int) -> IntArray:
-        """Index of each chord that begins a run of `length` chords of one piece."""
-        count = len(self.piece) - length + 1
-        if count <= 0:
-            return np.empty(0, dtype=np.int64)
-        return np.flatnonzero(self.piece[:count] == self.piece[length - 1 : length - 1 + count])
-
-
-def _log_bin(value: FloatArray, lowest: float, per_octave: float, bins: int) -> IntArray:
-    step = np.log2(np.maximum(value, 1e-4) / lowest) * per_octave
-    return np.clip(np.rint(step), 0, bins - 1).astype(np.int64)
-
-
-def _steps(seconds: FloatArray) -> IntArray:
-    steps: IntArray = np.rint(seconds * GRID_HZ).astype(np.int64)
-    return steps
+PLAIN = tuple(_PLAIN)
+STATISTICS: dict[str, int] = {**_PLAIN, **TEXTURE}
+# Counted by absolute pitch class and turned to the tonic afterwards.
+_TURNED = ("top_degree_step", "bottom_degree_step")
 
 
 def _sounding(layout: Layout) -> IntArray:
     """How many notes sound at each onset, itself included."""
     # Whole grid steps, so that a note that ends where another begins has ended, wherever the piece lies.
-    onset, end = (_steps(layout.notes[0]), _steps(layout.notes[0] + layout.notes[1]))
-    # Pieces are moved apart in time, so that one sort serves the whole batch.
-    apart = layout.piece_of_note * (int(end.max()) + 1)
-    ended = np.searchsorted(np.sort(end + apart), onset + apart, "right")
+    onset, end = apart(layout, layout.notes[0], layout.notes[0] + layout.notes[1])
+    ended = np.searchsorted(np.sort(end), onset, "right")
     return np.arange(1, len(onset) + 1) - ended
 
 
-def _histograms(layout: Layout) -> Iterator[tuple[str, IntArray, IntArray, FloatArray | None]]:
+def column_count(names: Sequence[str] = tuple(STATISTICS), *, counted: bool = False) -> int:
+    """Columns of `statistics` of these histograms; `counted`, those of `statistic_counts`."""
+    return sum(STATISTICS[name] for name in (_counted(names) if counted else names))
+
+
+def _counted(names: Sequence[str]) -> list[str]:
+    return [name for name in names if name != "scale_degree"]  # it is derived from the pitch classes
+
+
+def _histograms(
+    layout: Layout, chords: Chords
+) -> Iterator[tuple[str, IntArray, IntArray, FloatArray | None]]:
     """(name, window, bin, weight) of every count; the tonic-relative one is derived afterwards."""
     onset, duration, pitch, velocity = layout.notes
     window = layout.window_of_note
-    chords = _Chords.of(layout)
     two, three = chords.runs(2), chords.runs(3)
     gap = chords.onset[two + 1] - chords.onset[two]
     top = np.clip(chords.top[two + 1] - chords.top[two], -12, 12)
@@ -174,7 +94,7 @@ def _histograms(layout: Layout) -> Iterator[tuple[str, IntArray, IntArray, Float
     yield "bottom_interval", chords.window[two], bottom + 12, None
     first = chords.top[three + 1] - chords.top[three]
     second = chords.top[three + 2] - chords.top[three + 1]
-    yield "top_contour", chords.window[three], _contour(first) * 7 + _contour(second), None
+    yield "top_contour", chords.window[three], contour(first) * 7 + contour(second), None
     within = np.flatnonzero(np.diff(chords.of_note) == 0)
     by_pitch = np.lexsort((pitch, chords.of_note))
     interval = np.diff(pitch[by_pitch])[within]
@@ -185,16 +105,16 @@ def _histograms(layout: Layout) -> Iterator[tuple[str, IntArray, IntArray, Float
             same = layout.piece_of_note[step:] == layout.piece_of_note[:-step]
             at = np.flatnonzero(same & (apart >= low) & (apart < high))
             yield name, window[at], np.clip(pitch[at + step] - pitch[at], -24, 24) + 24, None
-    yield "inter_onset", chords.window[two], _log_bin(gap, 0.04, 3, 20), None
+    yield "inter_onset", chords.window[two], log_bin(gap, 0.04, 3, 20), None
     run = chords.onset[three + 2] - chords.onset[three + 1]
     ratio = np.log2(np.maximum(run, 1e-3) / np.maximum(chords.onset[three + 1] - chords.onset[three], 1e-3))
     yield "rhythm_ratio", chords.window[three], np.clip(np.rint(ratio * 2), -7, 7).astype(np.int64) + 7, None
-    yield "duration", window, _log_bin(duration, 0.04, 2, 16), None
+    yield "duration", window, log_bin(duration, 0.04, 2, 16), None
     follows = np.full(len(chords.onset), np.inf)
     follows[two] = gap
     has_next = np.isfinite(follows[chords.of_note])
     share = duration[has_next] / follows[chords.of_note][has_next]
-    yield "articulation", window[has_next], _log_bin(share, 0.125, 2, 12), None
+    yield "articulation", window[has_next], log_bin(share, 0.125, 2, 12), None
     yield "velocity", window, velocity // 8, None
     rise = np.rint((chords.velocity[two + 1] - chords.velocity[two]) / 6)
     yield "velocity_step", chords.window[two], np.clip(rise, -5, 5).astype(np.int64) + 5, None
@@ -202,52 +122,73 @@ def _histograms(layout: Layout) -> Iterator[tuple[str, IntArray, IntArray, Float
     yield "sounding", window, np.clip(_sounding(layout), 1, 10) - 1, None
 
 
-def _contour(interval: IntArray) -> IntArray:
-    """Seven classes: leap down, third or fourth down, step down, same, step up, ..."""
-    return np.searchsorted([-5, -2, 0, 1, 3, 6], interval, "right")
+def statistic_counts(layout: Layout, names: Sequence[str] = tuple(STATISTICS)) -> NDArray[np.float32]:
+    """Counts in every bin of the named histograms, float32 [w, column_count(names, counted=True)].
 
-
-def statistic_counts(layout: Layout) -> NDArray[np.float32]:
-    """Counts in every histogram bin of each window, float32 [w, STATISTIC_COUNTS]; they add up."""
+    They add up over windows. The names keep the order of `STATISTICS` and begin with "pitch_class".
+    """
     windows = len(layout.piece_of_window)
-    counts = {name: np.zeros((windows, bins), dtype=np.float32) for name, bins in _COUNTED.items()}
-    for name, window, bin_, weight in _histograms(layout):
-        bins = STATISTICS[name]
-        flat = np.bincount(window * bins + bin_, weight, windows * bins)
-        counts[name] += flat.reshape(windows, bins).astype(np.float32)
+    counts = {name: np.zeros((windows, STATISTICS[name]), dtype=np.float32) for name in _counted(names)}
+    chords = Chords.of(layout)
+    histograms = _histograms(layout, chords)
+    if any(name in TEXTURE for name in counts):
+        histograms = itertools.chain(histograms, texture_histograms(layout, chords))
+    for name, window, bin_, weight in histograms:
+        if name in counts:
+            bins = STATISTICS[name]
+            flat = np.bincount(window * bins + bin_, weight, windows * bins)
+            counts[name] += flat.reshape(windows, bins).astype(np.float32)
     return np.concatenate(list(counts.values()), axis=1)
 
 
-def statistics(counts: NDArray[np.float32]) -> NDArray[np.float32]:
+def statistics(
+    counts: NDArray[np.float32], names: Sequence[str] = tuple(STATISTICS)
+) -> NDArray[np.float32]:
     """Square roots of histograms that each sum to one (zeros where a histogram is empty).
 
     Parameters
     ----------
-    counts : float32 [r, STATISTIC_COUNTS], sums of rows of `statistic_counts`
+    counts : sums of rows of `statistic_counts` of the same names, float32 [r, ...]
 
     Returns
     -------
-    float32 [r, sum(STATISTICS.values())], columns in the order of `STATISTICS`
+    float32 [r, column_count(names)], columns in the order of `names`
     """
-    edges = np.cumsum(list(_COUNTED.values()))[:-1]
+    edges = np.cumsum([STATISTICS[name] for name in _counted(names)])[:-1]
     shares = {}
-    for name, count in zip(_COUNTED, np.split(counts, edges, axis=1), strict=True):
+    for name, count in zip(_counted(names), np.split(counts, edges, axis=1), strict=True):
         shares[name] = count / np.maximum(count.sum(1, keepdims=True), 1e-9)
-    shares["scale_degree"] = _scale_degrees(shares["pitch_class"])
-    roots: NDArray[np.float32] = np.sqrt(np.concatenate([shares[name] for name in STATISTICS], axis=1))
+    key = _likeliest_key(shares["pitch_class"])
+    shares["scale_degree"] = _scale_degrees(shares["pitch_class"], key)
+    for name in _TURNED:
+        if name in shares:
+            shares[name] = _turned(shares[name], key % 12)
+    roots: NDArray[np.float32] = np.sqrt(np.concatenate([shares[name] for name in names], axis=1))
     return roots
 
 
-def _scale_degrees(pitch_class: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Pitch classes counted from the likeliest tonic [r, 24]: first half major, second half minor."""
+def _likeliest_key(pitch_class: NDArray[np.float32]) -> IntArray:
+    """0..11 the major keys from C, 12..23 the minor ones, of each row."""
     centred = pitch_class - pitch_class.mean(1, keepdims=True)
-    key = np.argmax(centred @ KEY_PROFILES.T.astype(np.float32), axis=1)
+    key: IntArray = np.argmax(centred @ KEY_PROFILES.T.astype(np.float32), axis=1)
+    return key
+
+
+def _scale_degrees(pitch_class: NDArray[np.float32], key: IntArray) -> NDArray[np.float32]:
+    """Pitch classes counted from the likeliest tonic [r, 24]: first half major, second half minor."""
     turned = np.take_along_axis(pitch_class, (np.arange(12)[None] + (key % 12)[:, None]) % 12, axis=1)
     degrees = np.zeros((len(pitch_class), 24), dtype=np.float32)
     minor = key >= 12
     degrees[~minor, :12] = turned[~minor]
     degrees[minor, 12:] = turned[minor]
     return degrees
+
+
+def _turned(steps: NDArray[np.float32], tonic: IntArray) -> NDArray[np.float32]:
+    """Shares of steps between pitch classes [r, 12 * 12], both counted from the tonic."""
+    order = (np.arange(12)[None] + tonic[:, None]) % 12
+    square = np.take_along_axis(steps.reshape(-1, 12, 12), order[:, :, None], axis=1)
+    return np.take_along_axis(square, order[:, None, :], axis=2).reshape(-1, 144)
 
 
 # -- hashed patterns ---------------------------------------------------------------------------------
@@ -266,7 +207,7 @@ def _hash(kind: int, *parts: IntArray) -> IntArray:
 def _patterns(layout: Layout) -> Iterator[tuple[IntArray, IntArray]]:
     """(window, bin) of every pattern."""
     _, _, pitch, _ = layout.notes
-    chords = _Chords.of(layout)
+    chords = Chords.of(layout)
     for length in (4, 6):
         run = chords.runs(length)
         for kind, voice in ((0, chords.top), (1, chords.bottom)):

@@ -39,7 +39,7 @@ class LibraryEncoder:
 
     Attributes
     ----------
-    source : name or folder that loads it again, or None for an encoder given as a value
+    source : name or path that loads it again, or None for an encoder given as a value
     """
 
     def __init__(self, given: EncoderLike | str | None, folder: Path) -> None:
@@ -47,7 +47,7 @@ class LibraryEncoder:
         self.source = given if isinstance(given, str) else None
         self._folder = folder
         # What is stored must hold in another working folder too.
-        self._as_folder = absolute(self.source) if self.source and os.path.isdir(self.source) else None
+        self._as_path = absolute(self.source) if self.source and os.path.exists(self.source) else None
 
     def get(self, remembered: str | None, source: str | None) -> EncoderLike:
         """The encoder.
@@ -55,7 +55,7 @@ class LibraryEncoder:
         Parameters
         ----------
         remembered : id of the encoder that made the library's vectors, or None if it has none yet
-        source : name or folder by which that one was loaded
+        source : name or path by which that one was loaded
 
         Raises
         ------
@@ -66,8 +66,8 @@ class LibraryEncoder:
             from embedder.checkpoint import shipped_encoders
             from embedder.encoder import Encoder
 
-            if self._as_folder is not None and self.source not in shipped_encoders():
-                self.source = self._as_folder
+            if self._as_path is not None and self.source not in shipped_encoders():
+                self.source = self._as_path
             self.source = self.source or source or DEFAULT_ENCODER
             self._loaded = Encoder.load(self.source)
         self.check(remembered)

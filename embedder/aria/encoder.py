@@ -88,7 +88,7 @@ class AriaEncoder(Encoder):
             for first in range(0, len(piece), NOTES_PER_RUN)
         ]
         parts = [pieces[number].slice_notes(first, last) for number, first, last in runs]
-        vectors = self._vectors(notes_ids(part) for part in parts)
+        vectors = self._of_runs(notes_ids(part) for part in parts)
         piece_of, first_note, last_note = np.array(runs, np.int64).reshape(-1, 3).T
         return Embedded(
             pieces=_unit(_means(vectors, piece_of, len(pieces))),
@@ -134,9 +134,9 @@ class AriaEncoder(Encoder):
     def _fill_rows(self, vectors: FloatRows, runs: list[Ids], rows: list[int]) -> None:
         if runs:
             which, row_of = np.unique(rows, return_inverse=True)
-            vectors[which] = _means(self._vectors(runs), row_of, len(which))
+            vectors[which] = _means(self._of_runs(runs), row_of, len(which))
 
-    def _vectors(self, sequences: Iterable[Ids]) -> FloatRows:
+    def _of_runs(self, sequences: Iterable[Ids]) -> FloatRows:
         """Vectors of runs of ids that end with <E>, float32 [n, dim]."""
         runs = [cut_run(ids) for ids in sequences]
         lengths = np.array([len(ids) for ids in runs], np.int64)

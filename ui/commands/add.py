@@ -19,6 +19,14 @@ def add(
         list[str], typer.Argument(metavar="FOLDER...", help="Folders with all that is below them, or files.")
     ],
     library: LibraryOption = None,
+    encoder: Annotated[
+        str | None,
+        typer.Option(
+            "--encoder",
+            metavar="NAME",
+            help="What makes the vectors of a new library: an encoder's folder, or Aria's weights.",
+        ),
+    ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Forget files inside these folders that no longer exist.")
     ] = False,
@@ -38,15 +46,18 @@ def add(
       midikin add ~/Music/midi
       midikin add ~/Music/midi ~/Downloads/song.mid --library ~/other-library
       midikin add ~/Music/midi --prune --json
+      midikin add ~/Music/midi --library ~/by-aria --encoder loubb/aria-medium-embedding
     """
     from index import Library
     from ui.errors import KeptAndContinues
     from ui.output import print_json
     from ui.progress import add_progress
 
+    if encoder == "":
+        raise typer.BadParameter("an empty name stands for no encoder", param_hint="'--encoder'")
     if not all(folders):
         raise typer.BadParameter("an empty name stands for no folder")
-    with Library.open(library) as opened, add_progress() as progress:
+    with Library.open(library, encoder=encoder) as opened, add_progress() as progress:
         report = opened.add(
             folders, progress, prune=prune, retry_failures=retry, wait_s=None if wait else 0.0
         )

@@ -1,0 +1,171 @@
+"""Aria as an encoder: the interface, the hub, and vectors that do not mix with others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import huggingface_hub
+import numpy as np
+import pytest
+from aria_models import tiny_aria
+from fake_encoder import tune
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+from embedder import Encoder, EncoderError, Notes, write_midi
+from embedder.aria.encoder import AriaEncoder
+
+NAME = "loubb/aria-medium-embedding"
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_aria(tmp_path_factory.mktemp("aria") / "tiny.safetensors", embedding=16)
+
+
+@pytest.fixture(scope="module")
+def encoder(weights: Path) -> Encoder:
+    return Encoder.load(weights, "cpu")
+
+
+def test_vectors_are_unit_rows_with_times(encoder: Encoder) -> None:
+    assert isinstance(encoder, AriaEncoder)
+    pieces = [tune(1, 700), tune(2, 1), tune(3, 300)]
+    embedded = encoder.embed(pieces)
+    assert embedded.pieces.shape == (3, encoder.dim) == (3, 16)
+    assert embedded.piece_of_window.tolist() == [0, 0, 0, 1, 2]
+    assert embedded.first_note.tolist() == [0, 300, 600, 0, 0]
+    assert embedded.last_note.tolist() == [300, 600, 700, 1, 300]
+    assert embedded.start_s[1] == pieces[0].onset[300]
+    assert embedded.end_s[0] == pieces[0].end[:300].max()
+    for rows in (embedded.pieces, embedded.windows):
+        assert rows.dtype == np.float32
+        np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)
+
+
+def test_a_vector_does_not_depend_on_its_company(encoder: Encoder) -> None:
+    pieces = [tune(seed, 20 + 130 * seed) for seed in range(5)]
+    together = encoder.embed(pieces)
+    for i, one in enumerate(pieces):
+        np.testing.assert_allclose(together.pieces[i], encoder.embed([one]).pieces[0], atol=1e-5)
+
+
+def test_files_and_their_notes_agree(encoder: Encoder, tmp_path: Path) -> None:
+    pieces = [tune(seed, 350).from_zero() for seed in range(3)]
+    paths = [tmp_path / f"{i}.mid" for i in range(3)]
+    for piece, path in zip(pieces, paths, strict=True):
+        write_midi(piece, path)
+    (tmp_path / "bad.mid").write_bytes(b"no music")
+    vectors = encoder.embed_files([*paths, tmp_path / "bad.mid", tmp_path / "gone.mid"])
+    assert np.isnan(vectors[3:]).all()
+    np.testing.assert_allclose(vectors[:3], encoder.embed(pieces).pieces, atol=1e-5)
+    plain = encoder.embed_files(paths, unit=False)
+    np.testing.assert_allclose(plain / np.linalg.norm(plain, axis=1, keepdims=True), vectors[:3], atol=1e-5)
+    assert not np.allclose(np.linalg.norm(plain, axis=1), 1)
+
+
+def test_nothing_gives_nothing_and_no_notes_are_refused(encoder: Encoder) -> None:
+    assert encoder.embed([]).pieces.shape == (0, 16)
+    assert encoder.embed_files([]).shape == (0, 16)
+    with pytest.raises(ValueError, match="without notes"):
+        encoder.embed([tune(1), Notes.empty()])
+    with pytest.raises(TypeError, match="list of paths"):
+        encoder.embed_files("one.mid")
+
+
+def test_precisions_agree_roughly_and_are_named(weights: Path, encoder: Encoder) -> None:
+    coarse = Encoder.load(weights, "cpu", "bfloat16")
+    assert coarse.id == encoder.id
+    pieces = [tune(1, 400)]
+    np.testing.assert_allclose(coarse.embed(pieces).pieces, encoder.embed(pieces).pieces, atol=0.05)
+    with pytest.raises(EncoderError, match="no precision 'exact'"):
+        Encoder.load("midikin-small", "cpu", "exact")
+    shipped = Encoder.load("midikin-small", "cpu", "float32").embed(pieces).pieces
+    np.testing.assert_allclose(Encoder.load("midikin-small", "cpu").embed(pieces).pieces, shipped, atol=0.02)
+
+
+# -- the hub ----------------------------------------------------------------------------------------------
+
+
+Answer = Callable[..., Any]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer, Answer], None]:
+    """Put functions in place of the two of the hub's client that midikin calls."""
+
+    def put(download: Answer, info: Answer) -> None:
+        monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+        monkeypatch.setattr(huggingface_hub, "model_info", info)
+
+    return put
+
+
+def not_here(*what: Any, **how: Any) -> Any:
+    if how.get("local_files_only"):
+        raise LocalEntryNotFoundError("not in the cache")
+    raise AssertionError("nothing is to be downloaded")
+
+
+def test_a_released_model_is_downloaded_with_a_note(
+    hub: Callable[[Answer, Answer], None], weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+
+    def download(*what: Any, **how: Any) -> str:
+        asked.append((what, how))
+        return not_here(*what, **how) if how else str(weights)
+
+    sibling = SimpleNamespace(rfilename="model.safetensors", size=2_528_000_000)
+    info = SimpleNamespace(siblings=[sibling], card_data={"license": "apache-2.0"})
+    hub(download, lambda *what, **how: info)
+    assert Encoder.load(NAME, "cpu").dim == 16
+    assert asked[1] == ((NAME, "model.safetensors"), {})
+    said = capsys.readouterr().err
+    assert said == f"downloading {NAME}: 2.5 GB, licence apache-2.0; if stopped, it goes on later\n"
+
+
+def test_what_is_in_the_cache_needs_no_network(
+    hub: Callable[[Answer, Answer], None], weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub(lambda *what, local_files_only=False: str(weights) if local_files_only else not_here(), not_here)
+    assert Encoder.load(NAME, "cpu").dim == 16
+    assert capsys.readouterr().err == ""
+
+
+def http_error(status: int) -> HfHubHTTPError:
+    request = httpx.Request("GET", "https://example.org")
+    return HfHubHTTPError("no", response=httpx.Response(status, request=request))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (httpx.ConnectError("no route"), "the hub cannot be reached: go online, or give the path"),
+        (ConnectionError("offline"), "the hub cannot be reached"),
+        (LocalEntryNotFoundError("offline"), "the hub cannot be reached"),
+        (http_error(404), "there is no such model"),
+        (http_error(503), "the hub answers 503"),
+        (OSError(28, "No space left on device"), "cannot be stored: .*No space left"),
+    ],
+)
+def test_no_network_is_one_clear_line(
+    hub: Callable[[Answer, Answer], None], error: Exception, reason: str
+) -> None:
+    def refuse(*what: Any, **how: Any) -> Any:
+        raise error
+
+    hub(not_here, refuse)
+    with pytest.raises(EncoderError, match=reason) as caught:
+        Encoder.load(NAME)
+    assert str(caught.value).startswith(NAME)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_model_without_the_file_is_refused(hub: Callable[[Answer, Answer], None]) -> None:
+    hub(not_here, lambda *what, **how: SimpleNamespace(siblings=[], card_data=None))
+    with pytest.raises(EncoderError, match=r"holds no model\.safetensors"):
+        Encoder.load(NAME)
