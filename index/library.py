@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from embedder.errors import LibraryError
 
-from . import rows, schema
+from . import cache, rows, schema
 from .adding import add_folders
 from .catalogue import INDEX_NAMES, Catalogue
 from .database import DATABASE_NAME, Database
@@ -163,6 +163,8 @@ class Library(Identity):
             )
             if not report.interrupted:
                 self._store_fingerprints()
+                for name in INDEX_NAMES:
+                    self._catalogue.settle(name)
             return report
 
     def _check_root(self, root: str) -> None:
@@ -352,5 +354,5 @@ class Library(Identity):
 def _size_bytes(folder: Path) -> int:
     """Size of the library's own files; others may lie in the same folder."""
     own = [folder / (DATABASE_NAME + end) for end in ("", "-wal", "-shm")]
-    own += [folder / f"{name}.{part}" for name in INDEX_NAMES for part in ("faiss", "keys", "json")]
-    return sum(path.stat().st_size for path in own if path.exists())
+    caches = sum(cache.size_bytes(folder, name) for name in INDEX_NAMES)
+    return caches + sum(path.stat().st_size for path in own if path.exists())

@@ -262,6 +262,8 @@ class IndexInfo:
     vectors : how many it holds
     recall : share of the ten true nearest that it finds, measured when it was built; 1 if exact
     current : whether it holds the last commit; if not, the next search brings it up to date
+    setting : the kind in one word, as `midikin index build --kind` takes it
+    size_bytes : on disk
     """
 
     name: str
@@ -269,6 +271,8 @@ class IndexInfo:
     vectors: int
     recall: float
     current: bool
+    setting: str
+    size_bytes: int
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from index import tuning
 from index.vectors import FaissStore, VectorStore, keys_of, ordinals_of, pieces_of
 
 DIM = 24
@@ -18,11 +19,12 @@ def some_vectors(count: int, seed: int = 0) -> np.ndarray:
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float16).astype(np.float32)
 
 
-def store_of(vectors: np.ndarray, per_piece: int, approximate: bool = False) -> FaissStore:
+def store_of(vectors: np.ndarray, per_piece: int, setting: str = "exact") -> FaissStore:
     keys = np.concatenate([keys_of(1 + i, per_piece) for i in range(len(vectors) // per_piece)])
-    sample = vectors[:: max(1, len(vectors) // 4000)] if approximate else None
+    some = slice(None, None, max(1, len(vectors) // 4000))
     halves = np.array_split(np.arange(len(keys)), 2)
-    return FaissStore.build(DIM, len(keys), ((keys[h], vectors[h]) for h in halves), sample)
+    batches = ((keys[h], vectors[h]) for h in halves)
+    return FaissStore.of(tuning.build([setting], DIM, len(keys), batches, (keys[some], vectors[some]))[0])
 
 
 def test_keys_hold_piece_and_window() -> None:
@@ -41,11 +43,11 @@ def test_exact_search_is_what_numpy_says() -> None:
         assert plain[(pieces_of(keys) - 1) * 3 + ordinals_of(keys)] == pytest.approx(scores, abs=1e-3)
 
 
-@pytest.mark.parametrize("approximate", [False, True])
+@pytest.mark.parametrize("setting", ["exact", "sq8", "hnsw"])
 @pytest.mark.parametrize("share", [0.001, 0.02, 0.5, 1.0])
-def test_a_filter_gives_as_many_answers_as_exist(share: float, approximate: bool) -> None:
+def test_a_filter_gives_as_many_answers_as_exist(share: float, setting: str) -> None:
     vectors = some_vectors(9000)
-    store = store_of(vectors, 3, approximate)
+    store = store_of(vectors, 3, setting)
     rng = np.random.default_rng(2)
     only = np.sort(rng.choice(np.arange(1, 3001), int(3000 * share), replace=False))
     for query in some_vectors(5, seed=1):
@@ -54,29 +56,40 @@ def test_a_filter_gives_as_many_answers_as_exist(share: float, approximate: bool
         assert np.isin(pieces_of(keys), only).all()
         if share <= 0.02:  # narrow filters are exact in every store
             mask = np.isin(np.repeat(np.arange(1, 3001), 3), only)
-            assert scores == pytest.approx(np.sort((vectors @ query)[mask])[::-1][:50], abs=1e-3)
+            rounding = 1e-2 if setting == "sq8" else 1e-3
+            assert scores == pytest.approx(np.sort((vectors @ query)[mask])[::-1][:50], abs=rounding)
 
 
-def test_an_approximate_store_measures_its_recall() -> None:
-    vectors = some_vectors(20000)
-    store = store_of(vectors, 1, approximate=True)
-    assert 0.98 <= store.recall <= 1
-    assert 0 < store.nprobe < store.index.nlist
+@pytest.mark.parametrize("setting", ["fp16", "sq8", "hnsw"])
+def test_an_approximate_store_measures_its_recall(setting: str) -> None:
+    vectors = some_vectors(10000)
+    store = store_of(vectors, 1, setting)
+    assert tuning.RECALL_WANTED <= store.recall <= 1
+    assert store.base.effort > 0
     exact = store_of(vectors, 1)
     queries = some_vectors(100, seed=5)
     shares = [len(set(store.search(q, 10)[0]) & set(exact.search(q, 10)[0])) / 10 for q in queries]
     assert np.mean(shares) > 0.9
 
 
-@pytest.mark.parametrize("approximate", [False, True])
-def test_removed_pieces_never_answer(approximate: bool) -> None:
+def test_coarse_codes_are_measured_for_what_they_lose() -> None:
+    vectors = some_vectors(10000)
+    recalls = {name: store_of(vectors, 1, name).recall for name in ("pq", "sq4", "sq8")}
+    assert recalls["pq"] < recalls["sq4"] < recalls["sq8"]
+
+
+@pytest.mark.parametrize("setting", ["exact", "sq8", "hnsw"])
+def test_removed_pieces_never_answer(setting: str) -> None:
     vectors = some_vectors(6000)
-    store = store_of(vectors, 2, approximate)
+    store = store_of(vectors, 2, setting)
     gone = np.arange(1, 1001)
     store.remove(gone)
     assert store.count == 4000
     assert not np.isin(store.pieces(), gone).any()
     assert store.wasted == pytest.approx(1 / 3)
+    if setting != "hnsw":
+        store.compact()
+        assert (store.wasted, store.loose, store.count) == (0, 0, 4000)
     keys, _ = store.search(vectors[0], 4000)
     assert len(keys) == 4000
     assert pieces_of(keys).min() == 1001
@@ -84,6 +97,13 @@ def test_removed_pieces_never_answer(approximate: bool) -> None:
     assert len(keys) == 0
     store.add(keys_of(5000, 2), vectors[:2])
     assert pieces_of(store.search(vectors[0], 1)[0])[0] == 5000
+    if setting != "hnsw":
+        store.compact()
+        assert len(store.base.keys) == 4002
+        assert pieces_of(store.search(vectors[0], 1)[0])[0] == 5000
+        for row in (0, 1234, 3999):  # every vector is still under its own key
+            best = store.search(vectors[2000 + row], 1)[0]
+            assert best[0] == keys_of(1001 + row // 2, 2)[row % 2]
 
 
 def test_what_faiss_would_swallow_is_refused() -> None:
