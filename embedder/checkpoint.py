@@ -51,8 +51,12 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "statistics", tuple(self.statistics))  # JSON knows only lists
-        if list(self.statistics) != [name for name in STATISTICS if name in ("pitch_class", *self.statistics)]:
-            raise EncoderError("encoder setting statistics needs known names in their order, pitch_class first")
+        if list(self.statistics) != [
+            name for name in STATISTICS if name in ("pitch_class", *self.statistics)
+        ]:
+            raise EncoderError(
+                "encoder setting statistics needs known names in their order, pitch_class first"
+            )
         if not 0 <= self.taught < self.style:
             raise EncoderError("encoder setting taught must lie between 0 and style")
         if set(self.weights) != {"learned", "identity", "style"} or min(self.weights.values()) < 0:

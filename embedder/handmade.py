@@ -141,9 +141,7 @@ def statistic_counts(layout: Layout, names: Sequence[str] = tuple(STATISTICS)) -
     return np.concatenate(list(counts.values()), axis=1)
 
 
-def statistics(
-    counts: NDArray[np.float32], names: Sequence[str] = tuple(STATISTICS)
-) -> NDArray[np.float32]:
+def statistics(counts: NDArray[np.float32], names: Sequence[str] = tuple(STATISTICS)) -> NDArray[np.float32]:
     """Square roots of histograms that each sum to one (zeros where a histogram is empty).
 
     Parameters

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from .handmade import PATTERN_BINS, STATISTICS, column_count
 
-__all__ = ["HandmadeHead"]
+__all__ = ["CLIP", "HandmadeHead"]
 
 CLIP = 4.0  # standard deviations
 

@@ -53,7 +53,9 @@ def assemble(
         context=context,
         model=model_config,
         identity=head.pattern_map.out_features,
-        style=head.get_buffer("style_axes").shape[0],
+        style=head.get_buffer("style_axes").shape[0] + head.taught,
+        taught=head.taught,
+        statistics=head.names,
     )
     if weights is not None:
         config = replace(config, weights=weights)

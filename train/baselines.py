@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.handmade import Layout, pattern_counts, statistic_counts, statistics
+from embedder.handmade import PLAIN, Layout, pattern_counts, statistic_counts, statistics
 from embedder.notes import Notes
 
 __all__ = ["BASELINES", "Handmade"]
@@ -41,7 +41,7 @@ def _counted(pieces: Sequence[Notes]) -> tuple[FloatRows, FloatRows]:
     numbers, counts = [], []
     for piece in pieces:
         layout = Layout.of([piece], [[(0, len(piece))]])
-        numbers.append(statistics(statistic_counts(layout)))
+        numbers.append(statistics(statistic_counts(layout, PLAIN), PLAIN))
         counts.append(pattern_counts(layout))
     return np.concatenate(numbers), np.concatenate(counts)
 

@@ -6,7 +6,7 @@ is then the sum of a run of windows of one variant: counts add up, so views of a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,11 +22,12 @@ from embedder.handmade import (
     statistic_counts,
     statistics,
 )
-from embedder.heads import HandmadeHead
+from embedder.heads import CLIP, HandmadeHead
 from embedder.notes import Notes
 
-from .corpus import Corpus
+from .corpus import Corpus, PieceRecord
 from .objectives.contrastive import nt_xent
+from .style import lessons, style_axes, teach
 
 __all__ = ["CountedCorpus", "count_corpus", "fit_head", "vary"]
 
@@ -39,10 +40,10 @@ class CountedCorpus:
 
     Attributes
     ----------
-    statistic : float16 [w, STATISTIC_COUNTS]
+    statistic : float16 [w, columns], counts of every histogram
     bins, counts, ends : patterns of window i lie at ends[i - 1]..ends[i], bins uint16, counts uint8
     ranges : for each piece the windows (first, last) of each of its variants
-    works : the work of each piece
+    records : what the corpus knows of each piece
     """
 
     statistic: NDArray[np.float16]
@@ -50,7 +51,12 @@ class CountedCorpus:
     counts: NDArray[np.uint8]
     ends: NDArray[np.int64]
     ranges: list[list[tuple[int, int]]]
-    works: list[int]
+    records: list[PieceRecord]
+
+    @property
+    def works(self) -> list[int]:
+        """The work of each piece."""
+        return [record.work for record in self.records]
 
     def pattern(self, first: int, last: int) -> NDArray[Any]:
         """Summed pattern counts of windows first..last, [PATTERN_BINS]."""
@@ -117,7 +123,7 @@ def count_corpus(
         counts=np.concatenate(counts),
         ends=np.concatenate([[0], np.cumsum(np.concatenate(sizes))]),
         ranges=ranges,
-        works=[corpus.pieces[i].work for i in pieces.tolist()],
+        records=[corpus.pieces[i] for i in pieces.tolist()],
     )
 
 
@@ -171,24 +177,39 @@ def fit_head(
     counted: CountedCorpus,
     *,
     identity: int = 256,
-    style: int = 96,
+    style: int = 176,
+    taught: int = 48,
     steps: int = 1000,
     pairs: int = 384,
     temperature: float = 0.07,
     learning_rate: float = 2e-3,
     versions: float = 0.6,
     seed: int = 0,
+    start_from: Mapping[str, torch.Tensor] | None = None,
     on_progress: Callable[[int, float, float], None] | None = None,
 ) -> HandmadeHead:
-    """Fit the identity map by NT-Xent and the style axes by principal components.
+    """Fit the style part (`train.style`), then the identity map by NT-Xent.
 
-    `on_progress` is told the step, the loss and the in-batch accuracy.
+    Parameters
+    ----------
+    taught : how many of the style numbers are taught by labels; 0 where the corpus has none
+    steps, pairs, temperature, learning_rate, versions : of the identity map; `versions` is the
+        probability that the second view comes from any piece of the work
+    start_from : weights of a head whose identity map is trained on; histograms that it did not read
+        start without influence
+    on_progress : told the step, the loss and the in-batch accuracy
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    head = HandmadeHead(identity, style)
-    _set_scales(head, counted, style)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=learning_rate, weight_decay=0.05)
+    head = HandmadeHead(identity, style, taught)
+    _set_scales(head, counted)
+    if taught:
+        teach(head, lessons(counted.records), _StyleViews(counted).draw, seed=seed)
+    if start_from is not None:
+        _take_identity(head, start_from)
+    learned = [head.pattern_log_weight, head.mix]
+    learned += [*head.pattern_map.parameters(), *head.statistic_map.parameters()]
+    optimiser = torch.optim.AdamW(learned, lr=learning_rate, weight_decay=0.05)
     views = _Views(counted, versions)
     for step in range(steps):
         rate = learning_rate * min(1.0, (step + 1) / 30) * (1 - 0.95 * step / steps)
@@ -204,7 +225,39 @@ def fit_head(
     return head.eval()
 
 
-def _set_scales(head: HandmadeHead, counted: CountedCorpus, style: int) -> None:
+class _StyleViews:
+    """Statistics of random parts of pieces, as they are and altered."""
+
+    def __init__(self, counted: CountedCorpus) -> None:
+        self.counted = counted
+
+    def draw(self, pieces: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.float32]:
+        """Statistics [k, columns] of a view of each of k pieces: half of them whole, a quarter altered."""
+        sums = []
+        for piece in pieces.tolist():
+            variants = self.counted.ranges[piece]
+            first, last = variants[0 if rng.random() < 0.75 else rng.integers(len(variants))]
+            if rng.random() < 0.5:
+                size = max(1, round((last - first) * rng.uniform(0.2, 1)))
+                first += int(rng.integers(last - first - size + 1))
+                last = first + size
+            sums.append(self.counted.statistic[first:last].astype(np.float32).sum(0))
+        return statistics(np.stack(sums))
+
+
+def _take_identity(head: HandmadeHead, weights: Mapping[str, torch.Tensor]) -> None:
+    """Take over an identity map; it reads the same histograms, or the first of them."""
+    with torch.no_grad():
+        head.pattern_log_weight.copy_(weights["pattern_log_weight"])
+        head.mix.copy_(weights["mix"])
+        head.pattern_map.weight.copy_(weights["pattern_map.weight"])
+        head.statistic_map.bias.copy_(weights["statistic_map.bias"])
+        known = weights["statistic_map.weight"]
+        head.statistic_map.weight.zero_()
+        head.statistic_map.weight[:, : known.shape[1]] = known
+
+
+def _set_scales(head: HandmadeHead, counted: CountedCorpus) -> None:
     """Weights of patterns from their document frequency; scales and axes of the statistics."""
     whole = [variants[0] for variants in counted.ranges]
     frequency = np.zeros(PATTERN_BINS)
@@ -214,12 +267,9 @@ def _set_scales(head: HandmadeHead, counted: CountedCorpus, style: int) -> None:
     rows = statistics(np.stack([counted.statistic[a:b].astype(np.float32).sum(0) for a, b in whole]))
     short = statistics(counted.statistic[:: max(1, len(counted.statistic) // 20_000)].astype(np.float32))
     mean, sd = rows.mean(0), 0.5 * (rows.std(0) + short.std(0)) + 0.01
-    standard = np.clip((rows - mean) / sd, -4, 4)
-    _, length, axes = np.linalg.svd(standard - standard.mean(0), full_matrices=False)
-    # Half whitened: a small axis may carry a composer's habit, but not as loudly as a large one.
-    scale = (length[:style] / length[0]) ** -0.5
+    standard = np.clip((rows - mean) / sd, -CLIP, CLIP)
+    axes = style_axes(standard, counted.works, len(head.get_buffer("style_axes")))
     with torch.no_grad():
         head.pattern_log_weight.copy_(torch.from_numpy(np.log(rarity)))
-        for name, value in (("statistic_mean", mean), ("statistic_sd", sd)):
+        for name, value in (("statistic_mean", mean), ("statistic_sd", sd), ("style_axes", axes)):
             head.get_buffer(name).copy_(torch.from_numpy(value))
-        head.get_buffer("style_axes").copy_(torch.from_numpy(axes[:style] * scale[:, None]))

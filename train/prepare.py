@@ -324,7 +324,8 @@ def _works(
 def _copies(read: _Read, links: Sequence[tuple[int, int, float]]) -> set[int]:
     """Pieces that are another piece's performance, perhaps edited; of each pair the later one."""
     from index.identity.agreement import Sketch
-    from index.identity.kinds import Kind, judge
+    from index.identity.judging import judge
+    from index.identity.kinds import Kind
     from index.identity.landmarks import line_of
 
     tables: dict[Path, dict[str, NDArray[Any]]] = {}

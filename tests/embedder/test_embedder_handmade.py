@@ -9,9 +9,10 @@ from embedder import Notes
 from embedder.encoder import window_ranges
 from embedder.handmade import (
     PATTERN_BINS,
-    STATISTIC_COUNTS,
+    PLAIN,
     STATISTICS,
     Layout,
+    column_count,
     pattern_counts,
     statistic_counts,
     statistics,
@@ -36,7 +37,7 @@ def counted(pieces: list[Notes], window: int = 64) -> tuple[Layout, np.ndarray, 
 def test_any_notes_can_be_counted(first: Notes, second: Notes) -> None:
     layout, statistic, pattern = counted([first, second], window=8)
     windows = len(layout.piece_of_window)
-    assert statistic.shape == (windows, STATISTIC_COUNTS)
+    assert statistic.shape == (windows, column_count(counted=True))
     assert pattern.shape == (windows, PATTERN_BINS)
     shares = statistics(statistic)
     assert np.isfinite(shares).all()

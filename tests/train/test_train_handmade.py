@@ -56,6 +56,7 @@ def test_fitting_brings_alterations_of_a_piece_together(counted: CountedCorpus) 
         counted,
         identity=16,
         style=4,
+        taught=0,
         steps=40,
         pairs=8,
         on_progress=lambda step, loss, right: rights.append(right),
@@ -66,7 +67,7 @@ def test_fitting_brings_alterations_of_a_piece_together(counted: CountedCorpus) 
 
 def test_an_encoder_is_put_together(corpus: Corpus, counted: CountedCorpus, tmp_path: Path) -> None:
     exported = run(Recipe.parse(RECIPE), corpus, tmp_path / "run", device="cpu")
-    head = fit_head(counted, identity=16, style=4, steps=2, pairs=4)
+    head = fit_head(counted, identity=16, style=4, taught=0, steps=2, pairs=4)
     shares = {"learned": 0.5, "identity": 0.25, "style": 0.25}
     assemble("mine", exported, head, tmp_path / "mine", card="# mine\n", weights=shares)
     encoder = Encoder.load(tmp_path / "mine", device="cpu")
