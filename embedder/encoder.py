@@ -235,7 +235,8 @@ class Encoder:
         for i, row in enumerate(rows):
             batch[i, : len(row)] = row
         batch[:, 0, 0] = 0  # a stretch begins its own time
-        return self._transformer.sums(self._transformer(torch.from_numpy(batch).to(self.device)), sizes)
+        tokens = torch.from_numpy(batch).to(self.device)
+        return self._transformer.sums(self._transformer(tokens, lengths=sizes), sizes)
 
     def _join(
         self, layout: Layout, sums: torch.Tensor, sizes: NDArray[np.int64]

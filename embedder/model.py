@@ -1,7 +1,8 @@
-"""The transformer over notes: decoder-only, pre-norm, rotary positions, one position a note.
+"""The transformer over notes: pre-norm, rotary positions, one position a note.
 
-Attention is causal, so the same weights predict the next note (pretraining, continuation) and describe
-what was heard (embedding), and padding on the right needs no mask.
+Attention is causal unless the configuration says otherwise, so the same weights predict the next note
+(pretraining, continuation) and describe what was heard (embedding), and padding on the right needs no mask.
+A model that hears both directions (masked modelling, melody) has to be told how long its rows are.
 
 Sources: rotary positions, Su et al. 2021 (arXiv 2104.09864), turned in halves of each head as in Aria
 (arXiv 2506.23869); squared ReLU, So et al. 2021 (arXiv 2109.08668), chosen over SwiGLU because it keeps
@@ -22,7 +23,7 @@ from .errors import EncoderError
 from .keyvalues import KeyValues
 from .tokens import ATTRIBUTES
 
-__all__ = ["ModelConfig", "NoteTransformer"]
+__all__ = ["ModelConfig", "NoteReader", "NoteTransformer"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ModelConfig:
     projection : size of the contrastive projection
     pooling : what is projected of a stretch of notes: the "mean" of its states, or their "moments", mean and
         standard deviation side by side (statistics pooling of x-vectors, Snyder et al. 2018)
+    causal : whether a note hears only the notes before it
     """
 
     width: int = 256
@@ -50,12 +52,15 @@ class ModelConfig:
     rope_base: float = 10_000.0
     projection: int = 256
     pooling: str = "mean"
+    causal: bool = True
 
     def __post_init__(self) -> None:
         if self.pooling not in ("mean", "moments"):
             raise EncoderError(f"model setting pooling is mean or moments, not {self.pooling!r}")
+        if not isinstance(self.causal, bool):
+            raise EncoderError(f"model setting causal is true or false, not {self.causal!r}")
         for name, value in asdict(self).items():
-            if name == "pooling":
+            if name in ("pooling", "causal"):
                 continue
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 raise EncoderError(f"model setting {name} must be a positive number, not {value!r}")
@@ -97,14 +102,18 @@ class Block(nn.Module):
         self,
         x: Tensor,
         turn: tuple[Tensor, Tensor],
-        causal: bool = True,
+        causal: bool,
+        inside: Tensor | None = None,
         past: KeyValues | None = None,
     ) -> Tensor:
         batch, length, width = x.shape
         qkv = self.qkv(self.norm1(x)).view(batch, length, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
         query, key = rotate(query, turn), rotate(key, turn)
-        heard = attend(query, key, value, causal) if past is None else attend_on(query, key, value, past)
+        if past is None:
+            heard = attend(query, key, value, causal, inside)
+        else:
+            heard = attend_on(query, key, value, past)
         x = x + self.attention_out(heard.transpose(1, 2).reshape(batch, length, width))
         out: Tensor = x + self.down(functional.relu(self.up(self.norm2(x))).square())
         return out
@@ -117,18 +126,21 @@ def rotate(x: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool) -> Tensor:
-    """Scaled dot-product attention of heads [b, h, n, e].
+def attend(query: Tensor, key: Tensor, value: Tensor, causal: bool, inside: Tensor | None = None) -> Tensor:
+    """Scaled dot-product attention of heads [b, h, n, e]; `inside` [b, n] are the places that may be heard.
 
     On a CPU and without gradients, plain matrix products over short sequences take half the time of the
     fused kernel (measured at 128 notes in bfloat16).
     """
     length = query.shape[-2]
+    mask = None if inside is None else inside[:, None, None]
     if query.device.type != "cpu" or torch.is_grad_enabled() or length > 512:
-        return functional.scaled_dot_product_attention(query, key, value, is_causal=causal)
+        return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
     scores = torch.matmul(query * query.shape[-1] ** -0.5, key.contiguous().transpose(-1, -2))
     if causal:
         scores += torch.full((length, length), float("-inf"), dtype=scores.dtype).triu_(1)
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
     return torch.matmul(scores.softmax(-1), value.contiguous())
 
 
@@ -140,31 +152,16 @@ def attend_on(query: Tensor, key: Tensor, value: Tensor, past: KeyValues) -> Ten
     return functional.scaled_dot_product_attention(query, key, value, attn_mask=mask, is_causal=causal)
 
 
-class NoteTransformer(nn.Module):
-    """Token rows [b, n, 4] to hidden states [b, n, width], and from those to the next note.
-
-    The next note is predicted attribute by attribute, each given those before it:
-    p(gap) p(pitch | gap) p(duration | gap, pitch) p(velocity | gap, pitch, duration).
-    """
+class NoteReader(nn.Module):
+    """Token rows [b, n, 4] to hidden states [b, n, width]: embeddings, blocks and a last norm, no heads."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.config = config
-        sizes = list(ATTRIBUTES.values())
-        self.embeddings = nn.ModuleList(nn.Embedding(size, config.width) for size in sizes)
+        self.embeddings = nn.ModuleList(nn.Embedding(size, config.width) for size in ATTRIBUTES.values())
         blocks = [Block(config) for _ in range(config.layers)]
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(config.width)
-        inner = config.width // 2
-        self.next_hidden = nn.ModuleList(nn.Linear(config.width, inner) for _ in sizes)
-        # known[i][j] tells the predictor of attribute i the value of attribute j < i.
-        self.known = nn.ModuleList(
-            nn.ModuleList(nn.Embedding(size, inner) for size in sizes[:i]) for i in range(len(sizes))
-        )
-        self.next_out = nn.ModuleList(nn.Linear(inner, size) for size in sizes)
-        self.project = nn.Sequential(
-            nn.Linear(config.pooled, config.width), nn.ReLU(), nn.Linear(config.width, config.projection)
-        )
         self.register_buffer("_angles", self._rotary_angles(), persistent=False)
         self.apply(self._initialise)
         for block in blocks:
@@ -185,21 +182,46 @@ class NoteTransformer(nn.Module):
             nn.init.normal_(module.weight, std=0.5)
 
     def forward(
-        self, tokens: Tensor, *, causal: bool = True, past: Sequence[KeyValues] | None = None
+        self, tokens: Tensor, *, lengths: Tensor | None = None, past: Sequence[KeyValues] | None = None
     ) -> Tensor:
         """Hidden states [b, n, width] of token rows [b, n, 4], after the final norm.
 
+        `lengths` [b] says how many notes of each row are music; a causal model does without.
         `past` holds the keys and values of the rows before these, one entry a block, and is extended.
         """
+        return self.read(self.embed(tokens), lengths=lengths, past=past)
+
+    def embed(self, tokens: Tensor) -> Tensor:
+        """What enters the first block: the sum of the embeddings of a note's attributes, [b, n, width]."""
         columns = tokens.long().unbind(-1)
-        x = self.embeddings[0](columns[0])
+        x: Tensor = self.embeddings[0](columns[0])
         for embedding, column in zip(self.embeddings[1:], columns[1:], strict=True):
             x = x + embedding(column)
+        return x
+
+    def read(
+        self,
+        x: Tensor,
+        *,
+        lengths: Tensor | None = None,
+        past: Sequence[KeyValues] | None = None,
+        layers: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Hidden states as of `forward`, of inputs [b, n, width] as of `embed`.
+
+        `layers` is a list that takes the stream [b, n, width] behind every block.
+        """
+        length = x.shape[1]
+        inside = None
+        if lengths is not None and not self.config.causal and bool((lengths < length).any()):
+            inside = torch.arange(length, device=x.device)[None] < lengths[:, None].clamp(min=1)
         first = past[0].length if past else 0
-        angles = self.get_buffer("_angles")[first : first + tokens.shape[1]]
+        angles = self.get_buffer("_angles")[first : first + length]
         turn = (angles.cos().to(x.dtype), angles.sin().to(x.dtype))
         for number, block in enumerate(self.blocks):
-            x = block(x, turn, causal, past[number] if past else None)
+            x = block(x, turn, self.config.causal, inside, past[number] if past else None)
+            if layers is not None:
+                layers.append(x)
         hidden: Tensor = self.norm(x)
         return hidden
 
@@ -211,6 +233,30 @@ class NoteTransformer(nn.Module):
             KeyValues(rows, self.config.heads, length, size, device=weight.device, dtype=weight.dtype)
             for _ in self.blocks
         ]
+
+
+class NoteTransformer(NoteReader):
+    """A reader with its two heads: the next note, and the vector of a stretch of notes.
+
+    The next note is predicted attribute by attribute, each given those before it:
+    p(gap) p(pitch | gap) p(duration | gap, pitch) p(velocity | gap, pitch, duration).
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        sizes = list(ATTRIBUTES.values())
+        inner = config.width // 2
+        self.next_hidden = nn.ModuleList(nn.Linear(config.width, inner) for _ in sizes)
+        # known[i][j] tells the predictor of attribute i the value of attribute j < i.
+        self.known = nn.ModuleList(
+            nn.ModuleList(nn.Embedding(size, inner) for size in sizes[:i]) for i in range(len(sizes))
+        )
+        self.next_out = nn.ModuleList(nn.Linear(inner, size) for size in sizes)
+        self.project = nn.Sequential(
+            nn.Linear(config.pooled, config.width), nn.ReLU(), nn.Linear(config.width, config.projection)
+        )
+        for head in (self.next_hidden, self.known, self.next_out, self.project):
+            head.apply(self._initialise)
 
     def next_logits(self, hidden: Tensor, following: Tensor, attribute: int) -> Tensor:
         """Logits [..., size] of one attribute of the next note.

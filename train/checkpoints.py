@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from embedder.errors import CorpusError
 from embedder.model import NoteTransformer
@@ -21,19 +21,24 @@ from embedder.model import NoteTransformer
 __all__ = ["export", "load_weights", "replace_file", "restore", "save"]
 
 
-def export(model: NoteTransformer, folder: Path) -> Path:
-    """Write weights and model settings beside each other; complete or not at all."""
+def export(model: NoteTransformer, folder: Path, own: nn.Module | None = None) -> Path:
+    """Write weights and model settings beside each other, and an objective's own weights if it has some;
+    complete or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = {
-        name: tensor.detach().float().cpu().contiguous() for name, tensor in model.state_dict().items()
-    }
+    weights = _plain(model)
+    if own is not None and (extra := _plain(own)):
+        replace_file(folder / "objective.safetensors", lambda path: save_file(extra, path))
     settings = json.dumps(asdict(model.config), indent=1)
     replace_file(folder / "model.json", lambda path: path.write_text(settings))
     replace_file(folder / "model.safetensors", lambda path: save_file(weights, path))
     return folder
 
 
-def load_weights(model: NoteTransformer, path: Path, *, to_finetune: bool = False) -> None:
+def _plain(module: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.detach().float().cpu().contiguous() for name, tensor in module.state_dict().items()}
+
+
+def load_weights(model: nn.Module, path: Path, *, to_finetune: bool = False) -> None:
     """Load a safetensors file.
 
     `to_finetune` leaves the contrastive projection as it is, which pretraining does not touch, and takes
@@ -65,13 +70,17 @@ def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
     beside.replace(path)
 
 
-def save(folder: Path, model: NoteTransformer, optimiser: torch.optim.AdamW, step: int) -> None:
+def save(
+    folder: Path, model: NoteTransformer, own: nn.Module, optimiser: torch.optim.AdamW, step: int
+) -> None:
     """A checkpoint is a folder that is moved into place whole, the one before kept until then."""
     fresh, kept, old = (folder / name for name in ("checkpoint.part", "checkpoint", "checkpoint.old"))
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
     fresh.mkdir()
     replace_file(fresh / "weights.safetensors", lambda path: save_file(model.state_dict(), path))
+    if own.state_dict():
+        replace_file(fresh / "objective.safetensors", lambda path: save_file(own.state_dict(), path))
     state = optimiser.state_dict()["state"]
     moments = {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
     replace_file(fresh / "optimiser.safetensors", lambda path: save_file(moments, path))
@@ -82,7 +91,7 @@ def save(folder: Path, model: NoteTransformer, optimiser: torch.optim.AdamW, ste
     shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(folder: Path, model: NoteTransformer, optimiser: torch.optim.AdamW) -> int:
+def restore(folder: Path, model: NoteTransformer, own: nn.Module, optimiser: torch.optim.AdamW) -> int:
     """Load the last checkpoint, if there is one; the step to go on with.
 
     Raises
@@ -97,6 +106,8 @@ def restore(folder: Path, model: NoteTransformer, optimiser: torch.optim.AdamW) 
     else:
         return 0
     load_weights(model, kept / "weights.safetensors")
+    if own.state_dict():
+        load_weights(own, kept / "objective.safetensors")
     try:
         moments = load_file(kept / "optimiser.safetensors")
         step = int(json.loads((kept / "progress.json").read_text())["step"])

@@ -3,10 +3,11 @@
 A run is a folder:
 
     RUN/recipe.toml            what was asked for
-    RUN/checkpoint/            the last weights.safetensors, optimiser.safetensors and progress.json
+    RUN/checkpoint/            the last weights.safetensors, optimiser.safetensors and progress.json, and
+                               objective.safetensors if the objective has weights of its own
     RUN/log.csv                a line every few steps
     RUN/events/                the same for TensorBoard, where it is installed
-    RUN/encoder/               weights and configuration at the end of the run
+    RUN/encoder/               weights and configuration at the end of the run, and again the objective's
 
 Every batch is drawn from a generator seeded by (seed, step, number of the batch), so a run that was killed
 continues from its last checkpoint as if nothing had happened, and several processes (torchrun) do what
@@ -26,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from embedder.errors import CorpusError
 from embedder.model import NoteTransformer
@@ -33,7 +35,7 @@ from embedder.model import NoteTransformer
 from .checkpoints import export, load_weights, restore, save
 from .corpus import Corpus
 from .logs import Logs
-from .objectives import Batch, Objective, Step, make_objective
+from .objectives import Batch, Equipped, Objective, Step, equip, make_objective
 from .processes import Processes, processes
 from .recipe import Recipe, RunSettings
 
@@ -102,16 +104,17 @@ def run(
         model = NoteTransformer(recipe.model).to(chosen)
         if start_from is not None:
             load_weights(model, Path(start_from) / "model.safetensors", to_finetune=True)
-        optimiser = _optimiser(model, recipe.run)
-        step = restore(folder, model, optimiser)
         objective = make_objective(recipe.objective, corpus, "train", recipe.objective_settings)
         _check_shares(objective, recipe.run, among)
         held_out = _held_out(recipe, corpus)
-        _Trainer(model, optimiser, objective, held_out, recipe.run, folder, chosen, among).train(
+        own = equip(model, objective, held_out).to(chosen)
+        optimiser = _optimiser((model, own), recipe.run)
+        step = restore(folder, model, own, optimiser)
+        _Trainer(model, own, optimiser, objective, held_out, recipe.run, folder, chosen, among).train(
             step, on_progress
         )
         if among.first:
-            export(model, folder / "encoder")
+            export(model, folder / "encoder", own)
         among.wait()
     return folder / "encoder"
 
@@ -150,9 +153,13 @@ def _check_shares(objective: Objective, settings: RunSettings, among: Processes)
         )
 
 
-def _optimiser(model: NoteTransformer, settings: RunSettings) -> torch.optim.AdamW:
-    decayed = [p for p in model.parameters() if p.ndim >= 2]
-    plain = [p for p in model.parameters() if p.ndim < 2]
+def _trained(*modules: nn.Module) -> list[nn.Parameter]:
+    return [p for module in modules for p in module.parameters() if p.requires_grad]
+
+
+def _optimiser(modules: tuple[nn.Module, ...], settings: RunSettings) -> torch.optim.AdamW:
+    decayed = [p for p in _trained(*modules) if p.ndim >= 2]
+    plain = [p for p in _trained(*modules) if p.ndim < 2]
     groups = [
         {"params": decayed, "weight_decay": settings.weight_decay},
         {"params": plain, "weight_decay": 0.0},
@@ -166,6 +173,7 @@ class _Trainer:
     def __init__(
         self,
         model: NoteTransformer,
+        own: nn.Module,
         optimiser: torch.optim.AdamW,
         objective: Objective,
         held_out: Objective | None,
@@ -174,7 +182,8 @@ class _Trainer:
         device: torch.device,
         among: Processes,
     ) -> None:
-        self.model, self.optimiser, self.objective, self.held_out = model, optimiser, objective, held_out
+        self.model, self.own, self.trained = model, own, _trained(model, own)
+        self.optimiser, self.objective, self.held_out = optimiser, objective, held_out
         self.settings, self.folder, self.device, self.among = settings, folder, device, among
         self.parts = range(settings.accumulate)
         if not objective.coupled:
@@ -207,7 +216,7 @@ class _Trainer:
                 if on_progress is not None:
                     on_progress(progress)
                 if time.monotonic() - saved > settings.checkpoint_minutes * 60 or last:
-                    save(self.folder, self.model, self.optimiser, step)
+                    save(self.folder, self.model, self.own, self.optimiser, step)
                     saved = time.monotonic()
         if logs is not None:
             logs.close()
@@ -247,9 +256,11 @@ class _Trainer:
             sums = self.among.add_numbers(sums, self.device)
         if not math.isfinite(sums["loss"]):
             raise CorpusError(f"the loss is {sums['loss']} at step {step}; lower the learning rate")
-        self.among.add_gradients(self.model.parameters())
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip)
+        self.among.add_gradients(self.trained)
+        torch.nn.utils.clip_grad_norm_(self.trained, settings.clip)
         self.optimiser.step()
+        if isinstance(self.objective, Equipped):
+            self.objective.after_step(self.model, (step + 1) / settings.steps)
         return sums
 
     def _validate(self) -> dict[str, float]:

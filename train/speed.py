@@ -27,7 +27,9 @@ def training_flops(config: ModelConfig, rows: int, length: int, *, predicts: boo
     """
     width = config.width
     block = 2 * (4 * width * width + 2 * width * config.hidden)
-    attention = 2 * 2 * width * length / 2  # causal: half of the places see each other
+    attention = (
+        2 * 2 * width * length / (2 if config.causal else 1)
+    )  # causal: half of the places hear each other
     note = config.layers * (block + attention)
     if predicts:
         inner = width // 2

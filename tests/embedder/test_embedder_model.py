@@ -46,6 +46,36 @@ def test_padding_does_not_reach_the_pooled_vector(model: NoteTransformer) -> Non
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("gradients", [False, True])
+def test_a_model_that_hears_both_directions_is_told_where_rows_end(gradients: bool) -> None:
+    torch.manual_seed(0)
+    model = NoteTransformer(replace(SMALL, causal=False)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.2)
+    tokens = rows()
+    padded = torch.cat([tokens, torch.zeros(2, 9, 4, dtype=torch.uint8)], dim=1)
+    changed = tokens.clone()
+    changed[:, 12:] = 3
+    with torch.set_grad_enabled(gradients):  # the two ways of attention
+        plain = model(tokens)
+        told = model(padded, lengths=torch.tensor([20, 20]))[:, :20]
+        assert torch.allclose(plain, told, atol=1e-4)
+        assert not torch.allclose(plain, model(padded)[:, :20], atol=1e-2)
+        assert not torch.allclose(plain[:, :12], model(changed)[:, :12], atol=1e-2)
+    with pytest.raises(EncoderError, match="causal is true or false"):
+        replace(SMALL, causal=1)
+
+
+@torch.no_grad()
+def test_layers_are_kept_when_asked_for(model: NoteTransformer) -> None:
+    layers: list[torch.Tensor] = []
+    hidden = model.read(model.embed(rows()), layers=layers)
+    assert len(layers) == SMALL.layers
+    assert torch.equal(model.norm(layers[-1]), hidden)
+    assert torch.equal(hidden, model(rows()))
+
+
+@torch.no_grad()
 def test_moments_are_mean_and_deviation_and_stretches_add_up() -> None:
     torch.manual_seed(0)
     model = NoteTransformer(replace(SMALL, pooling="moments")).eval()

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from embedder.errors import CorpusError
 from embedder.model import ModelConfig, NoteTransformer
@@ -15,7 +15,7 @@ from embedder.model import ModelConfig, NoteTransformer
 from ..corpus import Corpus
 from ..processes import Processes
 
-__all__ = ["Batch", "Objective", "Step", "make_objective"]
+__all__ = ["Batch", "Equipped", "Objective", "Step", "equip", "make_objective"]
 
 Batch = dict[str, Tensor]
 
@@ -64,6 +64,36 @@ class Objective(Protocol):
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         """Operations of forward and backward over a batch (`train.speed`)."""
         ...
+
+
+@runtime_checkable
+class Equipped(Objective, Protocol):
+    """An objective with weights of its own: heads, a masker, a teacher, a codebook.
+
+    Attributes
+    ----------
+    own : what `equip` made; trained with the model where it asks for gradients, and kept in checkpoints
+    """
+
+    own: nn.Module
+
+    def equip(self, model: NoteTransformer) -> nn.Module:
+        """Make the weights that go with a model that has its own by now."""
+        ...
+
+    def after_step(self, model: NoteTransformer, done: float) -> None:
+        """Called after each step of the optimiser; `done` is the share of the run that is over."""
+        ...
+
+
+def equip(model: NoteTransformer, *objectives: Objective | None) -> nn.Module:
+    """The objectives' own weights, made by the first and shared by all; an empty module if they have none."""
+    own: nn.Module | None = None
+    for objective in objectives:
+        if isinstance(objective, Equipped):
+            own = own or objective.equip(model)
+            objective.own = own
+    return own or nn.Module()
 
 
 def make_objective(name: str, corpus: Corpus, split: str, settings: dict[str, Any]) -> Objective:

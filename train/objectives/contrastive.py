@@ -162,7 +162,7 @@ class Contrastive:
 
     def _embed(self, model: NoteTransformer, batch: Batch, events: Tensor) -> tuple[Tensor, Tensor]:
         """Vectors [r, d], and the weighted next-note loss of these rows among `events` predictions in all."""
-        hidden = model(batch["tokens"])
+        hidden = model(batch["tokens"], lengths=batch["lengths"])
         if self.pooling == "mean":
             pooled = model.pool(hidden, batch["lengths"])
         else:

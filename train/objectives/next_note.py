@@ -125,6 +125,8 @@ def attribute_losses(
     hidden : states of the batch, if they are known
     events : by how many events to divide, if the rows are part of a larger batch
     """
+    if not model.config.causal:
+        raise CorpusError("recipe: whoever predicts the next note must not hear it; leave causal = true")
     if hidden is None:
         hidden = model(batch["tokens"])
     if events is None:
