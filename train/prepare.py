@@ -32,7 +32,7 @@ from .corpus import Corpus, PieceRecord, write_corpus
 from .filters import chosen_filters, failing
 from .works import components, label_cues, note_links, runs_of_intervals, split_of, title_cue
 
-__all__ = ["PrepareSettings", "prepare"]
+__all__ = ["PrepareSettings", "Source", "find_sources", "prepare"]
 
 FILES_A_PART = 256
 _SAME_LENGTH = 0.02  # copies of a performance differ in their number of notes by less
@@ -73,8 +73,8 @@ class PrepareSettings:
 
 
 @dataclass(frozen=True)
-class _Source:
-    """A file to read: where it is, and what its set says of it."""
+class Source:
+    """A file to read: where it is, its set, its path in the set, and its labels there."""
 
     found: Found
     set: str
@@ -86,7 +86,7 @@ class _Source:
 class _Read:
     """Pieces that were read, without their notes, and the part that holds those of each."""
 
-    sources: list[_Source] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
     part: list[Path] = field(default_factory=list)
     row: list[int] = field(default_factory=list)
     digest: list[str] = field(default_factory=list)
@@ -117,7 +117,7 @@ def prepare(
     """
     settings = settings or PrepareSettings()
     corpus = Path(absolute(out))
-    sources = _sources([absolute(folder) for folder in folders])
+    sources = find_sources(folders)
     signature = _signature(sources, settings)
     if (corpus / "pieces.jsonl").exists() and _made_of(corpus) == signature:
         return Corpus(corpus)
@@ -166,9 +166,10 @@ def prepare(
 # -- what there is to read -----------------------------------------------------------------------------
 
 
-def _sources(folders: Sequence[str]) -> list[_Source]:
-    sources: list[_Source] = []
-    for folder in folders:
+def find_sources(folders: Sequence[str | os.PathLike[str]]) -> list[Source]:
+    """MIDI files below some folders, each with its set and labels; raises as `prepare`."""
+    sources: list[Source] = []
+    for folder in map(absolute, folders):
         if not os.path.isdir(folder):
             raise CorpusError(f"{display(folder)} is no folder; name folders of MIDI files")
         tables: dict[str, dict[str, dict[str, str]]] = {}
@@ -176,7 +177,7 @@ def _sources(folders: Sequence[str]) -> list[_Source]:
             if isinstance(found, Found):
                 home = _home(found.path, folder, tables)
                 file = os.path.relpath(found.path, home)
-                sources.append(_Source(found, os.path.basename(home), file, tables[home].get(file, {})))
+                sources.append(Source(found, os.path.basename(home), file, tables[home].get(file, {})))
     if not sources:
         raise CorpusError("no MIDI files there (*.mid, *.midi, *.kar, *.rmi, *.smf); name other folders")
     return sources
@@ -209,7 +210,7 @@ def _labels(path: str) -> dict[str, dict[str, str]]:
     }
 
 
-def _signature(sources: Sequence[_Source], settings: PrepareSettings) -> str:
+def _signature(sources: Sequence[Source], settings: PrepareSettings) -> str:
     """A hash of everything that the corpus depends on."""
     held_out = settings.held_out.read_bytes() if settings.held_out else b""
     asked = (settings.without, settings.copies, settings.test_share, settings.validation_share)
@@ -231,8 +232,8 @@ def _made_of(corpus: Path) -> str:
 
 
 def _parts(
-    sources: Sequence[_Source], folder: Path, workers: int, on_progress: Callable[[str, int, int], None]
-) -> Iterator[tuple[Path, Sequence[_Source]]]:
+    sources: Sequence[Source], folder: Path, workers: int, on_progress: Callable[[str, int, int], None]
+) -> Iterator[tuple[Path, Sequence[Source]]]:
     """Files of read notes, each with the sources it was read from; read now unless it is there."""
     folder.mkdir(parents=True, exist_ok=True)
     groups = [sources[at : at + FILES_A_PART] for at in range(0, len(sources), FILES_A_PART)]
@@ -253,7 +254,7 @@ def _parts(
         yield part, group
 
 
-def _part(folder: Path, group: Sequence[_Source]) -> Path:
+def _part(folder: Path, group: Sequence[Source]) -> Path:
     files = repr([(s.found.path, s.found.size_bytes, s.found.mtime_ns) for s in group])
     return folder / f"{hashlib.sha256(files.encode()).hexdigest()[:24]}.npz"
 

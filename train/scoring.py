@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Retrieval", "retrieval"]
+__all__ = ["Retrieval", "average_precision", "retrieval"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,39 @@ def retrieval(
     ValueError
         If shapes differ, a similarity is NaN, or a query has no right answer.
     """
+    right, left_out = _checked(similarity, right, left_out)
+    best = np.where(right, similarity, -np.inf).max(axis=1)
+    rank = 1 + ((similarity >= best[:, None]) & ~right & ~left_out).sum(axis=1)
+    return Retrieval(
+        queries=len(rank),
+        recall_at_1=float((rank == 1).mean()),
+        recall_at_5=float((rank <= 5).mean()),
+        mrr=float((1 / rank).mean()),
+    )
+
+
+def average_precision(
+    similarity: NDArray[np.floating],
+    right: NDArray[np.bool_],
+    left_out: NDArray[np.bool_] | None = None,
+) -> float:
+    """Mean average precision over queries; parameters and errors as for `retrieval`.
+
+    Of equal similarities, wrong answers come first.
+    """
+    right, left_out = _checked(similarity, right, left_out)
+    precisions = []
+    for row, hits, gone in zip(similarity, right, left_out, strict=True):
+        kept = np.flatnonzero(~gone)
+        order = kept[np.lexsort((hits[kept], -row[kept]))]
+        at = np.flatnonzero(hits[order]) + 1
+        precisions.append(float((np.arange(1, len(at) + 1) / at).mean()))
+    return float(np.mean(precisions))
+
+
+def _checked(
+    similarity: NDArray[np.floating], right: NDArray[np.bool_], left_out: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     if left_out is None:
         left_out = np.zeros_like(right)
     if not similarity.shape == right.shape == left_out.shape:
@@ -52,11 +85,4 @@ def retrieval(
     right = right & ~left_out
     if not right.any(axis=1).all():
         raise ValueError("a query has no right answer in the gallery")
-    best = np.where(right, similarity, -np.inf).max(axis=1)
-    rank = 1 + ((similarity >= best[:, None]) & ~right & ~left_out).sum(axis=1)
-    return Retrieval(
-        queries=len(rank),
-        recall_at_1=float((rank == 1).mean()),
-        recall_at_5=float((rank <= 5).mean()),
-        mrr=float((1 / rank).mean()),
-    )
+    return right, left_out

@@ -4,8 +4,8 @@ Axes: statistics are whitened by their covariance within works (players, scores 
 differ along it, so it is what style should not hear; Hatch et al. 2006, "Within-class covariance
 normalization"), then turned to their principal axes, which are half whitened.
 
-Taught half: a linear map with a classifier over each kind of label (composer, pianist, kind of tune, series, set),
-learned on runs of windows of training works; the classifiers are thrown away.
+Taught half: a linear map with a classifier over each kind of label (composer, pianist, kind of tune, series,
+set), learned on runs of windows of training works; the classifiers are thrown away.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from embedder.heads import HandmadeHead
 
 from .corpus import PieceRecord
 
-__all__ = ["LABELS", "Lesson", "lessons", "style_axes", "teach"]
+__all__ = ["LABELS", "Lesson", "lessons", "plain_key", "style_axes", "teach"]
 
 # Columns of labels that tell of style; one classifier each.
 LABELS = ("composer", "artist", "type", "series")
@@ -52,14 +52,17 @@ def lessons(records: Sequence[PieceRecord]) -> list[Lesson]:
     """What the labels of some pieces can teach; a label that two sets write differently is one label."""
     found = [_lesson("set", [record.set for record in records], records)]
     for column in LABELS:
-        found.append(_lesson(column, [_key(record.labels.get(column, "")) for record in records], records))
+        found.append(_lesson(column, [plain_key(column, r.labels.get(column, "")) for r in records], records))
     return [lesson for lesson in found if lesson.count > 1]
 
 
-def _key(label: str) -> str:
-    """A person's surname, a word's plain form: enough to see that two sets mean the same."""
-    plain = unicodedata.normalize("NFKD", label.partition("/")[0]).encode("ascii", "ignore").decode().lower()
-    return next(iter(re.findall(r"\w+", plain)[::-1]), "")
+def plain_key(column: str, label: str) -> str:
+    """A label's plain form, so that what two sets write differently is one: letters and digits in lower
+    case, and of a composer the surname of the first that is named."""
+    text = label.partition("/")[0] if column == "composer" else label
+    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    words = re.findall(r"\w+", plain)
+    return " ".join(words[-1:] if column == "composer" else words)
 
 
 def _lesson(name: str, labels: Sequence[str], records: Sequence[PieceRecord]) -> Lesson:

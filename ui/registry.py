@@ -69,8 +69,13 @@ COMMANDS: tuple[CommandEntry, ...] = (
     ),
     CommandEntry("list", "list_", "list_pieces", "List the pieces of the library, by number."),
     CommandEntry("info", "info", "info", "Show what the library holds."),
+    CommandEntry("index", "index_", "app", "Build, measure and choose the indexes that searches use."),
     CommandEntry("failures", "failures", "failures", "List the files that could not be read, and why."),
     CommandEntry("remove", "remove", "remove", "Take pieces out of the library; files are never touched."),
+    CommandEntry(
+        "ui", "ui", "ui", "Open the app in a browser: search, listen, walk on a map, review duplicates, tag."
+    ),
+    CommandEntry("train", "train", "train", "Prepare a corpus, train an encoder on it, measure encoders."),
     CommandEntry("demo", "demo", "demo", "Make a library of real music and try three searches on it."),
 )
 

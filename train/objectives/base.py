@@ -107,7 +107,9 @@ def make_objective(name: str, corpus: Corpus, split: str, settings: dict[str, An
     from .contrastive import Contrastive
     from .next_note import NextNote
 
-    kinds: dict[str, Any] = {"next-note": NextNote, "contrastive": Contrastive}
+    from .voices import Voices
+
+    kinds: dict[str, Any] = {"next-note": NextNote, "contrastive": Contrastive, "voices": Voices}
     if name not in kinds:
         raise CorpusError(f"no objective is called {name!r}; there are {', '.join(sorted(kinds))}")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from .train_evaluate import evaluate
 from .train_prepare import prepare
 from .train_run import run
 
@@ -17,3 +18,4 @@ train = typer.Typer(
 )
 train.command("prepare")(prepare)
 train.command("run")(run)
+train.command("evaluate")(evaluate)

@@ -59,9 +59,7 @@ def run(
     line = _Line(asked.run.log_every)
     with torch.random.fork_rng():
         rate = matrix_rate(Processes().device(device), asked.run.precision)
-    weights = train(
-        asked, Corpus(corpus), out, start_from=start_from, device=device, on_progress=line.show
-    )
+    weights = train(asked, Corpus(corpus), out, start_from=start_from, device=device, on_progress=line.show)
     line.finish()
     if line.last is None:
         result: dict[str, Any] = {"weights": str(weights)}
@@ -108,7 +106,8 @@ def _text(progress: Progress) -> str:
     named = [name for name in ("held_out_bits", "in_batch_accuracy") if name in progress.numbers]
     numbers = "  ".join(f"{name} {progress.numbers[name]:.3f}" for name in ["loss", *named])
     left = clock(progress.remaining_s)
-    return f"step {progress.step:,} of {progress.steps:,}  {numbers}  {progress.notes_per_s:,.0f} notes/s  {left} left"
+    place, rate = f"step {progress.step:,} of {progress.steps:,}", f"{progress.notes_per_s:,.0f} notes/s"
+    return f"{place}  {numbers}  {rate}  {left} left"
 
 
 def _print(result: dict[str, Any]) -> None:

@@ -1,0 +1,168 @@
+"""A class for every note, by supervised learning: its voice, or how loud it is played.
+
+Part of the notes are hidden while learning, as they were in masked pretraining, and none when measured: mask
+finetuning of Adversarial-MidiBERT (arXiv 2407.08306).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from embedder.errors import CorpusError
+from embedder.model import ModelConfig, NoteTransformer
+from embedder.tokens import ATTRIBUTES, to_tokens
+from embedder.voices import SURROUNDINGS, VELOCITY_COLUMNS, VOICES, NoteHead, surroundings
+
+from ..corpus import Corpus
+from ..melody import voices_of
+from ..speed import training_flops
+from .base import Batch, Step
+
+__all__ = ["LOUDNESS", "Voices", "loudness"]
+
+# pp, p, mp, mf, f and ff as MIDIBERT-Piano (arXiv 2107.05223) divides velocities: where each but the first begins.
+LOUDNESS = (32, 48, 64, 80, 96)
+GAP, PITCH, DURATION, VELOCITY = range(len(ATTRIBUTES))
+IGNORE = -100
+
+
+class Voices:
+    """Slices of pieces with a class for every note.
+
+    Parameters
+    ----------
+    target : "voice" (`train.melody`) or "velocity" (six degrees of loudness; velocities are not shown)
+    rows, length : slices a batch, notes a slice
+    masked : share of the notes that are hidden while learning
+    transpose : semitones up or down at most
+    tempo : steps of the logarithmic time scale up or down at most; 12 make an octave of tempo
+    velocity : shift up or down at most
+    flat : share of the rows whose velocities are all made equal
+    """
+
+    coupled = False
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        split: str,
+        *,
+        target: str = "voice",
+        rows: int = 8,
+        length: int = 512,
+        masked: float = 0.12,
+        transpose: int = 6,
+        tempo: int = 4,
+        velocity: int = 12,
+        flat: float = 0.2,
+    ) -> None:
+        if target not in ("voice", "velocity"):
+            raise CorpusError(f"recipe: target is voice or velocity, not {target!r}")
+        if not (0 <= masked < 1 and 0 <= flat <= 1):
+            raise CorpusError("recipe: masked and flat are shares")
+        self.target, self.rows, self.length = target, rows, length
+        learning = split == "train"
+        self.masked = masked if learning else 0.0
+        self.transpose, self.tempo = (transpose, tempo) if learning else (0, 0)
+        self.velocity, self.flat = (velocity, flat) if learning else (0, 0.0)
+        pieces = [i for i in corpus.indices(split).tolist() if corpus.sizes[i] > 1]
+        if not pieces:
+            raise CorpusError(f"the split {split!r} of {corpus.folder} holds no piece of two notes")
+        notes = [corpus.notes(i) for i in pieces]
+        self.starts = np.cumsum([0, *(len(piece) for piece in notes)])
+        self.tokens = np.concatenate([to_tokens(piece) for piece in notes])
+        self.numbers = np.concatenate([surroundings(piece) for piece in notes])
+        if target == "voice":
+            voices = voices_of(corpus)
+            parts = [voices[corpus.offsets[i] : corpus.offsets[i + 1]] for i in pieces]
+        else:
+            parts = [loudness(piece.velocity) for piece in notes]
+        self.classes = np.concatenate(parts).astype(np.int64)
+        self.own: nn.Module = nn.Module()
+
+    def equip(self, model: NoteTransformer) -> nn.Module:
+        return NoteHead(model.config.width, len(VOICES) if self.target == "voice" else len(LOUDNESS) + 1)
+
+    def after_step(self, model: NoteTransformer, done: float) -> None:
+        """Nothing: all weights learn by gradient."""
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """tokens, numbers [rows, length, SURROUNDINGS], classes (`IGNORE` where absent), hidden, lengths."""
+        shape = (self.rows, self.length)
+        tokens = np.zeros((*shape, len(ATTRIBUTES)), dtype=np.uint8)
+        numbers = np.zeros((*shape, SURROUNDINGS), dtype=np.float32)
+        classes = np.full(shape, IGNORE)
+        lengths = np.zeros(self.rows, dtype=np.int64)
+        middles = rng.integers(0, self.starts[-1], self.rows)
+        for row, middle in enumerate(middles.tolist()):
+            piece = int(np.searchsorted(self.starts, middle, "right")) - 1
+            begin, end = int(self.starts[piece]), int(self.starts[piece + 1])
+            first = min(max(middle - self.length // 2, begin), max(end - self.length, begin))
+            part = slice(first, min(first + self.length, end))
+            lengths[row] = count = part.stop - part.start
+            tokens[row, :count] = self.tokens[part]
+            tokens[row, 0, GAP] = 0
+            numbers[row, :count] = self.numbers[part]
+            classes[row, :count] = self.classes[part]
+        self._alter(tokens, numbers, rng)
+        hidden = rng.random(shape) < self.masked
+        made = {"tokens": tokens, "numbers": numbers, "classes": classes, "hidden": hidden, "lengths": lengths}
+        return {name: torch.from_numpy(array) for name, array in made.items()}
+
+    def _alter(
+        self, tokens: np.ndarray[Any, Any], numbers: np.ndarray[Any, Any], rng: np.random.Generator
+    ) -> None:
+        """Another key, tempo and loudness a row; times are logarithmic, so a tempo is a shift."""
+
+        def shift(column: int, most: int, low: int) -> None:
+            values = tokens[..., column].astype(np.int64)
+            moved = np.clip(values + rng.integers(-most, most + 1, (self.rows, 1)), low, _last(column))
+            tokens[..., column] = np.where(values >= low, moved, values)
+
+        shift(PITCH, self.transpose, 0)
+        shift(VELOCITY, self.velocity // 4, 0)
+        # Gaps below the scale stay where they are: chords are chords at any tempo.
+        step = rng.integers(-self.tempo, self.tempo + 1, (self.rows, 1))
+        for column in (GAP, DURATION):
+            values = tokens[..., column].astype(np.int64)
+            moved = np.clip(values + step, 1, _last(column))
+            tokens[..., column] = np.where(values > 0, moved, 0)
+        even = rng.random(self.rows) < self.flat if self.target == "voice" else np.ones(self.rows, np.bool_)
+        tokens[even, :, VELOCITY] = 16 if self.target == "voice" else 0
+        numbers[even, :, VELOCITY_COLUMNS] = (0.0, 0.0, 1.0)
+
+    def loss(self, model: NoteTransformer, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        hidden = batch["hidden"] if self.masked else None
+        logits = self.own(model, batch["tokens"], batch["numbers"], batch["lengths"], hidden)
+        classes = batch["classes"].flatten()
+        logits = logits.float().flatten(0, 1)
+        loss = functional.cross_entropy(logits, classes, ignore_index=IGNORE)
+        asked = classes != IGNORE
+        right = (logits.argmax(1) == classes)[asked].float().mean()
+        return loss, {"loss": loss.item(), "accuracy": right.item()}
+
+    def backward(self, model: NoteTransformer, batch: Batch, step: Step) -> dict[str, float]:
+        with step.precision():
+            loss, numbers = self.loss(model, batch)
+        (loss * step.scale).backward()  # type: ignore[no-untyped-call]
+        return numbers
+
+    def flops(self, config: ModelConfig, batch: Batch) -> float:
+        rows, length, _ = batch["tokens"].shape
+        return training_flops(config, rows, length, predicts=False, projects=False)
+
+
+def loudness(velocity: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Degree of loudness 0..5 of velocities."""
+    return np.searchsorted(LOUDNESS, velocity, "right")
+
+
+def _last(column: int) -> int:
+    """The largest value of a token column that stands for a note."""
+    size = list(ATTRIBUTES.values())[column]
+    return size - 2 if column == GAP else size - 1
