@@ -2,7 +2,7 @@
 
     tags           the user's tags: free ones (yes or no) and facets (one of many values)
     label_actions  every change of labels, by number and date: what history shows and undo takes back
-    labels         what people said of contents; a label that ended keeps its row, with the action that ended it
+    labels         what people said of contents; one that ended keeps its row, with the action that ended it
     probes         the probe of a tag: its arrays, and what is known of how good it is
     predictions    what a probe says of all pieces, packed: numbers of pieces and their probabilities
 
