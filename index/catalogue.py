@@ -101,6 +101,11 @@ class Catalogue:
         elif max(store.loose, store.wasted) > _COMPACT_SHARE:
             self._compact(name)
 
+    def extent(self, name: str) -> tuple[int, int]:
+        """How many vectors of how many numbers the database has for a store."""
+        with self._database.read() as connection:
+            return _total(connection, name), self._database.number(connection, "dim")
+
     def rebuild(self, name: str, settings: Sequence[str] | None = None) -> list[Trial]:
         """Build a store anew while the old one serves; what was tried, the chosen one first.
 

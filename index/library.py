@@ -14,6 +14,7 @@ from embedder.errors import LibraryError
 
 from . import cache, rows, schema
 from .adding import add_folders
+from .care import Care
 from .catalogue import INDEX_NAMES, Catalogue
 from .database import DATABASE_NAME, Database
 from .encoding import EncoderLike, LibraryEncoder
@@ -24,6 +25,7 @@ from .paths import absolute, below, display, from_bytes, to_bytes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
 from .removing import remove
 from .searching import Asked, search
+from .tags.facade import Tags
 from .writer import writer_lock
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ def default_folder() -> Path:
     return Path(platformdirs.user_data_dir("midikin", appauthor=False)) / "library"
 
 
-class Library(Identity):
+class Library(Identity, Tags, Care):
     """Pieces of MIDI music in a folder on disk, that can be searched for what sounds alike.
 
     Open one with `Library.open`; use it as a context manager or call `close`. One Library may be used from

@@ -16,6 +16,7 @@ __all__ = [
     "Failure",
     "Hit",
     "IndexInfo",
+    "IndexTrial",
     "LibraryInfo",
     "Piece",
     "Query",
@@ -273,6 +274,33 @@ class IndexInfo:
     current: bool
     setting: str
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class IndexTrial:
+    """An index that was built, and what was measured of it.
+
+    Attributes
+    ----------
+    setting : its kind in one word
+    kind : its kind in words, with how much of it is searched
+    recall : share of the ten true nearest that it finds
+    p50_ms, p99_ms : of one query
+    bytes_per_vector, size_bytes : in memory and on disk
+    chosen : whether it is the one that the library uses from now on
+    """
+
+    setting: str
+    kind: str
+    recall: float
+    p50_ms: float
+    p99_ms: float
+    bytes_per_vector: float
+    size_bytes: int
+    chosen: bool
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True)
