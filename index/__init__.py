@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
     from .filters import FIELDS, FilterField, Filters, Term
-    from .identity.compared import Compared
+    from .identity.compared import Compared, compare_files
     from .identity.decisions import Decision, Verdict
     from .identity.duplicates import Duplicates
     from .identity.kinds import Kind
@@ -104,6 +104,7 @@ _HOME = {
     "TrainReport": "tags.probe_records",
     "VectorStore": "vectors",
     "Verdict": "identity.decisions",
+    "compare_files": "identity.compared",
     "Wish": "tags.records",
     "default_folder": "library",
 }
@@ -150,6 +151,7 @@ __all__ = [
     "VectorStore",
     "Verdict",
     "Wish",
+    "compare_files",
     "default_folder",
 ]
 
