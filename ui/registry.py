@@ -68,6 +68,12 @@ COMMANDS: tuple[CommandEntry, ...] = (
         "decisions", "decide", "decisions", "List the decisions about duplicates, or take one back."
     ),
     CommandEntry("list", "list_", "list_pieces", "List the pieces of the library, by number."),
+    CommandEntry(
+        "continue",
+        "continue_",
+        "continue_",
+        "Continue a piece: write MIDI files that go on where it, or a part of it, stops.",
+    ),
     CommandEntry("info", "info", "info", "Show what the library holds."),
     CommandEntry("index", "index_", "app", "Build, measure and choose the indexes that searches use."),
     CommandEntry("failures", "failures", "failures", "List the files that could not be read, and why."),

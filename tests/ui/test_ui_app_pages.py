@@ -1,0 +1,421 @@
+"""The logic of every page, run by Streamlit's AppTest: without a browser, with the tests' encoder."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import streamlit as st
+from fake_encoder import FakeEncoder, tune, write_tunes
+from streamlit.testing.v1 import AppTest
+
+from embedder.writing import write_midi
+from index import Library
+from ui.app import shared
+
+MAIN = Path(shared.__file__).with_name("main.py")
+Page = Callable[..., AppTest]
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, fake_encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A library of its own for every test, and nothing kept from the one before."""
+    monkeypatch.setenv("MIDIKIN_LIBRARY", str(tmp_path / "library"))
+    for name in ("MIDIKIN_UI_MUSIC", "MIDIKIN_UI_LOGIN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(shared, "warm_up", lambda folder: None)
+    yield
+    st.cache_resource.clear()
+
+
+@pytest.fixture
+def library(tmp_path: Path, fake_encoder: FakeEncoder) -> Library:
+    """Nine tunes, one of them three times, and a name that is markup; also held by the app."""
+    music = tmp_path / "music"
+    write_tunes(music, 9)
+    write_midi(tune(2).stretch(1.2), music / "slower.mid")
+    write_midi(tune(2).with_velocity(60), music / "plain.mid")
+    write_midi(tune(50), music / "<b>x<b> ![](http:e) $a$.mid")
+    with Library.open(tmp_path / "library", encoder=fake_encoder) as opened:
+        opened.add(music, workers=1)
+        yield opened
+
+
+def run(name: str, **params: str) -> AppTest:
+    """A page with these parameters in its address."""
+    script = f"from ui.app import {name}_page\n{name}_page.page()\n"
+    page = AppTest.from_string(script, default_timeout=60)
+    for key, value in params.items():
+        page.query_params[key] = value
+    page.run()
+    assert not page.exception
+    return page
+
+
+def texts(page: AppTest) -> str:
+    """All that a page says."""
+    kinds = ("title", "subheader", "markdown", "caption", "info", "error", "success", "warning")
+    return "\n".join(str(one.value) for kind in kinds for one in getattr(page, kind)).replace("\\", "")
+
+
+def number_of(library: Library, name: str) -> int:
+    (piece,) = library.pieces([f"name={name}"])
+    return piece.id
+
+
+def press(page: AppTest, label: str) -> AppTest:
+    next(button for button in page.button if button.label.replace("\\", "") == label).click()
+    page.run()
+    assert not page.exception
+    return page
+
+
+# -- the whole app, and its first visit ------------------------------------------------------------
+
+
+def test_the_app_starts_on_the_search_page() -> None:
+    page = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    assert not page.exception
+    assert page.title[0].value == "Search"
+
+
+@pytest.mark.parametrize("name", ["search", "library"])
+def test_an_empty_library_explains_itself_and_offers_the_demonstration(name: str) -> None:
+    page = run(name)
+    assert "library is empty" in texts(page)
+    assert "Add the demonstration" in [button.label for button in page.button]
+    assert "Add" in [button.label for button in page.button]
+
+
+@pytest.mark.parametrize("name", ["browse", "duplicates", "tags"])
+def test_the_other_pages_lead_to_the_beginning(name: str) -> None:
+    page = press(run(name), "Begin")
+    assert page.session_state["go_to"] == ("search", {})
+
+
+def test_a_library_that_cannot_be_opened_is_an_error_in_a_line(tmp_path: Path) -> None:
+    (tmp_path / "library").mkdir()
+    (tmp_path / "library" / "midikin.db").write_bytes(b"no database" * 100)
+    for name in ("search", "browse", "duplicates", "tags", "library"):
+        page = run(name)
+        assert len(page.error) == 1
+        assert "\n" not in page.error[0].value
+
+
+def test_visitors_who_have_not_logged_in_see_a_button_alone(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MIDIKIN_UI_LOGIN", "*@example.org")
+    page = AppTest.from_file(str(MAIN), default_timeout=60).run()
+    assert [button.label for button in page.button] == ["Log in"]
+    assert not page.text_input
+
+
+# -- search ----------------------------------------------------------------------------------------
+
+
+def test_search_by_a_piece(library: Library) -> None:
+    number = number_of(library, "tune004.mid")
+    page = run("search", piece=str(number))
+    first = library.search(number, 10).results[0]
+    assert f"1. {Path(first.path).name}" in texts(page)
+    assert f"{first.score:.3f} alike" in texts(page)
+    assert "10 answers, of 11 pieces" in texts(page)
+
+
+def test_the_same_music_and_passages(library: Library) -> None:
+    number = number_of(library, "tune002.mid")
+    page = run("search", piece=str(number), way="music")
+    assert "plain.mid" in texts(page)
+    assert "% sure" in texts(page)
+    assert "times as fast" in texts(page)
+    passages = run("search", piece=str(number), way="passages", **{"from": "2", "to": "12"})
+    assert "for 0:02 to 0:12" in texts(passages)
+
+
+def test_pieces_are_found_by_name_and_number(library: Library) -> None:
+    page = run("search")
+    page.text_input[0].set_value("SLOWER").run()
+    options = page.selectbox[0].options
+    assert len(options) == 2
+    assert "slower.mid" in options[1]
+    page.selectbox[0].select_index(1).run()
+    assert page.query_params["piece"] == str(number_of(library, "slower.mid"))
+    assert "the query" in texts(page)
+    by_number = run("search")
+    by_number.text_input[0].set_value("#3").run()
+    assert len(by_number.selectbox[0].options) == 2
+    nothing = run("search")
+    nothing.text_input[0].set_value("no such name").run()
+    assert "No piece is called" in texts(nothing)
+
+
+def test_any_piece(library: Library) -> None:
+    page = press(run("search"), "Any piece")
+    assert 1 <= int(page.query_params["piece"]) <= 12
+
+
+def test_from_piece_to_piece_and_back(library: Library) -> None:
+    start = number_of(library, "tune004.mid")
+    page = press(run("search", piece=str(start), k="3"), "Ask with this")
+    second = page.query_params["piece"]
+    assert second == str(library.search(start, 1).results[0].piece_id)
+    assert page.query_params["k"] == "3"
+    press(page, "Back to tune004.mid")
+    assert page.query_params["piece"] == str(start)
+    assert not [button for button in page.button if button.label.startswith("Back")]
+
+
+def test_what_is_chosen_goes_into_the_address(library: Library) -> None:
+    page = run("search", piece="1")
+    page.button_group[1].set_value("music").run()
+    assert page.query_params["way"] == "music"
+    page.button_group[1].set_value("sound").run()
+    page.multiselect[0].set_value(["notes=200..800"]).run()
+    assert page.query_params["where"] == "notes=200..800"
+    assert "No piece meets all of these filters" in texts(page)
+    page.number_input[0].set_value(2).run()
+    assert page.query_params["k"] == "2"
+
+
+def test_a_filter_that_makes_no_sense_is_said(library: Library) -> None:
+    page = run("search", piece="1", where="speed>5")
+    assert "no filter is called" in texts(page)
+
+
+@pytest.mark.parametrize("params", [{"piece": "x"}, {"piece": "1", "way": "y"}, {"piece": "1", "k": "1e9"}])
+def test_a_bad_address_can_be_left(library: Library, params: dict[str, str]) -> None:
+    page = run("search", **params)
+    assert len(page.error) == 1
+    press(page, "Start over")
+    assert not page.error
+
+
+def test_what_is_gone_is_said(library: Library) -> None:
+    assert "has the number 999" in texts(run("search", piece="999"))
+    assert "no longer held" in texts(run("search", upload="0" * 32))
+    assert "damaged" in texts(run("search", played="AAAA"))
+
+
+def test_an_upload_is_searched_and_a_bad_one_is_refused(library: Library, tmp_path: Path) -> None:
+    write_midi(tune(4).transpose(1), tmp_path / "mine.mid")
+    page = run("search")
+    page.button_group[0].set_value("upload").run()
+    page.file_uploader[0].set_value(("bad.mid", b"not music", "audio/midi")).run()
+    assert "bad.mid: " in page.error[0].value.replace("\\", "")
+    data = (tmp_path / "mine.mid").read_bytes()
+    page.file_uploader[0].set_value(("mine.mid", data, "audio/midi")).run()
+    assert not page.exception
+    assert not page.error
+    assert page.query_params["upload"] == tune(4).transpose(1).digest()
+    assert "mine.mid" in texts(page)
+    assert "alike" in texts(page)
+    again = run("search", upload=tune(4).transpose(1).digest())
+    assert "mine.mid" in texts(again)
+
+
+def test_names_that_are_markup_stay_names(library: Library) -> None:
+    number = next(piece.id for piece in library.pieces(limit=99) if "<b>" in piece.display)
+    page = run("search", piece=str(number))
+    said = [str(one.value) for kind in ("markdown", "caption") for one in getattr(page, kind)]
+    named = [one for one in said if "x" in one and "http" in one]
+    assert named
+    for one in named:
+        assert "\\<b\\>" in one
+        assert "\\!\\[\\]" in one
+
+
+def test_answers_as_csv(library: Library) -> None:
+    from ui.app.cards import answers_csv
+
+    hits = library.search(1, 4).results
+    rows = list(csv.DictReader(io.StringIO(answers_csv(hits, library))))
+    assert [int(row["piece"]) for row in rows] == [hit.piece_id for hit in hits]
+    assert rows[0]["path"] == hits[0].display
+    found = library.find(number_of(library, "tune002.mid"), 4).results
+    assert len(list(csv.DictReader(io.StringIO(answers_csv(found, library))))) == len(found)
+
+
+def test_two_visitors_do_not_disturb_each_other(library: Library) -> None:
+    one, other = run("search", piece="1"), run("search", piece="2", way="music")
+    one.run()
+    other.run()
+    assert one.query_params["piece"] == "1"
+    assert other.query_params["piece"] == "2"
+    press(one, "Ask with this")
+    other.run()
+    assert other.query_params["piece"] == "2"
+    assert not [button for button in other.button if button.label.startswith("Back")]
+
+
+# -- browse ----------------------------------------------------------------------------------------
+
+
+def test_the_map_and_a_walk(library: Library) -> None:
+    page = run("browse")
+    assert "Click a point" in texts(page)
+    page = run("browse", piece="3", colour="composer")
+    assert "Nearest" in texts(page)
+    press(page, "Walk there")
+    walked = page.query_params["piece"]
+    assert walked == str(library.search(3, 8).results[0].piece_id)
+    press(page, "Back")
+    assert page.query_params["piece"] == "3"
+    press(page, "Search with this")
+    assert page.session_state["go_to"] == ("search", {"piece": "3"})
+
+
+def test_every_colouring(library: Library) -> None:
+    page = run("browse")
+    for way in ("composer", "key", "none", "group", "folder"):
+        page.selectbox[0].set_value(way).run()
+        assert not page.exception
+        assert page.query_params["colour"] == way
+    assert not run("browse", piece="999", colour="?").error
+
+
+def test_the_map_knows_pieces_that_are_added(library: Library, tmp_path: Path) -> None:
+    from ui.app.outline import outline
+
+    before = outline()
+    write_tunes(tmp_path / "more", 3, first_seed=70)
+    library.add(tmp_path / "more", workers=1)
+    after = outline()
+    assert len(after.numbers) == len(before.numbers) + 3
+    assert (after.places[: len(before.places)] == before.places).all()
+    assert (tmp_path / "library" / "map.npz").exists()
+
+
+# -- duplicates ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def found(library: Library, monkeypatch: pytest.MonkeyPatch) -> Library:
+    """Duplicates have been looked for."""
+    result = library.duplicates(loosest="work", workers=1)
+    done = SimpleNamespace(state="done", running=False, result=result, request={"loosest": "work"}, number=1)
+    monkeypatch.setattr(shared.jobs(), "last", lambda kind: done if kind == "duplicates" else None)
+    return library
+
+
+def test_pairs_are_reviewed_and_decisions_are_on_disk_at_once(found: Library) -> None:
+    page = run("duplicates")
+    assert "One performance, edited, group of 3" in texts(page)
+    assert "0 of 2 pairs decided" in page.get("progress")[0].proto.text
+    press(page, "Same, A stays")
+    (decision,) = found.decisions()
+    assert decision.verdict == "duplicate"
+    assert "pair" in page.query_params
+    press(page, "Not the same")
+    assert {one.verdict for one in found.decisions()} == {"duplicate", "not-same"}
+    assert "Every pair has been decided" in texts(page)
+
+
+def test_a_decision_of_one_visitor_is_seen_by_the_other_and_undone(found: Library) -> None:
+    one, other = run("duplicates"), run("duplicates")
+    press(one, "Same, both stay")
+    other.run()
+    assert len([button for button in other.button if button.label == "Undo"]) == 0
+    assert found.decisions()[0].verdict == "keep"
+    from ui.app.review import pairs_of
+
+    decided = next(
+        pair for pair in pairs_of(shared.jobs().last("duplicates").result, found.decisions()) if pair.decision
+    )
+    page = run("duplicates", pair=decided.name)
+    assert "Decided: the same, both stay" in texts(page)
+    press(page, "Undo")
+    assert found.decisions() == []
+
+
+def test_later_goes_on_and_the_address_names_the_pair(found: Library) -> None:
+    page = run("duplicates")
+    first = page.subheader[0].value
+    press(page, "Later")
+    name = page.query_params["pair"]
+    again = run("duplicates", pair=name if isinstance(name, str) else name[0])
+    assert again.subheader[0].value != first or len(again.subheader) > 0
+    assert again.caption[0].value == page.caption[0].value
+
+
+def test_looking_for_duplicates_and_a_failure(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "Look for duplicates" in [button.label for button in run("duplicates").button]
+    failed = SimpleNamespace(state="failed", running=False, error="<disk> is full", number=1)
+    monkeypatch.setattr(shared.jobs(), "last", lambda kind: failed if kind == "duplicates" else None)
+    assert "<disk> is full" in texts(run("duplicates"))
+
+
+# -- library ---------------------------------------------------------------------------------------
+
+
+def test_the_library_says_what_it_holds_and_what_failed(library: Library, tmp_path: Path) -> None:
+    (tmp_path / "music" / "bad.mid").write_bytes(b"nothing")
+    library.add(tmp_path / "music", workers=1)
+    page = run("library")
+    shown = {metric.label: metric.value for metric in page.metric}
+    assert shown["Pieces"] == "12"
+    assert shown["Failed files"] == "1"
+    assert page.dataframe[0].value["file"][0].endswith("bad.mid")
+    assert "fake@0123456789ab" in str(page.dataframe[1].value)
+
+
+def test_folders_that_may_not_be_added_are_refused(
+    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[dict[str, Any]] = []
+    monkeypatch.setattr(shared.jobs(), "start", lambda kind, **request: started.append(request))
+
+    def add(folder: str) -> str:
+        page = run("library")
+        page.text_input[0].set_value(folder)
+        press(page, "Add")
+        return " ".join(error.value for error in page.error).replace("\\", "")
+
+    assert "type the name" in add("  ")
+    assert "whole path" in add("music")
+    assert "no such file" in add(str(tmp_path / "nowhere"))
+    assert add(str(tmp_path / "music")) == ""
+    assert started == [{"folders": [str(tmp_path / "music")]}]
+    monkeypatch.setenv("MIDIKIN_UI_MUSIC", str(tmp_path / "music"))
+    (tmp_path / "music" / "way-out").symlink_to(tmp_path)
+    for outside in (
+        "/etc",
+        str(tmp_path),
+        str(tmp_path / "music" / ".."),
+        str(tmp_path / "music" / "way-out"),
+    ):
+        assert "only the folders named" in add(outside)
+    assert add(str(tmp_path / "music" / "part0")) == ""
+    monkeypatch.setenv("MIDIKIN_UI_MUSIC", "")
+    assert "midikin add FOLDER" in texts(run("library"))
+
+
+def test_a_read_only_library_offers_no_adding(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    info = replace(library.info(), read_only=True)
+    monkeypatch.setattr(Library, "info", lambda self: info)
+    page = run("library")
+    assert "can only be read" in texts(page)
+    assert not page.text_input
+
+
+# -- work in the background ------------------------------------------------------------------------
+
+
+def test_duplicates_are_looked_for_in_a_process_of_their_own(library: Library) -> None:
+    job = shared.jobs().start("duplicates", loosest="work")
+    deadline = time.monotonic() + 90
+    while shared.jobs().last("duplicates").running and time.monotonic() < deadline:
+        time.sleep(0.05)
+    ended = shared.jobs().last("duplicates")
+    assert (ended.number, ended.state, ended.error) == (job.number, "done", "")
+    assert {member.piece_id for group in ended.result.groups for member in group.members} == {
+        number_of(library, name) for name in ("tune002.mid", "slower.mid", "plain.mid")
+    }

@@ -1,0 +1,210 @@
+"""The app's small values: the address, notes on their way, text shown as it is, uploads, door and start."""
+
+from __future__ import annotations
+
+import base64
+import os
+import socket
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from fake_encoder import tune
+from hostile import hostile_files
+from hypothesis import given
+from hypothesis import strategies as st
+from strategies import notes as any_notes
+
+from embedder.errors import MidiError, MidikinError
+from embedder.notes import Notes
+from embedder.writing import write_midi
+from ui.app.asked import WAYS, Asked
+from ui.app.door import may_enter
+from ui.app.launching import Launch, free_port, is_loopback
+from ui.app.plainly import cell, plain
+from ui.app.travel import MOST_PLAYED_NOTES, from_address, from_played, to_address, to_browser
+from ui.app.uploads import MOST_BYTES, Upload, Uploads, read_upload
+
+times = st.none() | st.floats(0, 1000).map(lambda s: round(s, 2))
+asked = st.builds(
+    Asked,
+    source=st.just("piece"),
+    key=st.integers(0, 10**9).map(str) | st.just(""),
+    start_s=times,
+    end_s=times,
+    way=st.sampled_from(sorted(WAYS)),
+    filters=st.lists(st.sampled_from(["key=C minor", "path~bach & söhne", "notes=1..9"])).map(tuple),
+    k=st.integers(1, 100),
+).filter(lambda a: a.start_s is None or a.end_s is None or a.start_s < a.end_s)
+
+
+@given(asked)
+def test_what_is_asked_survives_the_address(question: Asked) -> None:
+    assert Asked.from_address(question.to_address()) == question
+
+
+def test_what_is_as_usual_is_not_in_the_address() -> None:
+    assert Asked(key="7").to_address() == {"piece": "7"}
+    assert Asked().to_address() == {}
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"piece": "x"},
+        {"piece": "-1"},
+        {"piece": "9" * 30},
+        {"piece": "1", "way": "<b>"},
+        {"piece": "1", "from": "nan"},
+        {"piece": "1", "from": "5", "to": "5"},
+        {"piece": "1", "to": "-3"},
+        {"piece": "1", "k": "0"},
+        {"piece": "1", "k": "1000000000000000000"},
+    ],
+)
+def test_addresses_that_make_no_sense_are_errors_in_a_line(params: dict[str, str]) -> None:
+    with pytest.raises(MidikinError) as error:
+        Asked.from_address(params)
+    assert "\n" not in str(error.value)
+
+
+@given(any_notes())
+def test_notes_come_back_from_the_address(notes: Notes) -> None:
+    notes = notes.slice_notes(0, MOST_PLAYED_NOTES)
+    if not len(notes) or notes.end_s > 3600 or notes.start_s < 0:
+        return
+    back = from_address(to_address(notes))
+    assert len(back) == len(notes)
+    assert sorted(back.pitch.tolist()) == sorted(notes.pitch.tolist())
+    assert abs(back.onset - notes.onset).max() <= 0.0006
+
+
+def test_damaged_and_swollen_notes_in_the_address_are_refused() -> None:
+    bomb = base64.urlsafe_b64encode(zlib.compress(bytes(50_000_000))).decode().rstrip("=")
+    for text in ("", "a", "????", "AAAA", bomb, to_address(tune(1))[:-6]):
+        with pytest.raises(MidiError, match=r"damaged|last longer"):
+            from_address(text)
+
+
+def test_played_notes_are_checked() -> None:
+    notes = from_played([[0, 400, 60, 80], [500, 400, 64, 80]])
+    assert notes.pitch.tolist() == [60, 64]
+    assert notes.onset.tolist() == [0.0, 0.5]
+    for claim in (None, [], "x", [[1, 2, 3]], [[0, 1, 200, 5]], [["a", 1, 2, 3]], [[0, 1, 60, 80]] * 401):
+        with pytest.raises(MidiError):
+            from_played(claim)
+    with pytest.raises(MidiError):
+        from_played([[float("nan"), 1, 60, 80]])
+
+
+def test_notes_for_the_browser_are_columns() -> None:
+    data = base64.b64decode(to_browser(Notes([0.5, 1.0], [0.25, 0.5], [60, 72], [10, 127])))
+    assert len(data) == 20
+    assert int.from_bytes(data[:4], "little") == 500
+    assert int.from_bytes(data[12:16], "little") == 500
+    assert list(data[16:]) == [60, 72, 10, 127]
+
+
+def test_text_never_becomes_markup() -> None:
+    evil = (
+        "<script>alert(1)</script> [x](javascript:1) ![i](http://e.org/x.png) $a$ :red[b] `c` **d** www.e.org"
+    )
+    shown = plain(evil)
+    for sign in "<>[]()!$:`*":
+        assert f"\\{sign}" in shown
+        assert shown.count(sign) == shown.count(f"\\{sign}")
+    assert "www." not in shown.replace("\\", "")
+    assert plain("a\nb\x00\x1b[31m") == "a b \\[31m"
+
+
+def test_cells_never_become_formulas() -> None:
+    assert cell("=HYPERLINK(1)") == "'=HYPERLINK(1)"
+    assert cell("@x") == "'@x"
+    assert cell("-0.25") == "-0.25"
+    assert cell(None) == ""
+
+
+def test_an_upload_is_read_and_its_name_is_only_a_name(tmp_path: Path) -> None:
+    write_midi(tune(3), tmp_path / "a.mid")
+    upload = read_upload("../../etc/passwd\x00.mid", (tmp_path / "a.mid").read_bytes())
+    assert upload.notes == tune(3)
+    assert upload.name == "../../etc/passwd?.mid"
+
+
+def test_bad_uploads_are_refused_in_a_line_that_names_the_visitor_s_file() -> None:
+    for data in (b"", b"not music", b"MThd" + bytes(30), bytes(MOST_BYTES + 1)):
+        with pytest.raises(MidiError) as error:
+            read_upload("mine.mid", data)
+        assert str(error.value).startswith("mine.mid: ")
+        assert "midikin-upload" not in str(error.value)
+
+
+@pytest.mark.slow
+def test_hostile_uploads_end_in_notes_or_a_midi_error() -> None:
+    for name, data in list(hostile_files().items())[::8]:
+        with suppress(MidiError):
+            assert len(read_upload(name, data).notes) > 0
+
+
+def test_the_oldest_uploads_go_first() -> None:
+    held = Uploads(most=2)
+    keys = [held.keep(Upload(f"{i}", None, tune(i), None)) for i in range(3)]
+    assert held.find(keys[0]) is None
+    assert [held.find(key).name for key in keys[1:]] == ["1", "2"]  # type: ignore[union-attr]
+    large = Uploads(most=9, most_notes=200)
+    first, second = (large.keep(Upload("x", None, tune(i), None)) for i in range(2))
+    assert large.find(first) is None
+    assert large.find(second) is not None
+
+
+def test_who_may_enter() -> None:
+    patterns = "ann@example.org\n*@music.example"
+    assert may_enter(patterns, "Ann@Example.org", None)
+    assert may_enter(patterns, "bo@music.example", True)
+    assert not may_enter(patterns, "bo@music.example", False)
+    assert not may_enter(patterns, "bo@music.example.evil.org", True)
+    assert not may_enter(patterns, None, True)
+    assert not may_enter("", "ann@example.org", True)
+
+
+def test_the_start_listens_here_alone_and_tells_nobody() -> None:
+    command = Launch("127.0.0.1", 8600).command()
+    for setting in (
+        "--server.address=127.0.0.1",
+        "--server.port=8600",
+        "--browser.gatherUsageStats=false",
+        "--client.showErrorDetails=none",
+        "--server.enableXsrfProtection=true",
+        f"--server.maxUploadSize={MOST_BYTES // 2**20}",
+        "--server.allowedHosts=127.0.0.1",
+        "--server.allowedHosts=localhost",
+    ):
+        assert setting in command
+    assert (
+        "--server.allowedHosts=midikin.example" in Launch("0.0.0.0", 1, hosts=["midikin.example"]).command()
+    )
+
+
+def test_who_can_be_reached_by_others_lets_no_folder_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MIDIKIN_UI_MUSIC", "/somewhere")
+    assert "MIDIKIN_UI_MUSIC" not in Launch("127.0.0.1", 1).environment()
+    assert Launch("0.0.0.0", 1).environment()["MIDIKIN_UI_MUSIC"] == ""
+    music = Launch("0.0.0.0", 1, music=["/srv/midi", "x"]).environment()["MIDIKIN_UI_MUSIC"]
+    assert music == os.pathsep.join(["/srv/midi", str(Path("x").absolute())])
+    assert Launch("::1", 1, login=["*@x.org"]).environment()["MIDIKIN_UI_LOGIN"] == "*@x.org"
+
+
+def test_loopback_addresses() -> None:
+    assert all(map(is_loopback, ["127.0.0.1", "::1", "[::1]", "localhost", "127.8.8.8"]))
+    assert not any(map(is_loopback, ["0.0.0.0", "192.168.1.2", "::", "example.org"]))
+
+
+def test_a_port_that_is_taken_is_said_and_otherwise_avoided() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"{port}.*--port"):
+            free_port("127.0.0.1", port)
+    assert free_port("127.0.0.1", None) >= 8501

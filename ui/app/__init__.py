@@ -1,0 +1,1 @@
+"""The pages: look, listen, decide. A Streamlit app on top of `index.Library`."""

@@ -1,0 +1,146 @@
+// A keyboard to play a query on: with the mouse or a finger, the computer's keys, or a MIDI keyboard.
+
+const MOST_NOTES = 400, OCTAVES = 2;
+const COMPUTER_KEYS = "awsedftgyhujkolp;'"; // from C upwards, as a piano's keys lie
+const BLACK = [1, 3, 6, 8, 10];
+
+function makeKeyboard(root) {
+  const keys = root.querySelector(".keys"), bar = root.querySelector(".bar"), said = root.querySelector(".said");
+  const board = { base: 60, held: new Map(), notes: [], began: 0 };
+  board.player = new Player(root.querySelector("audio"), () => show());
+  const search = button(bar, "Search with this", () => {
+    board.component.setTriggerValue("played", board.notes);
+  });
+  search.classList.add("main");
+  const again = button(bar, "Play back", () => {
+    const notes = asNotes();
+    board.player.play([{ notes, from: 0, to: lasting(notes).end + 0.3, lane: "this" }]);
+  });
+  const clear = button(bar, "Start again", () => { board.notes = []; board.held.clear(); show(); });
+  button(bar, "Octave −", () => shift(-12));
+  button(bar, "Octave +", () => shift(12));
+  const midi = button(bar, "Connect a MIDI keyboard", () => connect());
+
+  function shift(by) { board.base = Math.min(84, Math.max(24, board.base + by)); build(); }
+
+  function asNotes() {
+    const columns = (k) => board.notes.map((note) => note[k]);
+    return {
+      count: board.notes.length, onset: columns(0).map((s) => s / 1000), duration: columns(1).map((s) => s / 1000),
+      pitch: columns(2), velocity: columns(3),
+    };
+  }
+
+  function down(pitch, velocity = 80) {
+    if (board.held.has(pitch) || board.notes.length >= MOST_NOTES) return;
+    const now = performance.now();
+    if (!board.notes.length) board.began = now;
+    const note = [Math.round(now - board.began), 100, pitch, velocity];
+    board.notes.push(note);
+    board.held.set(pitch, note);
+    sound(pitch, velocity);
+    show();
+  }
+
+  function up(pitch) {
+    const note = board.held.get(pitch);
+    if (!note) return;
+    note[1] = Math.max(40, Math.round(performance.now() - board.began - note[0]));
+    board.held.delete(pitch);
+    show();
+  }
+
+  // At once: a struck key cannot wait for an audio element.
+  function sound(pitch, velocity) {
+    board.context = board.context || new AudioContext();
+    const samples = voice(pitch), buffer = board.context.createBuffer(1, samples.length, SAMPLE_RATE);
+    buffer.copyToChannel(samples, 0);
+    const source = board.context.createBufferSource(), gain = board.context.createGain();
+    gain.gain.value = 0.06 + 0.3 * (velocity / 127) ** 1.5;
+    source.buffer = buffer;
+    source.connect(gain).connect(board.context.destination);
+    source.start();
+    source.stop(board.context.currentTime + 1.2);
+  }
+
+  async function connect() {
+    if (!navigator.requestMIDIAccess) {
+      board.remark = "This browser has no Web MIDI; Chrome, Edge and Firefox have it.";
+      return show();
+    }
+    try {
+      const access = await navigator.requestMIDIAccess();
+      const listen = () => {
+        const inputs = [...access.inputs.values()];
+        for (const input of inputs) {
+          input.onmidimessage = ({ data: [status, pitch, velocity] }) => {
+            if ((status & 0xf0) === 0x90 && velocity) down(pitch, velocity);
+            else if ([0x80, 0x90].includes(status & 0xf0)) up(pitch);
+          };
+        }
+        const names = inputs.map((input) => input.name).join(", ");
+        board.remark = inputs.length ? `Listening to ${names}.` : "No MIDI keyboard is plugged in.";
+        show();
+      };
+      access.onstatechange = listen;
+      listen();
+    } catch {
+      board.remark = "The browser did not allow MIDI; allow it in the address bar and try again.";
+      show();
+    }
+  }
+
+  function build() {
+    keys.replaceChildren();
+    for (let pitch = board.base; pitch <= board.base + 12 * OCTAVES; pitch++) {
+      const key = document.createElement("button");
+      key.type = "button";
+      key.dataset.pitch = pitch;
+      key.className = BLACK.includes(pitch % 12) ? "black" : "white";
+      const name = ["C", "C♯", "D", "D♯", "E", "F", "F♯", "G", "G♯", "A", "A♯", "B"][pitch % 12];
+      key.setAttribute("aria-label", `${name}${Math.floor(pitch / 12) - 1}`);
+      const typed = COMPUTER_KEYS[pitch - board.base];
+      key.textContent = typed ? typed.toUpperCase() : "";
+      key.addEventListener("pointerdown", (event) => { event.preventDefault(); key.focus(); down(pitch); });
+      for (const end of ["pointerup", "pointerleave", "pointercancel"]) key.addEventListener(end, () => up(pitch));
+      key.addEventListener("keydown", (event) => {
+        if (["Enter", " "].includes(event.key)) { event.preventDefault(); if (!event.repeat) down(pitch); }
+      });
+      key.addEventListener("keyup", (event) => { if (["Enter", " "].includes(event.key)) up(pitch); });
+      keys.appendChild(key);
+    }
+    show();
+  }
+
+  const typedPitch = (event) => {
+    const place = COMPUTER_KEYS.indexOf(event.key.toLowerCase());
+    return place < 0 || event.ctrlKey || event.metaKey || event.altKey ? null : board.base + place;
+  };
+  root.addEventListener("keydown", (event) => {
+    const pitch = typedPitch(event);
+    if (pitch === null) return;
+    event.preventDefault();
+    event.stopPropagation(); // letters are notes here, and shortcuts of the page elsewhere
+    if (!event.repeat) down(pitch);
+  });
+  root.addEventListener("keyup", (event) => { const pitch = typedPitch(event); if (pitch !== null) up(pitch); });
+
+  function show() {
+    for (const key of keys.children) key.classList.toggle("held", board.held.has(Number(key.dataset.pitch)));
+    const count = board.notes.length;
+    search.disabled = again.disabled = clear.disabled = !count;
+    const full = count >= MOST_NOTES ? " That is as much as a query holds." : "";
+    const remark = board.remark ? ` ${board.remark}` : "";
+    said.textContent = (count ? `${count} notes played.${full}`
+      : "Play some notes: click the keys, or press the letters on them. Ten notes or more find best.") + remark;
+  }
+
+  board.update = (component) => { board.component = component; if (!keys.children.length) build(); };
+  return board;
+}
+
+export default function (component) {
+  const board = stateOf(component, makeKeyboard);
+  board.update(component);
+  return () => { if (!component.parentElement.isConnected) board.player.release(); };
+}

@@ -1,0 +1,139 @@
+"""Long work in processes of its own, so that no page waits for it: adding, the demonstration, duplicates."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from embedder.errors import LibraryBusy
+
+__all__ = ["Job", "Jobs"]
+
+WORKER = ("-P", "-m", "ui.app.job_worker")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A piece of work as it stands.
+
+    Attributes
+    ----------
+    kind : "add", "demo" or "duplicates"
+    request : what was asked for
+    state : "running", "done", "failed" or "stopped"
+    phase, done, total : how far it has come; total is 0 where it is not known
+    extra : further numbers of the progress
+    result : what came out
+    error : one line, if it failed
+    """
+
+    number: int
+    kind: str
+    request: dict[str, Any]
+    state: str = "running"
+    phase: str = "starting"
+    done: int = 0
+    total: int = 0
+    extra: dict[str, Any] = field(default_factory=dict)
+    result: Any = None
+    error: str = ""
+    started_s: float = 0.0
+    seconds: float = 0.0
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+
+class Jobs:
+    """The work for one library: of each kind one at a time, the last one remembered. For several threads."""
+
+    def __init__(self, folder: str, command: Sequence[str] | None = None) -> None:
+        self._folder = folder
+        self._command = list(command or (sys.executable, *WORKER))
+        self._lock = threading.Lock()
+        self._last: dict[str, Job] = {}
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._count = 0
+
+    def last(self, kind: str) -> Job | None:
+        """The job of a kind that runs, or that ran last."""
+        with self._lock:
+            return self._last.get(kind)
+
+    def start(self, kind: str, **request: Any) -> Job:
+        """Begin; what it does is said by `last`.
+
+        Raises
+        ------
+        LibraryBusy
+            If one of this kind is running already, for whomever.
+        """
+        with self._lock:
+            before = self._last.get(kind)
+            if before is not None and before.running:
+                raise LibraryBusy("this is running already; it is shown on the page of the library")
+            self._count += 1
+            job = Job(self._count, kind, request, started_s=time.time())
+            process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                start_new_session=True,  # Ctrl-C in the terminal reaches the app, which then ends this
+                env=os.environ | {"MIDIKIN_LIBRARY": self._folder},
+            )
+            self._last[kind] = job
+            self._processes[kind] = process
+        threading.Thread(target=self._follow, args=(kind, process, request), daemon=True).start()
+        return job
+
+    def stop(self, kind: str) -> None:
+        """Ask the work of a kind to end; what it has stored stays."""
+        with self._lock:
+            process = self._processes.get(kind)
+        if process is not None and process.poll() is None:
+            process.send_signal(signal.SIGINT)
+
+    def stop_all(self) -> None:
+        for kind in list(self._processes):
+            self.stop(kind)
+
+    def _follow(self, kind: str, process: subprocess.Popen[bytes], request: dict[str, Any]) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            # The pipe stays open: the worker ends when it closes, which it does when this process is gone.
+            process.stdin.write(json.dumps({"kind": kind, **request}).encode() + b"\n")
+            process.stdin.flush()
+            for line in process.stdout:
+                self._hear(kind, json.loads(line))
+        except BrokenPipeError:
+            pass  # it has ended already; why is seen below
+        finally:
+            code = process.wait()
+            process.stdout.close()
+            process.stdin.close()
+        with self._lock:
+            job = self._last[kind]
+            if job.running:
+                error = f"the work ended with status {code}" if code != -signal.SIGINT else ""
+                state = "failed" if error else "stopped"
+                self._last[kind] = replace(job, state=state, error=error, seconds=time.time() - job.started_s)
+
+    def _hear(self, kind: str, said: dict[str, Any]) -> None:
+        """A line of the worker: progress, or its last word."""
+        if "pickled" in said:  # written by our own worker into our own pipe
+            said["result"] = pickle.loads(base64.b64decode(said.pop("pickled")))
+        with self._lock:
+            job = self._last[kind]
+            self._last[kind] = replace(job, **said, seconds=time.time() - job.started_s)

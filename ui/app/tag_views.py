@@ -1,0 +1,249 @@
+"""Three looks at a tag: which piece to label next, what the probe thinks of the rest, and how good it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from embedder.errors import MidikinError
+
+from . import shared
+from .cards import facts, piece_head, title_of
+from .parts import piano_roll
+from .plainly import plain
+
+if TYPE_CHECKING:
+    from index import Library, Probe, Tag
+
+__all__ = ["label_next", "predictions", "probe_scores"]
+
+SUGGESTED = 5
+LISTED = 300
+HEARD = 3  # rolls shown of what is marked in the table
+
+
+def label_next(library: Library, tag: Tag) -> None:
+    """The pieces whose label would teach the probe most, to hear and to label."""
+    suggested = library.suggest(tag.name, SUGGESTED)
+    if suggested.says:
+        st.caption(plain(suggested.says))
+    if suggested.curve:
+        st.line_chart(
+            {
+                "labels": [point.labels for point in (*suggested.curve, *suggested.forecast)],
+                "measured": [*(p.accuracy for p in suggested.curve), *(None for _ in suggested.forecast)],
+                "forecast": [*(None for _ in suggested.curve), *(p.accuracy for p in suggested.forecast)],
+            },
+            x="labels",
+            y=["measured", "forecast"],
+            height=200,
+            y_label="share right",
+        )
+    if not suggested.pieces:
+        st.success("Every piece is labelled.", icon=":material/check:")
+    values = _values(tag)
+    for one in suggested.pieces:
+        piece = library.piece(one.piece_id)
+        with st.container(border=True, gap="xsmall"):
+            thought = "" if one.value is None else f"perhaps {one.value}"
+            thought += "" if one.probability is None else f", {one.probability:.0%}"
+            piece_head(title_of(piece), piece.display, piece.id, badge=thought)
+            st.caption(f"{facts(piece.descriptors)} · {plain(one.why)}")
+            piano_roll(f"label-{tag.name}-{piece.id}", library.notes(piece.id), name=title_of(piece))
+            _label_buttons(tag, values, piece.id, one.value)
+
+
+def _values(tag: Tag) -> list[str]:
+    return [value.value for value in tag.values]
+
+
+def _label_buttons(tag: Tag, values: Sequence[str], number: int, likely: str | None) -> None:
+    """A button for each value, the likely one in colour; of many values the likeliest ones and a list."""
+    shown = sorted(values, key=lambda value: value != likely)[:8]
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        for place, value in enumerate(shown):
+            st.button(
+                plain(value),
+                key=f"label-{number}-{place}",
+                on_click=_label,
+                args=(tag, number, value),
+                type="primary" if value == likely else "secondary",
+            )
+        if tag.kind == "facet":
+            st.selectbox(
+                "Another value",
+                values,
+                index=None,
+                key=f"other-{number}",
+                accept_new_options=True,
+                width=220,
+                placeholder="another value",
+                label_visibility="collapsed",
+                on_change=_label_other,
+                args=(tag, number),
+            )
+
+
+def _label(tag: Tag, number: int, value: str) -> None:
+    with shared.said_plainly():
+        if tag.kind == "facet":
+            shared.library().label(tag.name, number, value=value)
+        else:
+            shared.library().label(tag.name, number, holds=value == "yes")
+        st.toast(f"{plain(tag.name)}: {plain(value)}", icon=":material/label:")
+
+
+def _label_other(tag: Tag, number: int) -> None:
+    value = (st.session_state[f"other-{number}"] or "").strip()
+    if value:
+        _label(tag, number, value)
+
+
+# -- predictions -----------------------------------------------------------------------------------
+
+
+def predictions(library: Library, tag: Tag) -> None:
+    """What the probe says of the pieces without a label: to accept in bulk, or to take back."""
+    _train_button(library, tag)
+    if tag.probe == "none":
+        st.info(
+            "There is no probe of this tag yet. Label some pieces, then train one.",
+            icon=":material/psychology:",
+        )
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        value = st.selectbox("Value", [None, *_values(tag)], format_func=lambda v: v or "any", width=240)
+        least = st.slider("At least as sure as", 0.0, 1.0, 0.8, 0.01, key="least", width=280)
+    found = library.predictions(tag.name, value=value, least=least, limit=LISTED)
+    if not found:
+        st.info(
+            "The probe is as sure as that of no piece. Lower the limit, or label more.",
+            icon=":material/tune:",
+        )
+        return
+    table = st.dataframe(
+        {
+            "piece": [one.piece_id for one in found],
+            "file": [one.display for one in found],
+            "value": [one.value for one in found],
+            "sure": [one.probability for one in found],
+            "or": [one.runner_up or "" for one in found],
+        },
+        hide_index=True,
+        key="predicted",
+        on_select="rerun",
+        selection_mode="multi-row",
+        column_config={
+            "sure": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")
+        },
+    )
+    marked = [found[row] for row in table.selection.rows if row < len(found)]
+    with st.container(horizontal=True):
+        more = "at least " if len(found) == LISTED else ""
+        if marked:
+            numbers = [one.piece_id for one in marked]
+            st.button(
+                f"Accept these {len(marked)}",
+                on_click=_accept,
+                args=(tag, numbers, None, None),
+                type="primary",
+            )
+            st.button(f"Reject these {len(marked)}", on_click=_reject, args=(tag, numbers))
+        else:
+            label = f"Accept all, {more}{len(found)}, that are at least {least:.0%} sure"
+            st.button(label, on_click=_accept, args=(tag, None, value, least), type="primary")
+            st.caption("Mark rows to hear them, or to accept or reject only these.")
+    for one in marked[:HEARD]:
+        piece = library.piece(one.piece_id)
+        piece_head(title_of(piece), piece.display, piece.id, badge=f"{one.value}, {one.probability:.0%}")
+        piano_roll(f"predicted-{piece.id}", library.notes(piece.id), name=title_of(piece))
+        with st.expander("Why?"):
+            for line in library.explain(tag.name, piece.id).says:
+                st.markdown(plain(line))
+
+
+def _accept(tag: Tag, numbers: list[int] | None, value: str | None, least: float | None) -> None:
+    with shared.said_plainly():
+        report = shared.library().accept_predictions(tag.name, numbers, value=value, least=least)
+        st.toast(f"{report.set:,} predictions accepted", icon=":material/done_all:")
+
+
+def _reject(tag: Tag, numbers: list[int]) -> None:
+    with shared.said_plainly():
+        report = shared.library().reject_predictions(tag.name, numbers)
+        st.toast(f"{report.set:,} predictions rejected", icon=":material/close:")
+
+
+def _train_button(library: Library, tag: Tag) -> None:
+    """Train and apply: nothing else on the page waits for it."""
+    label = "Train the probe" if tag.probe == "none" else "Train it again"
+    changed = tag.probe != "current"
+    if st.button(label, type="primary" if changed else "secondary", icon=":material/psychology:"):
+        try:
+            with st.spinner("Learning from the labels, and looking at every piece …"):
+                library.train_probe(tag.name)
+                library.apply_probes([tag.name])
+        except MidikinError as error:
+            st.error(plain(error), icon=":material/error:")
+            return
+        st.rerun()
+
+
+# -- how good is it --------------------------------------------------------------------------------
+
+
+def probe_scores(library: Library, tag: Tag) -> None:
+    """The probe's scores, beside what the commonest value and hand-made numbers reach."""
+    _train_button(library, tag)
+    if tag.probe == "none":
+        st.info(
+            "There is no probe of this tag yet. Label some pieces, then train one.",
+            icon=":material/psychology:",
+        )
+        return
+    probe = library.probe(tag.name)
+    for remark in probe.remarks:
+        st.caption(plain(remark))
+    if probe.scores is None:
+        st.info("There are too few labels to measure how good it is.", icon=":material/straighten:")
+        return
+    _rivals(probe)
+    scores = probe.scores
+    st.dataframe(
+        {
+            "value": [one.value for one in scores.per_class],
+            "labels": [one.labels for one in scores.per_class],
+            "precision": [one.precision for one in scores.per_class],
+            "recall": [one.recall for one in scores.per_class],
+            "F1": [one.f1 for one in scores.per_class],
+        },
+        hide_index=True,
+        column_config={
+            name: st.column_config.NumberColumn(format="%.2f") for name in ("precision", "recall", "F1")
+        },
+    )
+    with st.expander("What is taken for what"):
+        table = {"labelled": list(probe.classes)}
+        table |= {f"as {name}": [row[i] for row in scores.confusion] for i, name in enumerate(probe.classes)}
+        st.dataframe(table, hide_index=True)
+    for trait in probe.traits:
+        st.markdown(f":small[{plain(trait.says)}]")
+
+
+def _rivals(probe: Probe) -> None:
+    scores = probe.scores
+    assert scores is not None
+    st.caption(
+        f"{scores.folds} parts, {plain(scores.grouping)}: each is judged by a probe that has not seen it."
+    )
+    with st.container(horizontal=True):
+        st.metric("Right", f"{scores.accuracy:.0%}", border=True, width="content")
+        st.metric("Macro F1", f"{scores.macro_f1:.2f}", border=True, width="content")
+        st.metric("Always the commonest", f"{scores.majority.accuracy:.0%}", border=True, width="content")
+        if scores.handmade is not None:
+            st.metric(
+                "With hand-made numbers", f"{scores.handmade.accuracy:.0%}", border=True, width="content"
+            )
+        st.metric("Off in its sureness by", f"{scores.calibration_error:.0%}", border=True, width="content")

@@ -1,0 +1,235 @@
+"""The page of tags: what is labelled, what the probes think of the rest, and what to label next."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from embedder.errors import MidikinError
+
+from . import shared
+from .plainly import cell, plain
+from .tag_views import label_next, predictions, probe_scores
+from .tagging import LONGEST_TAG, parsed
+from .welcome import empty_here
+
+if TYPE_CHECKING:
+    from index import Label, Library, Tag
+
+__all__ = ["page"]
+
+MOST_CSV_MB = 20
+HISTORY = 20
+VIEWS = {
+    "next": "Label",
+    "predictions": "Predictions",
+    "probe": "How good is it?",
+    "labels": "Labels and history",
+}
+PROBES = {
+    "none": "not trained",
+    "current": "current",
+    "labels changed": "labels changed",
+    "stale": "to be renewed",
+}
+
+
+def page() -> None:
+    """Tags."""
+    st.title("Tags")
+    with shared.said_plainly():
+        library = shared.library()
+        if not library.info().pieces:
+            empty_here()
+            return
+        tags = library.tags()
+        tag = _chosen(tags)
+        if tag is None:
+            st.write(
+                "A tag is yes or no for each piece (*lullaby*), or one of several values (*composer: "
+                "Chopin*). "
+                "Label a few pieces, and a probe learns to tag the rest; you accept what is right."
+            )
+        _begin(library)
+        if tag is None:
+            _files(library, None)
+            return
+        views = {"next": label_next, "predictions": predictions, "probe": probe_scores, "labels": _labels}
+        view = st.query_params.get("view", "next")
+        st.session_state["view"] = view if view in VIEWS else "next"
+        st.segmented_control(
+            "View", VIEWS, format_func=VIEWS.__getitem__, key="view", required=True, on_change=_turned
+        )
+        views[st.session_state["view"]](library, tag)
+
+
+def _turned() -> None:
+    st.query_params["view"] = st.session_state["view"]
+
+
+def _chosen(tags: list[Tag]) -> Tag | None:
+    """The tag of the address, and a way to choose another."""
+    if not tags:
+        return None
+    by_name = {tag.name: tag for tag in tags}
+    named = st.query_params.get("tag", "")
+    st.session_state["tag"] = named if named in by_name else next(iter(by_name))
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        name = st.selectbox(
+            "Tag",
+            list(by_name),
+            key="tag",
+            on_change=_took,
+            width=320,
+            format_func=lambda name: f"{name} ({by_name[name].labels:,} labels)",
+        )
+        tag = by_name[name]
+        st.badge(PROBES.get(tag.probe, tag.probe), icon=":material/psychology:", color="gray")
+    return tag
+
+
+def _took() -> None:
+    st.query_params["tag"] = st.session_state["tag"]
+
+
+def _begin(library: Library) -> None:
+    """A new tag begins with its first label."""
+    with st.expander("New tag", expanded=not library.tags()):
+        with st.form("new-tag", border=False):
+            st.text_input(
+                "Tag, with a value if it has several",
+                key="new-tag-name",
+                placeholder="composer: Chopin",
+                max_chars=LONGEST_TAG,
+            )
+            st.text_input(
+                "Pieces: numbers, or a condition",
+                key="new-tag-pieces",
+                placeholder="12, 40  or  path~chopin",
+                max_chars=1000,
+            )
+            st.form_submit_button("Label them", type="primary", on_click=_label_new, icon=":material/label:")
+        with st.form("folders", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+            st.text_input("Or label every piece by its folder, as", key="folder-tag", placeholder="composer")
+            st.number_input("at level", 1, 20, 1, key="folder-level", width=130)
+            st.form_submit_button("By folder", on_click=_label_by_folder, icon=":material/folder:")
+        problem = st.session_state.pop("tag-problem", None)
+        if problem:
+            st.error(plain(problem))
+
+
+def _label_new() -> None:
+    try:
+        name, value = parsed(st.session_state["new-tag-name"])
+        numbers = _numbers(shared.library(), st.session_state["new-tag-pieces"])
+        report = shared.library().label(name, numbers, value=value)
+    except (MidikinError, ValueError) as error:
+        st.session_state["tag-problem"] = str(error)
+        return
+    st.toast(f"{report.set:,} pieces labelled", icon=":material/label:")
+    st.query_params["tag"] = name
+
+
+def _numbers(library: Library, typed: str) -> list[int]:
+    """Pieces that were typed as numbers, or that meet a condition.
+
+    Raises
+    ------
+    ValueError
+        If there are none.
+    """
+    words = typed.replace(",", " ").replace("#", " ").split()
+    if words and all(word.isascii() and word.isdigit() and len(word) < 19 for word in words):
+        return [int(word) for word in words]
+    if not typed.strip():
+        raise ValueError("name the pieces: numbers like 12, 40, or a condition like path~chopin")
+    found = [piece.id for piece in library.pieces([typed], limit=10**9)]
+    if not found:
+        raise ValueError(f"no piece meets {typed!r}")
+    return found
+
+
+def _label_by_folder() -> None:
+    name = st.session_state["folder-tag"].strip()
+    try:
+        report = shared.library().label_by_folder(name, level=int(st.session_state["folder-level"]))
+    except (MidikinError, ValueError) as error:
+        st.session_state["tag-problem"] = str(error)
+        return
+    st.toast(f"{report.set:,} pieces labelled", icon=":material/label:")
+    st.query_params["tag"] = name
+
+
+def _labels(library: Library, tag: Tag) -> None:
+    """What was labelled, and what was done before."""
+    labels = library.labels(tag.name)
+    st.dataframe(
+        {
+            "piece": [label.piece_id for label in labels],
+            "file": [label.display for label in labels],
+            "value": [_value(label) for label in labels],
+            "from": [label.source for label in labels],
+        },
+        hide_index=True,
+    )
+    st.subheader("What was done")
+    for action in library.label_history(HISTORY):
+        with st.container(horizontal=True, vertical_alignment="center"):
+            undone = " — undone" if action.undone_s is not None else ""
+            st.markdown(
+                f"{action.number}. {plain(action.what)} ({action.labels:,} labels){undone}", width="stretch"
+            )
+            if action.undone_s is None:
+                st.button("Undo", key=f"undo-{action.number}", on_click=_undo, args=(action.number,))
+    _files(library, tag)
+
+
+def _value(label: Label) -> str:
+    holds, value = label.holds, label.value
+    return ("yes" if holds else "no") if value is None else f"{'' if holds else 'not '}{value}"
+
+
+def _undo(number: int) -> None:
+    with shared.said_plainly():
+        shared.library().undo_labels(number)
+
+
+def _files(library: Library, tag: Tag | None) -> None:
+    """Labels to and from files."""
+    with st.expander("Labels as CSV"):
+        if tag is not None:
+            st.download_button(
+                "All labels",
+                library.export_labels(),
+                "midikin-labels.csv",
+                "text/csv",
+                on_click="ignore",
+                icon=":material/download:",
+            )
+        dropped = st.file_uploader(
+            "Labels from a CSV file: a column with file names, and a column for each tag",
+            type=["csv", "tsv", "json"],
+            max_upload_size=MOST_CSV_MB,
+            key="labels-file",
+        )
+        if dropped is not None and st.button("Take these labels", type="primary"):
+            report = _import(library, dropped.name, dropped.getvalue())
+            st.success(f"{report.set:,} labels set, {report.unchanged:,} were there.")
+            if report.unknown:
+                st.caption(f"{len(report.unknown):,} files are not in the library:")
+                st.dataframe({"file": [cell(name) for name in report.unknown[:1000]]}, hide_index=True)
+
+
+def _import(library: Library, name: str, data: bytes) -> object:
+    end = Path(name).suffix if Path(name).suffix in (".csv", ".tsv", ".json") else ".csv"
+    handle, path = tempfile.mkstemp(suffix=end, prefix="midikin-labels-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        return library.import_labels(path)
+    finally:
+        Path(path).unlink()
