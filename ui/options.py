@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["JsonOption", "LibraryOption", "WaitOption", "parse_time", "piece_target"]
+__all__ = ["JsonOption", "LibraryOption", "WaitOption", "numbered", "parse_time", "piece_target"]
 
 
 def _not_empty(value: str | None) -> str | None:
@@ -63,3 +63,8 @@ def piece_target(text: str) -> str | int:
     digits = text.removeprefix("#")
     # Twenty digits are more than any library counts; Python refuses to read thousands.
     return int(digits[:20]) if digits != text and digits.isascii() and digits.isdigit() else text
+
+
+def numbered(number: int | None, name: str) -> str:
+    """The name of a piece with the number that `piece_target` takes, if it has one."""
+    return name if number is None else f"#{number}  {name}"

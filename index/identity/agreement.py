@@ -25,7 +25,12 @@ _LEAST_SHARE = 0.06  # of a block's landmarks
 _NEAR_BLOCKS = 2
 _NEAR_EVENTS = 30
 _SLAB_BLOCKS = 256  # handled at a time, so that memory stays small for pieces of any length
-_COMMONEST = 12  # a key more frequent than this in a piece is an ostinato: its pairs say nothing of the place
+_COMMONEST = 12  # a key more frequent than this in a piece is an ostinato: most of its pairs mislead
+_TIE = 0.25
+_SAMPLE = 1_500  # landmarks that are asked about the transposition
+_OWN_KEY = 1.5  # how much better another key must fit than the own
+
+_PITCHES = (1 << PITCH_BITS) - 1
 
 IntArray = NDArray[np.int64]
 
@@ -38,6 +43,7 @@ class Sketch:
     line : the notes
     key : int64 [m], rising
     event : int64 [m], event of the landmark's first note
+    distinct : int64, its different keys, rising
     """
 
     def __init__(self, line: Line) -> None:
@@ -49,6 +55,7 @@ class Sketch:
         self.landmarks_in_block = np.bincount(self.event // BLOCK_EVENTS, minlength=self.blocks)
         self.notes_in_block = np.bincount(line.event // BLOCK_EVENTS, minlength=self.blocks)
         self.event_s = line.event_onsets_s()
+        self.distinct = self.key[np.flatnonzero(np.diff(self.key, prepend=-1))]
 
     @property
     def blocks(self) -> int:
@@ -82,16 +89,36 @@ class Agreement:
 
 
 def anchors(one: Sketch, other: Sketch, transposition: int = 0) -> Anchors:
-    """All pairs of equal landmarks, but for keys that are common in either piece."""
+    """Pairs of equal landmarks.
+
+    Of keys that are common in either piece (an ostinato), only the first with the first, the second with the
+    second and so on, counted from the beginning and from the end: which is right in copies, and elsewhere
+    points everywhere and nowhere.
+    """
     wanted = one.key + transposition  # the pitch is the key's low bits; off the keyboard nothing is found
     low = np.searchsorted(other.key, wanted, "left")
     count = np.searchsorted(other.key, wanted, "right") - low
-    own = np.searchsorted(one.key, one.key, "right") - np.searchsorted(one.key, one.key, "left")
-    keep = np.flatnonzero((count > 0) & (count <= _COMMONEST) & (own <= _COMMONEST))
-    count, low = count[keep], low[keep]
-    which = np.repeat(np.arange(len(keep)), count)
-    place = np.arange(len(which)) - (np.cumsum(count) - count)[which] + low[which]
-    return Anchors(one.event[keep][which], other.event[place])
+    first = np.searchsorted(one.key, one.key, "left")
+    own = np.searchsorted(one.key, one.key, "right") - first
+    rare = (count <= _COMMONEST) & (own <= _COMMONEST)
+    keep = np.flatnonzero((count > 0) & rare)
+    which = np.repeat(keep, count[keep])
+    place = np.arange(len(which)) - np.repeat(np.cumsum(count[keep]) - count[keep] - low[keep], count[keep])
+    rank = np.arange(len(wanted)) - first
+    forward = np.flatnonzero(~rare & (rank < count))
+    backward = np.flatnonzero(~rare & (own - rank <= count) & (own != count))
+    return Anchors(
+        one.event[np.concatenate([which, forward, backward])],
+        other.event[
+            np.concatenate(
+                [
+                    place,
+                    low[forward] + rank[forward],
+                    low[backward] + count[backward] - own[backward] + rank[backward],
+                ]
+            )
+        ],
+    )
 
 
 def agreement(one: Sketch, shared: Anchors) -> Agreement:
@@ -145,6 +172,9 @@ def _best_diagonals(
     for offset in range(1, _NEAR_BLOCKS + 1):
         support[offset:] += wide[:-offset] / (1 + offset)
         support[:-offset] += wide[offset:] / (1 + offset)
+    # Where a passage comes twice, both places fit it alike: the one that fits the rest as well is meant.
+    overall = wide.sum(axis=0)
+    support += _TIE * count * (overall / max(1.0, float(overall.max())))
     inner = slice(first - begin, first - begin + last - first)
     best = np.argmax(support[inner], axis=1)
     diagonal[:] = (best + lowest + 1) * _BUCKET
@@ -155,17 +185,15 @@ def _best_diagonals(
 
 
 def likely_transposition(one: Sketch, other: Sketch) -> int:
-    """Semitones up from `one` on which most rare landmarks agree; 0 if none does."""
-    mask = ~((1 << PITCH_BITS) - 1)
-    upper, wanted = other.key & mask, one.key & mask
-    low = np.searchsorted(upper, wanted, "left")
-    count = np.searchsorted(upper, wanted, "right") - low
-    keep = np.flatnonzero((count > 0) & (count <= _COMMONEST))
-    count, low = count[keep], low[keep]
-    which = np.repeat(np.arange(len(keep)), count)
+    """Semitones up from `one` on which most landmarks agree; 0 unless another key fits much better."""
+    wanted = one.distinct
+    if len(wanted) > _SAMPLE:
+        wanted = wanted[np.linspace(0, len(wanted) - 1, _SAMPLE).astype(np.int64)]
+    held = other.distinct
+    low = np.searchsorted(held, wanted & ~_PITCHES, "left")
+    count = np.searchsorted(held, wanted | _PITCHES, "right") - low
+    which = np.repeat(np.arange(len(wanted)), count)
     place = np.arange(len(which)) - (np.cumsum(count) - count)[which] + low[which]
-    step = other.key[place] - one.key[keep][which]
-    if not len(step):
-        return 0
-    votes = np.bincount(step + 128, minlength=257)
-    return int(np.argmax(votes)) - 128
+    votes = np.bincount(held[place] - wanted[which] + 128, minlength=257).astype(np.float64)
+    votes[128] *= _OWN_KEY
+    return int(np.argmax(votes)) - 128 if votes.any() else 0

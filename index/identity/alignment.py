@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from .landmarks import Line
 from .warp import PitchTable, Warp, first_warp, match, refine
 
-__all__ = ["TOLERANCE_S", "Alignment", "align", "chance_of", "surprise_bits"]
+__all__ = ["LEAST_CHANCE", "TOLERANCE_S", "Alignment", "align", "chance_of", "surprise_bits"]
 
 TOLERANCE_S = 0.15  # around the bent clock; players of one score differ by less at nearly every note
 _NEIGHBOURHOOD_S = 4.0
-_LEAST_CHANCE = 0.02
+LEAST_CHANCE = 0.02
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -92,4 +92,4 @@ def chance_of(query: Line, transposition: int, table: PitchTable, warp: Warp) ->
     reach = _NEIGHBOURHOOD_S * max(1.0, warp.slope)
     count = table.count_between(query.pitch + transposition, expected - reach, expected + reach)
     rate = count * (TOLERANCE_S * max(1.0, warp.slope) / reach)
-    return float(np.clip(np.mean(1 - np.exp(-rate)), _LEAST_CHANCE, 0.98))
+    return float(np.clip(np.mean(1 - np.exp(-rate)), LEAST_CHANCE, 0.98))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -9,11 +10,12 @@ import numpy as np
 
 from .agreement import Sketch
 from .comparing import Comparison, OneWay, compare
-from .kinds import judge
+from .judging import judge, transposition_of
+from .kinds import Kind, Link
 from .landmarks import Line, line_of
-from .sources import Source
+from .sources import Source, of_file
 
-__all__ = ["Compared", "DifferingNote", "compare_sources"]
+__all__ = ["Compared", "DifferingNote", "compare_files", "compare_sources"]
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,12 @@ class Compared:
     Attributes
     ----------
     one, other : display names
+    one_id, other_id : numbers of the pieces of the library with the same bytes, or None
     kind : the strictest kind of sameness that fits, or None if they are not the same music
-    says : the judgement in words
+    words : what they are to each other
+    says : the evidence in words
+    covered, other_covered : share of each piece that the shared passages cover, 0..1
+    matched, other_matched : share of the notes of each that have a counterpart, 0..1
     comparison : passages, coverage and tempo curves
     only_one, only_other : notes within the shared passages that the other piece lacks there
     one_span_s, other_span_s : first and last onset of each piece
@@ -40,8 +46,15 @@ class Compared:
 
     one: str
     other: str
+    one_id: int | None
+    other_id: int | None
     kind: str | None
+    words: str
     says: str
+    covered: float
+    other_covered: float
+    matched: float
+    other_matched: float
     comparison: Comparison
     only_one: tuple[DifferingNote, ...]
     only_other: tuple[DifferingNote, ...]
@@ -53,11 +66,12 @@ class Compared:
         found = self.comparison
         return {
             "kind": self.kind,
+            "words": self.words,
             "says": self.says,
-            "covered": found.one.covered,
-            "other_covered": found.other.covered,
-            "matched": found.one.matched,
-            "other_matched": found.other.matched,
+            "covered": self.covered,
+            "other_covered": self.other_covered,
+            "matched": self.matched,
+            "other_matched": self.other_matched,
             "transposition": found.transposition,
             "tempo_ratio": found.tempo_ratio,
         }
@@ -86,6 +100,8 @@ class Compared:
         return {
             "one": self.one,
             "other": self.other,
+            "one_id": self.one_id,
+            "other_id": self.other_id,
             **self.summary(),
             "passages": passages,
             "only_one": [asdict(note) for note in self.only_one],
@@ -93,26 +109,64 @@ class Compared:
         }
 
 
+def compare_files(
+    one: str | os.PathLike[str], other: str | os.PathLike[str], *, transposition: int | None = None
+) -> Compared:
+    """Compare the notes of two MIDI files; no library is needed. See `Library.compare`.
+
+    Raises
+    ------
+    MidiError
+        If a file cannot be read or holds no notes.
+    """
+    return compare_sources(of_file(one), of_file(other), transposition)
+
+
 def compare_sources(one: Source, other: Source, transposition: int | None = None) -> Compared:
     """Compare two pieces note by note."""
     first, second = Sketch(line_of(one.notes)), Sketch(line_of(other.notes))
+    if transposition is None:
+        transposition = transposition_of(first, second)
     found = compare(first, second, transposition)
-    link = judge(0, first, 1, second, -found.transposition)
+    link = judge(0, first, 1, second, -transposition)
     if link is None:
-        says = "not the same music" if not found.one.passages else "some passages alike, not the same music"
+        covered, matched = (found.one.covered, found.other.covered), (found.one.matched, found.other.matched)
+        says = "some passages alike" if found.one.passages else "no passage in common"
     else:
-        says = str(link.evidence)
+        evidence = link.evidence
+        says = str(evidence)
+        covered, matched = (
+            (evidence.covered, evidence.other_covered),
+            (evidence.matched, evidence.other_matched),
+        )
+        if link.one == 1:
+            covered, matched = covered[::-1], matched[::-1]
     return Compared(
         one=one.display,
         other=other.display,
+        one_id=one.piece_id,
+        other_id=other.piece_id,
         kind=None if link is None else link.kind.value,
+        words=_words(link),
         says=says,
+        covered=covered[0],
+        other_covered=covered[1],
+        matched=matched[0],
+        other_matched=matched[1],
         comparison=found,
         only_one=_differing(first.line, found.one),
         only_other=_differing(second.line, found.other),
         one_span_s=_span(first.line),
         other_span_s=_span(second.line),
     )
+
+
+def _words(link: Link | None) -> str:
+    if link is None:
+        return "not the same music"
+    if link.kind is Kind.CONTAINS:
+        return "one in the other: B contains A" if link.one == 0 else "one in the other: A contains B"
+    return link.kind.words
 
 
 def _differing(line: Line, found: OneWay) -> tuple[DifferingNote, ...]:

@@ -1,21 +1,24 @@
 """Comparison of two whole pieces: where they agree, how much of each is covered, and which notes differ.
 
-Runs of agreeing blocks (`agreement`) become passages; each passage gets its own warp, drawn to the notes. A
-passage may lead anywhere in the other piece, so repeats that one player leaves out, cuts, excerpts and
-medleys come out as what they are.
+A copy runs on one straight clock, and is looked for along it first (`straight`). Otherwise, and for what
+that leaves over, runs of agreeing blocks (`agreement`) become passages; each gets its own warp, drawn to the
+notes. A passage may lead anywhere in the other piece, so repeats that one player leaves out, cuts, excerpts
+and medleys come out as what they are.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .agreement import BLOCK_EVENTS, Agreement, Anchors, Sketch, agreement, anchors, likely_transposition
-from .alignment import TOLERANCE_S, chance_of
+from .agreement import BLOCK_EVENTS, Agreement, Anchors, Sketch, agreement, anchors
+from .alignment import LEAST_CHANCE, TOLERANCE_S
 from .landmarks import Line
+from .straight import straight_stretches, straight_warp
 from .warp import SLOWEST, PitchTable, Warp, longest_rise, match, refine
 
 __all__ = ["Comparison", "Passage", "compare", "compare_one_way"]
@@ -23,6 +26,9 @@ __all__ = ["Comparison", "Passage", "compare", "compare_one_way"]
 _RUN_EVENTS = 30  # diagonals of neighbouring blocks of one passage differ by less
 _RUN_BLOCKS = 8  # a passage bridges so many blocks of ostinato, whose landmarks say nothing of the place
 _MARGIN_BLOCKS = 1
+_STRAIGHT_SHARE = 0.85  # a straight clock must hold so much of what the blocks see, or it is none
+_SHIFTS = (-13, -8, -5, -3, 3, 5, 8, 13)  # events
+_ASKED = 400  # notes of a passage
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -63,7 +69,8 @@ class OneWay:
     matched : share of the piece's notes that have a counterpart
     note, other_note : int64 [m], the matched notes, as places in the two lines
     late_s : float64 [m], seconds by which the other's note misses its passage's smooth tempo curve
-    chance : share of notes that would match unrelated music of such pitches
+    chance : share of the passages' notes that match even if the passages are set off by some events: in music
+        of few notes and patterns, most
     """
 
     passages: tuple[Passage, ...]
@@ -97,40 +104,35 @@ class Comparison:
         return there / own if own > 0 and there > 0 else 1.0
 
 
-def compare(one: Sketch, other: Sketch, transposition: int | None = None) -> Comparison:
+def compare(one: Sketch, other: Sketch, transposition: int) -> Comparison:
     """Compare two pieces.
 
     Parameters
     ----------
-    transposition : by how many semitones the one sounds higher; the likeliest is looked for if not given
+    transposition : by how many semitones the one sounds higher
     """
-    up = likely_transposition(one, other) if transposition is None else -transposition
+    up = -transposition
     shared = anchors(one, other, up)
     back = Anchors(shared.other, shared.event)
     return Comparison(
         compare_one_way(one, other, shared, agreement(one, shared), up),
         compare_one_way(other, one, back, agreement(other, back), -up),
-        -up,
+        transposition,
     )
 
 
 def compare_one_way(one: Sketch, other: Sketch, shared: Anchors, found: Agreement, up: int) -> OneWay:
-    """Draw the agreeing blocks of `one` to the notes of `other`, which sounds `up` semitones higher."""
+    """Draw what agrees of `one` to the notes of `other`, which sounds `up` semitones higher."""
     passages: list[Passage] = []
     notes: list[IntArray] = []
     others: list[IntArray] = []
     late: list[FloatArray] = []
     inside = np.zeros(len(one.line), bool)
     chances: list[tuple[int, float]] = []
-    table = PitchTable(other.line) if found.agrees.any() else None
-    for first, last in _runs(found):
-        warp = _warp_of_run(one, other, shared, found, first, last)
-        if warp is None or table is None:
-            continue
-        low, high = _notes_of_blocks(one, first, last)
+    table = PitchTable(other.line)
+    for low, high, warp in _parts(one, other, shared, found, up, table):
         line = one.line
         part = Line(line.onset_s[low:high], line.pitch[low:high], line.event[low:high])
-        warp = refine(part, up, other.line, table, warp)
         own, there, error = match(part, up, table, warp, TOLERANCE_S)
         if len(own) < 4:
             continue
@@ -140,12 +142,12 @@ def compare_one_way(one: Sketch, other: Sketch, shared: Anchors, found: Agreemen
         others.append(there[fresh])
         late.append(error[fresh])
         inside[low:high] = True
-        chances.append((high - low, chance_of(part, up, table, warp)))
+        chances.append((high - low, _chance(part, other, up, table, warp)))
     total = max(1, len(one.line))
     own_notes = np.concatenate(notes) if notes else np.empty(0, np.int64)
     weight = sum(count for count, _ in chances)
     return OneWay(
-        passages=tuple(passages),
+        passages=tuple(sorted(passages, key=lambda passage: passage.start_s)),
         covered=float(inside.sum()) / total,
         matched=len(own_notes) / total,
         note=own_notes,
@@ -155,12 +157,50 @@ def compare_one_way(one: Sketch, other: Sketch, shared: Anchors, found: Agreemen
     )
 
 
-def _runs(found: Agreement) -> list[tuple[int, int]]:
-    """Half-open ranges of blocks that follow each other on nearly one diagonal."""
-    held = np.flatnonzero(found.agrees)
+def _parts(
+    one: Sketch, other: Sketch, shared: Anchors, found: Agreement, up: int, table: PitchTable
+) -> Iterator[tuple[int, int, Warp]]:
+    """Ranges of notes of `one` that recur in `other`, each with the clock they keep there."""
+    inside = np.zeros(len(one.line), bool)
+    straight = straight_warp(one, other, shared, table, up)
+    if straight is not None:
+        stretches = straight_stretches(one, table, straight, up)
+        held = sum(high - low for low, high in stretches)
+        if held >= _STRAIGHT_SHARE * found.covered * len(one.line):
+            for low, high in stretches:
+                inside[low:high] = True
+                yield low, high, straight
+    held_in_block = np.bincount(one.line.event[inside] // BLOCK_EVENTS, minlength=one.blocks)
+    left = found.agrees & (held_in_block <= 0.5 * one.notes_in_block)
+    for first, last in _runs(left, found.diagonal):
+        low, high = _notes_of_blocks(one, first, last)
+        warp = _warp_of_run(one, other, shared, found, first, last)
+        if warp is not None:
+            line = one.line
+            part = Line(line.onset_s[low:high], line.pitch[low:high], line.event[low:high])
+            yield low, high, refine(part, up, other.line, table, warp)
+
+
+def _chance(part: Line, other: Sketch, up: int, table: PitchTable, warp: Warp) -> float:
+    """Share of notes that match though the passage is set off by some events of the other piece."""
+    some = np.linspace(0, len(part) - 1, min(len(part), _ASKED)).astype(np.int64)
+    expected = warp(part.onset_s[some])
+    event = np.searchsorted(other.event_s, expected)
+    last = len(other.event_s) - 1
+    shares = []
+    for shift in _SHIFTS:
+        moved = other.event_s[np.clip(event + shift, 0, last)] - other.event_s[np.clip(event, 0, last)]
+        _, late = table.nearest(part.pitch[some] + up, expected + moved)
+        shares.append(float(np.mean(np.abs(late) <= TOLERANCE_S * max(1.0, warp.slope))))
+    return float(np.clip(np.median(shares), LEAST_CHANCE, 0.98))
+
+
+def _runs(agrees: NDArray[np.bool_], diagonal: IntArray) -> list[tuple[int, int]]:
+    """Half-open ranges of agreeing blocks that follow each other on nearly one diagonal."""
+    held = np.flatnonzero(agrees)
     if not len(held):
         return []
-    breaks = (np.diff(held) > _RUN_BLOCKS) | (np.abs(np.diff(found.diagonal[held])) > _RUN_EVENTS)
+    breaks = (np.diff(held) > _RUN_BLOCKS) | (np.abs(np.diff(diagonal[held])) > _RUN_EVENTS)
     starts = np.concatenate([[0], np.flatnonzero(breaks) + 1, [len(held)]])
     return [(int(held[a]), int(held[b - 1]) + 1) for a, b in itertools.pairwise(starts)]
 

@@ -56,6 +56,7 @@ class Decision:
     keeper : the one to keep, for a duplicate
     evidence : what was known when it was decided
     decided_s, undone_s : seconds since 1970; undone_s is None while it stands
+    pieces, paths : number and a path of the one and of the other while the library holds them, or None
     """
 
     id: int
@@ -66,6 +67,8 @@ class Decision:
     evidence: dict[str, Any]
     decided_s: float
     undone_s: float | None
+    pieces: tuple[int | None, int | None] = (None, None)
+    paths: tuple[str | None, str | None] = (None, None)
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, func, select
 from .. import rows, schema
 from ..paths import display
 from ..records import Piece
+from .alignment import LEAST_CHANCE, surprise_bits
 from .decisions import Decision, Verdict, list_decisions, standing
 from .fingerprints import Snapshot
 from .grouping import LARGE_GROUP, PieceGroup, group_links
 from .keeping import merit_of, suggest_keeper
-from .kinds import Evidence, Kind, Link
+from .kinds import Evidence, Kind, Link, Span
 from .linking import find_links
 
 __all__ = ["DuplicateGroup", "DuplicateLink", "Duplicates", "Member", "find_duplicates"]
@@ -102,7 +103,7 @@ class DuplicateGroup:
             return ""
         best = max(own, key=lambda link: (self.keeper in (link.one, link.other), link.strength))
         partner = best.other if best.one == member.piece_id else best.one
-        return f"{best.kind.value} with piece {partner}: {best.evidence}"
+        return f"{_relation(best, member.piece_id)} #{partner}: {best.evidence}"
 
     @property
     def large(self) -> bool:
@@ -171,15 +172,18 @@ def find_duplicates(
 ) -> Duplicates:
     """Group a library; see `Library.duplicates`."""
     columns = schema.pieces.c
-    facts = connection.execute(select(columns.id, columns.sha256, columns.digest).order_by(columns.id)).all()
+    wanted = (columns.id, columns.sha256, columns.digest, columns.notes, columns.start_s, columns.end_s)
+    facts = connection.execute(select(*wanted).order_by(columns.id)).all()
     hashes = {row.id: row.sha256 for row in facts}
     first: dict[str, int] = {}
     stands_for: dict[int, list[int]] = {}
+    identical: dict[int, Evidence] = {}
     for row in facts:
+        identical[row.id] = _identical(row.notes, row.start_s, row.end_s)
         stands_for.setdefault(first.setdefault(row.digest, row.id), []).append(row.id)
     links, compared = find_links(snapshot, sorted(stands_for), workers=workers, progress=progress)
     links += [
-        Link(one, other, Kind.NOTES, False, _IDENTICAL)
+        Link(one, other, Kind.NOTES, False, identical[one])
         for one, others in stands_for.items()
         for other in others[1:]
     ]
@@ -196,7 +200,22 @@ def find_duplicates(
     return Duplicates(pieces=len(facts), compared=len(compared), groups=found_groups)
 
 
-_IDENTICAL = Evidence(1.0, 1.0, 1.0, 1.0, 0, 1.0, 0.0, ())
+def _relation(link: Link, piece: int) -> str:
+    """What a piece is to the other of its link."""
+    if link.kind is Kind.CONTAINS:
+        return "part of" if piece == link.one else "holds"
+    return _RELATIONS[link.kind]
+
+
+_RELATIONS = {Kind.NOTES: "the same notes as", Kind.EDITED: "an edit of", Kind.WORK: "the same work as"}
+
+
+def _identical(notes: int, start_s: float, end_s: float) -> Evidence:
+    """Evidence for two pieces whose notes are known to be the same to the last bit."""
+    bits = surprise_bits(1.0, LEAST_CHANCE, notes)
+    return Evidence(
+        1.0, 1.0, 1.0, 1.0, 0, 1.0, 0.0, LEAST_CHANCE, bits, (Span(start_s, end_s, start_s, end_s),)
+    )
 
 
 def _pair(one: int, other: int) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from .. import rows, schema
 from ..database import Database
 from ..numbers import check_part, whole
 from ..packing import unpack_notes
-from ..storing import chunks
+from ..storing import chunks, known_contents
 from . import decisions
 from .compared import Compared, compare_sources
 from .confidence import DEFAULT_CONFIDENCE
@@ -197,7 +198,17 @@ class Identity:
     def decisions(self, *, undone: bool = False) -> list[Decision]:
         """Decisions that stand, or with `undone` all there ever were, oldest first."""
         with self._database.read() as connection:
-            return decisions.list_decisions(connection, undone=undone)
+            found = decisions.list_decisions(connection, undone=undone)
+            held = _by_hash(connection, {content for one in found for content in (one.one, one.other)})
+        nothing = (None, None)
+        return [
+            replace(
+                one,
+                pieces=(held.get(one.one, nothing)[0], held.get(one.other, nothing)[0]),
+                paths=(held.get(one.one, nothing)[1], held.get(one.other, nothing)[1]),
+            )
+            for one in found
+        ]
 
     # -- fingerprints ---------------------------------------------------------------------------
 
@@ -237,6 +248,13 @@ def _part(source: Source, start_s: float | None, end_s: float | None) -> Notes:
             f"{len(notes)} notes are too few to look for, give at least {FEWEST_NOTES}; {spans}", where
         )
     return notes
+
+
+def _by_hash(connection: Connection, hashes: set[str]) -> dict[str, tuple[int, str]]:
+    """Number and path of the pieces with these contents."""
+    numbers = known_contents(connection, hashes)
+    pieces = rows.pieces_by_id(connection, numbers.values())
+    return {content: (number, pieces[number].path) for content, number in numbers.items()}
 
 
 def _found(connection: Connection, occurrences: list[Occurrence]) -> tuple[Found, ...]:

@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from .agreement import Sketch
 from .candidates import find_candidates
 from .fingerprints import Snapshot
-from .kinds import Link, judge
+from .judging import judge
+from .kinds import Link
 from .segment import Segment, open_segment
 
 __all__ = ["Pair", "Progress", "find_links"]
@@ -29,10 +30,8 @@ __all__ = ["Pair", "Progress", "find_links"]
 _PORTION = 50  # pieces a worker takes at a time
 _PORTION_PAIRS = 100
 _HELD_NOTES = 1_000_000  # of sketches that a worker keeps, about 150 bytes a note
-_KEY_CHANGE = 1.5  # how much better another key must fit to be tried first
 
-Pair = tuple[int, int, int]  # one, other, semitones up from one to other
-Proposal = tuple[Pair, float]  # with the share of landmarks that speaks for it
+Pair = tuple[int, int]  # the lower number first
 T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 
@@ -65,25 +64,25 @@ class _Worker:
             self._held -= len(dropped.line)
         return sketch
 
-    def candidates(self, pieces: Sequence[int]) -> list[Proposal]:
-        """Pairs that the given pieces propose, each with the share of landmarks that speaks for it."""
-        pairs: list[Proposal] = []
+    def candidates(self, pieces: Sequence[int]) -> list[Pair]:
+        """Pairs that the given pieces propose, the lower number first."""
+        pairs: set[Pair] = set()
         for piece_id in pieces:
             sketch = self.sketch(piece_id)
             for transposed in (False, True):
                 found = find_candidates(self.segments, self.alive, piece_id, sketch, transposed=transposed)
-                pairs += [((piece_id, c.piece_id, c.up), c.share) for c in found]
-        return pairs
+                pairs |= {(min(piece_id, c.piece_id), max(piece_id, c.piece_id)) for c in found}
+        return sorted(pairs)
 
     def links(self, pairs: Sequence[Pair]) -> list[Link]:
         """Links of those pairs that hold the same music."""
-        judged = (judge(one, self.sketch(one), other, self.sketch(other), up) for one, other, up in pairs)
+        judged = (judge(one, self.sketch(one), other, self.sketch(other)) for one, other in pairs)
         return [link for link in judged if link is not None]
 
 
 def find_links(
     snapshot: Snapshot, pieces: Sequence[int], *, workers: int, progress: Progress
-) -> tuple[list[Link], set[tuple[int, int]]]:
+) -> tuple[list[Link], set[Pair]]:
     """All links among some pieces of a library.
 
     Parameters
@@ -110,34 +109,21 @@ def find_links(
     return _link(pieces, progress, _Here(_Worker(snapshot.segments, mask)))
 
 
-def _link(
-    pieces: Sequence[int], progress: Progress, work: _Here | _Spread
-) -> tuple[list[Link], set[tuple[int, int]]]:
-    best: dict[tuple[int, int], tuple[float, Pair]] = {}
+def _link(pieces: Sequence[int], progress: Progress, work: _Here | _Spread) -> tuple[list[Link], set[Pair]]:
+    proposed: set[Pair] = set()
     done = 0
-    for count, proposed in work.candidates(_portions(pieces, _PORTION)):
-        for pair, share in proposed:
-            _keep_best(best, pair, share)
+    for count, some in work.candidates(_portions(pieces, _PORTION)):
+        proposed.update(some)
         done += count
         progress("candidates", done, len(pieces))
-    pairs = _by_neighbourhood(pair for _, pair in best.values())
+    pairs = _by_neighbourhood(proposed)
     links: list[Link] = []
     done = 0
     for count, found in work.links(_portions(pairs, _PORTION_PAIRS)):
         links += found
         done += count
         progress("pairs", done, len(pairs))
-    return links, {(one, other) for one, other, _ in pairs}
-
-
-def _keep_best(best: dict[tuple[int, int], tuple[float, Pair]], pair: Pair, share: float) -> None:
-    """Of the keys in which a pair was proposed, keep the one with most landmarks, preferably its own."""
-    one, other, up = pair
-    if one > other:
-        one, other, up = other, one, -up
-    weight = share * (_KEY_CHANGE if up == 0 else 1.0)
-    if weight > best.get((one, other), (0.0, pair))[0]:
-        best[one, other] = (weight, (one, other, up))
+    return links, proposed
 
 
 def _by_neighbourhood(pairs: Iterable[Pair]) -> list[Pair]:
@@ -151,7 +137,7 @@ def _by_neighbourhood(pairs: Iterable[Pair]) -> list[Pair]:
             piece = root[piece]
         return piece
 
-    for one, other, _ in found:
+    for one, other in found:
         root[find(other)] = find(one)
     return sorted(found, key=lambda pair: (find(pair[0]), pair))
 
@@ -169,7 +155,7 @@ class _Here:
     def __init__(self, worker: _Worker) -> None:
         self._worker = worker
 
-    def candidates(self, portions: Iterable[Sequence[int]]) -> Iterator[tuple[int, list[Proposal]]]:
+    def candidates(self, portions: Iterable[Sequence[int]]) -> Iterator[tuple[int, list[Pair]]]:
         return ((len(portion), self._worker.candidates(portion)) for portion in portions)
 
     def links(self, portions: Iterable[Sequence[Pair]]) -> Iterator[tuple[int, list[Link]]]:
@@ -182,7 +168,7 @@ class _Spread:
     def __init__(self, pool: ProcessPoolExecutor) -> None:
         self._pool = pool
 
-    def candidates(self, portions: Iterable[Sequence[int]]) -> Iterator[tuple[int, list[Proposal]]]:
+    def candidates(self, portions: Iterable[Sequence[int]]) -> Iterator[tuple[int, list[Pair]]]:
         return self._pool.map(_candidates, portions)
 
     def links(self, portions: Iterable[Sequence[Pair]]) -> Iterator[tuple[int, list[Link]]]:
@@ -198,7 +184,7 @@ def _begin(files: Sequence[Path], alive: Sequence[NDArray[np.bool_]]) -> None:
     _worker = _Worker([open_segment(file) for file in files], alive)
 
 
-def _candidates(portion: Sequence[int]) -> tuple[int, list[Proposal]]:
+def _candidates(portion: Sequence[int]) -> tuple[int, list[Pair]]:
     assert _worker is not None
     return len(portion), _worker.candidates(portion)
 

@@ -15,7 +15,7 @@ from .. import rows, schema
 from ..numbers import is_number
 from ..paths import absolute, display, to_bytes
 
-__all__ = ["Source", "Target", "resolve"]
+__all__ = ["Source", "Target", "of_file", "resolve"]
 
 Target = str | os.PathLike[str] | Notes | int
 
@@ -61,6 +61,24 @@ def resolve(connection: Connection, target: Target) -> Source:
         source = Source(rows.notes_of(connection, number), piece.path, number)
     else:
         source = _of_file(connection, absolute(target))  # type: ignore[arg-type]
+    return _with_notes(source)
+
+
+def of_file(path: str | os.PathLike[str]) -> Source:
+    """Notes of a file, whatever the library knows.
+
+    Raises
+    ------
+    MidiError
+        If the file cannot be read or holds no notes.
+    """
+    from embedder.reading import read_midi
+
+    place = absolute(path)
+    return _with_notes(Source(read_midi(place), place, None))
+
+
+def _with_notes(source: Source) -> Source:
     if not len(source.notes):
         raise MidiError("no notes to look for", source.display if source.path else None)
     return source

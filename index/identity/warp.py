@@ -23,6 +23,7 @@ SLOWEST = 3.5  # the tempi of two performances of the same notes differ by less 
 _ROUNDS_S = (0.8, 0.3)  # tolerance of each round in seconds of the slower clock
 _MEDIAN_OF = 7
 _KNOT_S = 0.25
+_UNISON_S = 0.005
 _HYPOTHESIS_POINTS = 48
 
 FloatArray = NDArray[np.float64]
@@ -64,8 +65,15 @@ class PitchTable:
         self.pitch = line.pitch[self.order]
         self.onset_s = line.onset_s[self.order]
 
-    def nearest(self, pitch: IntArray, time_s: FloatArray) -> tuple[IntArray, FloatArray]:
+    def nearest(
+        self, pitch: IntArray, time_s: FloatArray, twin: IntArray | None = None
+    ) -> tuple[IntArray, FloatArray]:
         """The note of each wanted pitch nearest to each time.
+
+        Parameters
+        ----------
+        twin : int64 [n], of wanted notes that sound in unison (two voices, say), the number of each from 0
+            on; each then gets a note of its own where there are as many
 
         Returns
         -------
@@ -78,8 +86,11 @@ class PitchTable:
         after = np.searchsorted(self.key, pitch * self._stride + local)
         best = np.full(len(pitch), -1)
         late = np.full(len(pitch), np.inf)
-        for place in (after - 1, after):
+        for place, away in ((after - 1, -1), (after, 1)):
             held = np.clip(place, 0, len(self.key) - 1)
+            if twin is not None:
+                own = np.clip(held + away * twin, 0, len(self.key) - 1)
+                held = np.where(np.abs(self.key[own] - self.key[held]) <= _UNISON_S, own, held)
             gap = np.where(self.pitch[held] == pitch, self.onset_s[held] - time_s, np.inf)
             nearer = np.abs(gap) < np.abs(late)
             late[nearer], best[nearer] = gap[nearer], self.order[held[nearer]]
@@ -126,9 +137,19 @@ def first_warp(at_s: FloatArray, to_s: FloatArray) -> Warp | None:
 
 
 def match(
-    query: Line, transposition: int, table: PitchTable, warp: Warp, tolerance_s: float
+    query: Line,
+    transposition: int,
+    table: PitchTable,
+    warp: Warp,
+    tolerance_s: float,
+    *,
+    unison: bool = True,
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Pair notes one to one.
+
+    Parameters
+    ----------
+    unison : tell apart notes of one pitch that sound together; not needed to draw a warp
 
     Returns
     -------
@@ -136,7 +157,7 @@ def match(
     late_s : float64 [m], by how much the piece's note comes later than the warp expects
     """
     expected = warp(query.onset_s)
-    found, late = table.nearest(query.pitch + transposition, expected)
+    found, late = table.nearest(query.pitch + transposition, expected, _twins(query) if unison else None)
     good = np.flatnonzero(np.abs(late) <= tolerance_s * max(1.0, warp.slope))
     # Of several notes of the query that claim the same note, the one that expects it best keeps it.
     order = good[np.lexsort((np.abs(late[good]), found[good]))]
@@ -145,10 +166,22 @@ def match(
     return kept, found[kept], late[kept]
 
 
+def _twins(line: Line) -> IntArray:
+    """Of notes in unison, the number of each from 0 on; 0 of all others. int64 [n]."""
+    order = np.lexsort((line.onset_s, line.pitch))
+    same = np.diff(line.pitch[order], prepend=-1) == 0
+    same &= np.diff(line.onset_s[order], prepend=-np.inf) <= _UNISON_S
+    run = np.arange(len(order))
+    first = np.maximum.accumulate(np.where(same, 0, run))
+    twins = np.empty(len(order), np.int64)
+    twins[order] = run - first
+    return twins
+
+
 def refine(query: Line, transposition: int, piece: Line, table: PitchTable, warp: Warp) -> Warp:
     """Draw a rough warp to the notes."""
     for tolerance_s in _ROUNDS_S:
-        own, _other, late = match(query, transposition, table, warp, tolerance_s)
+        own, _other, late = match(query, transposition, table, warp, tolerance_s, unison=False)
         if len(own) < 4:
             return warp
         at, where = query.onset_s[own], np.argsort(query.onset_s[own], kind="stable")

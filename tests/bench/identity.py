@@ -32,7 +32,8 @@ from index.identity.confidence import DEFAULT_CONFIDENCE
 from index.identity.finding import find_occurrences
 from index.identity.fingerprints import Fingerprints, Snapshot
 from index.identity.grouping import group_links
-from index.identity.kinds import KINDS, Kind, judge
+from index.identity.judging import judge
+from index.identity.kinds import KINDS, Kind
 from index.identity.landmarks import line_of
 from index.identity.linking import find_links
 
@@ -292,8 +293,8 @@ def containment(corpus: Corpus, folder: Path, workers: int) -> None:
     found = [across.get(pair) for pair in named.items()]
     held = [x for x in found if x is not None and x.kind is not Kind.WORK]
     inside = sum(x.kind is Kind.CONTAINS for x in held)
-    placed_right = sum(x.evidence.straight_s < 0.02 and x.evidence.covered >= 0.95 for x in held)
-    same_recording = [pair for pair, x in across.items() if x.evidence.straight_s < 0.018]
+    placed_right = sum(x.evidence.same_clock and x.evidence.covered >= 0.95 for x in held)
+    same_recording = [pair for pair, x in across.items() if x.evidence.same_clock]
     labelled = [pair for pair in same_recording if corpus.rows[pair[0]]["maestro"]]
     right = sum(corpus.rows[part]["maestro"] == corpus.rows[whole]["file"] for part, whole in labelled)
     print(f"\ncontainment: {len(named)} performances of ASAP whose MAESTRO recording is here")

@@ -20,7 +20,8 @@ from index import Library
 from index.identity.agreement import Sketch
 from index.identity.duplicates import DuplicateGroup, Duplicates
 from index.identity.grouping import group_links
-from index.identity.kinds import Evidence, Kind, Link, judge
+from index.identity.judging import judge
+from index.identity.kinds import Evidence, Kind, Link
 from index.identity.landmarks import line_of
 from index.identity.report import shell_script, to_csv
 from index.identity.report_html import to_html
@@ -61,7 +62,7 @@ def joined(*parts: Notes) -> Notes:
     return Notes(np.concatenate(onset), *rest)
 
 
-def verdict(one: Notes, other: Notes, up: int = 0) -> Link | None:
+def verdict(one: Notes, other: Notes, up: int | None = None) -> Link | None:
     return judge(1, Sketch(line_of(one)), 2, Sketch(line_of(other)), up)
 
 
@@ -105,7 +106,7 @@ def test_of_a_part_and_a_whole_the_part_stands_first() -> None:
 
 
 def link(one: int, other: int, kind: Kind = Kind.WORK) -> Link:
-    return Link(one, other, kind, False, Evidence(1, 1, 0.9, 0.9, 0, 1, 1.0, ()))
+    return Link(one, other, kind, False, Evidence(1, 1, 0.9, 0.9, 0, 1, 1.0, 0.1, 1e3, ()))
 
 
 def complete(members: range) -> list[Link]:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.options import JsonOption, LibraryOption, piece_target
+from ui.options import JsonOption, LibraryOption, numbered, piece_target
+
+if TYPE_CHECKING:
+    from index import Compared
 
 _WIDTH = 72
 
@@ -17,32 +20,30 @@ def compare(
     library: LibraryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare the notes of two pieces: where they agree, and what differs.
+    """Compare the notes of two pieces: where they agree, and what differs. Two files need no library.
 
     \b
     Examples:
       midikin compare mine.mid theirs.mid
       midikin compare '#12' '#40' --json
     """
-    from index import Library
-    from ui.output import clock, print_json, print_pairs, print_table
+    from ui.output import clock, count, print_json, print_pairs, print_table
 
-    with Library.open(library) as opened:
-        found = opened.compare(piece_target(one), piece_target(other))
+    found = _compared(piece_target(one), piece_target(other), library)
     if json:
         print_json(found.to_json())
         return
     says = found.summary()
     print_pairs(
         {
-            "A": found.one,
-            "B": found.other,
-            "they are": found.kind or "not the same music",
+            "A": numbered(found.one_id, found.one),
+            "B": numbered(found.other_id, found.other),
+            "they are": found.words,
             "because": found.says,
             "A is covered": f"{says['covered']:.0%}, {says['matched']:.0%} of its notes are in B",
             "B is covered": f"{says['other_covered']:.0%}, {says['other_matched']:.0%} of its notes are in A",
-            "A differs in": f"{len(found.only_one)} notes of the shared passages",
-            "B differs in": f"{len(found.only_other)} notes of the shared passages",
+            "A differs in": f"{count(len(found.only_one), 'note')} of the shared passages",
+            "B differs in": f"{count(len(found.only_other), 'note')} of the shared passages",
         }
     )
     passages = found.comparison.one.passages
@@ -68,3 +69,18 @@ def compare(
     )
     print()
     print("\n".join(found.plot(_WIDTH)))
+
+
+def _compared(one: str | int, other: str | int, folder: str | None) -> Compared:
+    """With the library if there is one: it knows the numbers of files, and the notes of files now gone."""
+    from embedder.errors import LibraryError
+    from index import Library, compare_files
+
+    try:
+        opened = Library.open(folder, create=False)
+    except LibraryError:
+        if isinstance(one, int) or isinstance(other, int):
+            raise
+        return compare_files(one, other)
+    with opened:
+        return opened.compare(one, other)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ui.errors import usage_errors
-from ui.options import JsonOption, LibraryOption, piece_target
+from ui.options import JsonOption, LibraryOption, numbered, piece_target
+
+if TYPE_CHECKING:
+    from index import Decision
 
 
 class _Verdict(StrEnum):
@@ -74,13 +77,13 @@ def decisions(
         print_json({"decisions": [one.to_json() for one in found]})
         return
     print_table(
-        ("number", "decided", "verdict", "contents", "evidence", "undone"),
+        ("number", "decided", "verdict", "A", "B", "evidence", "undone"),
         (
             (
                 str(one.id),
                 _date(one.decided_s),
                 one.verdict.value,
-                f"{one.one[:12]} {one.other[:12]}",
+                *_pair(one),
                 str(one.evidence.get("says", "")),
                 "" if one.undone_s is None else _date(one.undone_s),
             )
@@ -88,6 +91,17 @@ def decisions(
         ),
         right=("number",),
     )
+
+
+def _pair(one: Decision) -> list[str]:
+    """The two pieces of a decision, the one to keep first."""
+    from index.paths import display
+
+    told = [
+        f"(no longer here: {content[:12]})" if path is None else numbered(number, display(path))
+        for content, number, path in zip((one.one, one.other), one.pieces, one.paths, strict=True)
+    ]
+    return told[::-1] if one.keeper == one.other else told
 
 
 def _number(text: str) -> int:

@@ -98,7 +98,7 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _print(found: Duplicates) -> None:
-    from ui.output import print_table, remark
+    from ui.output import count, print_table, remark
 
     print_table(
         ("group", "kind", "piece", "notes", "what", "file"),
@@ -106,18 +106,18 @@ def _print(found: Duplicates) -> None:
             (
                 str(group.number),
                 group.kind.value,
-                str(member.piece_id),
+                f"#{member.piece_id}",
                 str(member.notes),
-                group.says(member),
-                member.display
-                + (f" and {len(member.paths) - 1} more files" if len(member.paths) > 1 else ""),
+                "the same bytes" if further else group.says(member),
+                name,
             )
             for group in found.groups
             for member in group.members
+            for further, name in enumerate(member.displays)
         ),
         right=("group", "piece", "notes"),
     )
     remark(
-        f"{len(found.groups):,} groups among {found.pieces:,} pieces; "
+        f"{count(len(found.groups), 'group')} among {count(found.pieces, 'piece')}; "
         "`midikin decide` records what you decide"
     )

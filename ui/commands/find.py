@@ -9,6 +9,8 @@ import typer
 from ui.errors import usage_errors
 from ui.options import JsonOption, LibraryOption, parse_time, piece_target
 
+_FEW_NOTES = 20
+
 
 def find(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A MIDI file, or #12 for piece 12.")],
@@ -47,7 +49,7 @@ def find(
       midikin find fragment.mid --json
     """
     from index import Library
-    from ui.output import clock, print_json, print_table, remark
+    from ui.output import clock, count, print_json, print_table, remark
 
     with usage_errors("--from"):
         start_s = None if start is None else parse_time(start)
@@ -67,14 +69,16 @@ def find(
     if json:
         print_json(found.to_json())
         return
+    if found.query.notes < _FEW_NOTES:
+        remark(f"{count(found.query.notes, 'note')} say little: many pieces may hold them by chance")
     if not found.results:
         remark(
-            "not here: "
-            f"none of {found.query.pieces:,} pieces holds it, at confidence {found.query.min_confidence:g}"
+            f"not here: among {count(found.query.pieces, 'piece')} none holds it, "
+            f"at confidence {found.query.min_confidence:g}"
         )
         return
     print_table(
-        ("rank", "sure", "matched", "from", "to", "key", "tempo", "piece"),
+        ("rank", "sure", "matched", "from", "to", "key", "tempo", "number", "piece"),
         (
             (
                 str(one.rank),
@@ -84,9 +88,10 @@ def find(
                 clock(one.end_s),
                 f"{one.transposition:+d}" if one.transposition else "same",
                 f"x {one.tempo_ratio:.2f}",
+                f"#{one.piece_id}",
                 one.display,
             )
             for one in found.results
         ),
-        right=("rank", "sure", "matched", "from", "to", "key", "tempo"),
+        right=("rank", "sure", "matched", "from", "to", "key", "tempo", "number"),
     )
