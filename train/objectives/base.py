@@ -105,11 +105,20 @@ def make_objective(name: str, corpus: Corpus, split: str, settings: dict[str, An
         If there is no such objective, its settings do not fit, or the split holds nothing to learn from.
     """
     from .contrastive import Contrastive
+    from .data2vec import Data2Vec
+    from .hubert import Hubert
+    from .masked import Masked
     from .next_note import NextNote
-
     from .voices import Voices
 
-    kinds: dict[str, Any] = {"next-note": NextNote, "contrastive": Contrastive, "voices": Voices}
+    kinds: dict[str, Any] = {
+        "contrastive": Contrastive,
+        "data2vec": Data2Vec,
+        "hubert": Hubert,
+        "masked": Masked,
+        "next-note": NextNote,
+        "voices": Voices,
+    }
     if name not in kinds:
         raise CorpusError(f"no objective is called {name!r}; there are {', '.join(sorted(kinds))}")
     try:

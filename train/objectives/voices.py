@@ -25,7 +25,7 @@ from .base import Batch, Step
 
 __all__ = ["LOUDNESS", "Voices", "loudness"]
 
-# pp, p, mp, mf, f and ff as MIDIBERT-Piano (arXiv 2107.05223) divides velocities: where each but the first begins.
+# Where p, mp, mf, f and ff begin, as MIDIBERT-Piano (arXiv 2107.05223) divides velocities; below is pp.
 LOUDNESS = (32, 48, 64, 80, 96)
 GAP, PITCH, DURATION, VELOCITY = range(len(ATTRIBUTES))
 IGNORE = -100
@@ -111,7 +111,13 @@ class Voices:
             classes[row, :count] = self.classes[part]
         self._alter(tokens, numbers, rng)
         hidden = rng.random(shape) < self.masked
-        made = {"tokens": tokens, "numbers": numbers, "classes": classes, "hidden": hidden, "lengths": lengths}
+        made = {
+            "tokens": tokens,
+            "numbers": numbers,
+            "classes": classes,
+            "hidden": hidden,
+            "lengths": lengths,
+        }
         return {name: torch.from_numpy(array) for name, array in made.items()}
 
     def _alter(

@@ -1,0 +1,146 @@
+"""Masked modelling: hidden attributes of notes are told from what stands around them.
+
+Plain: places are drawn at random (BERT, Devlin et al. 2018, arXiv 1810.04805; on compound tokens
+MIDIBERT-Piano, arXiv 2107.05223). With a masker: a second network picks them (`masker`). Every attribute has
+a head and a loss of its own; the loss is their sum.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from embedder.errors import CorpusError
+from embedder.model import ModelConfig, NoteTransformer
+from embedder.tokens import ATTRIBUTES
+
+from ..corpus import Corpus
+from ..speed import training_flops
+from .base import Batch
+from .hiding import Hiding, inside, spread
+from .masker import Masker, masker_loss, pick
+
+__all__ = ["Masked"]
+
+
+class Masked(Hiding):
+    """Parameters as of `Hiding`, and these:
+
+    Parameters
+    ----------
+    kept : share of the hidden notes that the model sees all the same and is asked for, as in BERT
+    together : whether the attributes of a note are hidden together, or each by a draw of its own
+    masker : width, layers and heads of a masker; places are drawn at random if None
+    hardest : least and most share of a row's notes that leave the pool, drawn for each row
+    """
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        split: str,
+        *,
+        kept: float = 0.1,
+        together: bool = True,
+        masker: dict[str, int] | None = None,
+        hardest: tuple[float, float] = (0.1, 0.3),
+        **slices: Any,
+    ) -> None:
+        super().__init__(corpus, split, **slices)
+        self.kept, self.together = kept, together
+        self.masker = None if masker is None else {"width": 64, "layers": 2, "heads": 2, **masker}
+        self.hardest = hardest
+        if len(self.hardest) != 2 or not 0 <= self.hardest[0] <= self.hardest[1] <= 1 - self.share:
+            raise CorpusError(
+                "recipe: hardest is two shares, the first not above the second, below 1 - share"
+            )
+        if masker is not None and not together:
+            raise CorpusError("recipe: a masker picks whole notes; leave together = true")
+
+    def _make(self, model: NoteTransformer) -> nn.Module:
+        width = model.config.width
+        own = nn.Module()
+        own.masks = nn.Parameter(torch.zeros(len(ATTRIBUTES), width))
+        own.heads = nn.ModuleList(nn.Linear(width, size) for size in ATTRIBUTES.values())
+        if self.masker is not None:
+            try:
+                own.masker = Masker(**self.masker)
+            except TypeError as error:
+                raise CorpusError(f"recipe: settings of the masker: {error}") from None
+        return own
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """As of `Hiding`, with hidden [rows, length, 4] by attribute, and what a masker draws with."""
+        batch = super().batch(rng)
+        shape = batch["hidden"].shape
+        if self.together:
+            hidden = batch["hidden"][..., None].expand(*shape, len(ATTRIBUTES))
+        else:
+            draw = torch.from_numpy(rng.random((*shape, len(ATTRIBUTES))) < self.share)
+            hidden = draw & inside(batch)[..., None]
+        batch["hidden"] = hidden.contiguous()
+        batch["seen"] = torch.from_numpy(rng.random(shape) < self.kept)
+        if self.masker is not None:
+            batch["draw"] = torch.from_numpy(rng.random(shape, dtype=np.float32))
+            batch["hardest"] = torch.from_numpy(
+                rng.uniform(self.hardest[0], self.hardest[1], (shape[0], 1)).astype(np.float32)
+            )
+        return batch
+
+    def loss(self, model: NoteTransformer, batch: Batch) -> tuple[Tensor, dict[str, float]]:
+        asked, hidden, scores = batch["hidden"], batch["hidden"], None
+        if self.masker is not None:
+            scores = self.own.masker(batch["tokens"], batch["lengths"])  # type: ignore[operator]
+            picked, of_pool = pick(scores, batch["draw"], batch["lengths"], self.share, batch["hardest"])
+            hidden, asked = (which[..., None].expand_as(asked) for which in (picked, of_pool))
+        out_of_sight = hidden & ~batch["seen"][..., None]
+        states = model.read(self._inputs(model, batch["tokens"], out_of_sight), lengths=batch["lengths"])
+        losses = self._losses(states, batch["tokens"])
+        means = (losses * asked).sum((0, 1)) / asked.sum((0, 1)).clamp(min=1)
+        loss = means.sum()
+        bits = (means / np.log(2)).tolist()
+        numbers = {"bits": sum(bits), "spread": spread(states, inside(batch))}
+        numbers |= {f"bits_{name}": value for name, value in zip(ATTRIBUTES, bits, strict=True)}
+        if scores is not None:
+            game = masker_loss(scores, losses.sum(-1), hidden[..., 0])
+            numbers["masker"] = -game.item() / float(np.log(2))
+            loss = loss + game
+        return loss, numbers
+
+    def flops(self, config: ModelConfig, batch: Batch) -> float:
+        rows, length, _ = batch["tokens"].shape
+        both = super().flops(config, batch)
+        if self.masker is not None:
+            width = self.masker["width"]
+            layers, heads = self.masker["layers"], self.masker["heads"]
+            small = ModelConfig(width=width, layers=layers, heads=heads, hidden=4 * width, causal=False)
+            both += training_flops(small, rows, length, predicts=False, projects=False)
+        return both
+
+    def _inputs(self, model: NoteTransformer, tokens: Tensor, hidden: Tensor) -> Tensor:
+        """Sum of the embeddings of a note's attributes, with a mask in place of each hidden one."""
+        masks: Tensor = self.own.masks  # type: ignore[assignment]
+        x: Tensor | None = None
+        for attribute, embedding in enumerate(model.embeddings):
+            embedded = embedding(tokens[..., attribute].long())
+            embedded = torch.where(
+                hidden[..., attribute, None], masks[attribute].to(embedded.dtype), embedded
+            )
+            x = embedded if x is None else x + embedded
+        assert x is not None
+        return x
+
+    def _losses(self, states: Tensor, tokens: Tensor) -> Tensor:
+        """Negative log-likelihood of every attribute of every note, [b, n, 4] in nats."""
+        heads = self.own.heads
+        assert isinstance(heads, nn.ModuleList)
+        columns = [
+            functional.cross_entropy(
+                head(states).float().flatten(0, 1), tokens[..., attribute].long().flatten(), reduction="none"
+            ).view(states.shape[:2])
+            for attribute, head in enumerate(heads)
+        ]
+        return torch.stack(columns, dim=-1)
