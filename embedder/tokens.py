@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from .notes import Notes
 
-__all__ = ["ATTRIBUTES", "END", "from_tokens", "to_tokens", "tokens_of"]
+__all__ = ["ATTRIBUTES", "END", "from_tokens", "seconds_of", "to_tokens", "tokens_of"]
 
 # Attribute and size of its vocabulary, in the order in which a note is predicted.
 ATTRIBUTES: dict[str, int] = {"gap": 128, "pitch": 128, "duration": 128, "velocity": 32}
@@ -33,7 +33,8 @@ def _step(seconds: NDArray[np.float64]) -> NDArray[np.int64]:
     return clipped
 
 
-def _seconds(step: NDArray[np.int64]) -> NDArray[np.float64]:
+def seconds_of(step: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Seconds that steps of gap or duration stand for, at the bins' centres; any shape."""
     seconds = SHORTEST_S * 2.0 ** ((step - 1) / STEPS_PER_OCTAVE)
     return np.where(step <= 0, 0.0, seconds)
 
@@ -68,8 +69,10 @@ def to_tokens(notes: Notes) -> NDArray[np.uint8]:
     return tokens_of(notes.from_zero().onset, notes.duration, notes.pitch, notes.velocity)
 
 
-def from_tokens(tokens: NDArray[np.integer], start_s: float = 0.0) -> Notes:
-    """Notes that token rows [n, 4] stand for, from `start_s`; times and velocities at the bins' centres.
+def from_tokens(tokens: NDArray[np.integer], start_s: float = 0.0, *, follow: bool = False) -> Notes:
+    """Notes that token rows [n, 4] stand for, times and velocities at the bins' centres.
+
+    The first begins at `start_s`; or, if they `follow` a note that began then, after its own gap.
 
     Raises
     ------
@@ -80,7 +83,8 @@ def from_tokens(tokens: NDArray[np.integer], start_s: float = 0.0) -> Notes:
     limits = np.array([END, *list(ATTRIBUTES.values())[1:]])
     if rows.size and (rows.min() < 0 or np.any(rows >= limits)):
         raise ValueError("tokens outside their vocabularies")
-    gap = _seconds(rows[:, 0])
-    gap[:1] = 0.0
+    gap = seconds_of(rows[:, 0])
+    if not follow:
+        gap[:1] = 0.0
     velocity = np.clip(rows[:, 3] * 4 + 2, 1, 127)
-    return Notes(start_s + np.cumsum(gap), _seconds(np.maximum(rows[:, 2], 1)), rows[:, 1], velocity)
+    return Notes(start_s + np.cumsum(gap), seconds_of(np.maximum(rows[:, 2], 1)), rows[:, 1], velocity)

@@ -67,6 +67,11 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry(
         "decisions", "decide", "decisions", "List the decisions about duplicates, or take one back."
     ),
+    CommandEntry("tag", "tag", "tag", "Label pieces with a tag of your own, or show what has it."),
+    CommandEntry(
+        "tags", "tags", "app", "List the tags of the library; import, export, and take labels back."
+    ),
+    CommandEntry("probe", "probe", "app", "Learn tags from the labelled pieces and tag the rest."),
     CommandEntry("list", "list_", "list_pieces", "List the pieces of the library, by number."),
     CommandEntry(
         "continue",

@@ -83,7 +83,7 @@ class AriaFile:
                     match = _LAYER.match(name)
                     at = int(match[1]) * len(devices) // layers if match else -1
                     device = devices[0] if name == EMBEDDINGS else devices[at]
-                    weight = tensors.get_tensor(name).to(device, dtype)
+                    weight = tensors.get_tensor(name).to(device, dtype, copy=True)  # not a view of the file
                     if not torch.isfinite(weight).all():
                         raise EncoderError(f"{self.path}: {name} holds numbers that are not finite")
                     model.load_state_dict({name: weight}, strict=False, assign=True)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from aria_models import tiny_aria
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 
 from embedder import Encoder, EncoderError
 from embedder.aria import placing
@@ -29,7 +29,7 @@ def weights(tmp_path: Path) -> Path:
 
 
 def altered(path: Path, name: str, change: Any) -> Path:
-    tensors = load_file(path)
+    tensors = load(path.read_bytes())
     tensors[name] = change(tensors[name])
     save_file({key: tensor.contiguous() for key, tensor in tensors.items()}, path)
     return path
@@ -58,7 +58,7 @@ def test_size_is_read_off_the_tensors(weights: Path) -> None:
     file = open_weights(weights)
     assert (file.config.width, file.config.heads, file.config.layers) == (32, 4, 2)
     assert (file.config.hidden, file.config.vocabulary, file.config.embedding) == (128, 17_727, 16)
-    assert file.parameters == sum(tensor.numel() for tensor in load_file(weights).values())
+    assert file.parameters == sum(tensor.numel() for tensor in load(weights.read_bytes()).values())
     assert not file.config.language
     assert open_weights(weights, heads=2).config.heads == 2
     assert open_weights(weights, heads=2).digest() != file.digest()
@@ -116,7 +116,7 @@ def test_the_first_misfit_is_named(weights: Path) -> None:
     assert f"{norm} has shape (31,), the others need (32,)" in one_line(weights)
     altered(weights, norm, lambda tensor: torch.full((32,), torch.nan))
     assert f"{norm} holds numbers that are not finite" in one_line(weights)
-    tensors = load_file(weights)
+    tensors = load(weights.read_bytes())
     del tensors[norm]
     save_file(tensors, weights)
     assert f"lacks {norm}" in one_line(weights)

@@ -1,0 +1,114 @@
+"""midikin's own language model of notes: a folder with `model.safetensors`, `model.json`, `MODEL_CARD.md`.
+
+The same files as a training run exports, so that the folder of a run can be continued from at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from ..checkpoint import SHIPPED
+from ..errors import EncoderError
+from ..model import ModelConfig, NoteTransformer
+
+__all__ = ["DEFAULT_MODEL", "NoteLanguage", "load_language", "save_language"]
+
+DEFAULT_MODEL = "midikin-small-lm"
+DEFAULT_CONTEXT = 256  # notes of the slices that midikin's recipes train on
+LARGEST_SHIPPED = 10_000_000  # bytes
+
+
+@dataclass(frozen=True)
+class NoteLanguage:
+    """A model that predicts the next note.
+
+    Attributes
+    ----------
+    name : of its folder
+    id : name and a hash of weights and size
+    model : in float32, on the device that it was loaded for
+    context : most notes that it was trained to look back on
+    """
+
+    name: str
+    id: str
+    model: NoteTransformer
+    context: int
+
+
+def load_language(name_or_path: str | Path = DEFAULT_MODEL, device: str | None = None) -> NoteLanguage:
+    """Load the shipped model, or the folder of a finished run.
+
+    Raises
+    ------
+    EncoderError
+        Naming the first thing that is missing or does not fit.
+    """
+    shipped = SHIPPED / str(name_or_path)
+    folder = shipped if shipped.is_dir() else Path(name_or_path)
+    if not folder.is_dir():
+        raise EncoderError(f"no language model {name_or_path}: it is neither a folder nor comes with midikin")
+    try:
+        text = (folder / "model.json").read_bytes()
+        settings = json.loads(text)
+        context = settings.pop("context", min(DEFAULT_CONTEXT, settings.get("positions", DEFAULT_CONTEXT)))
+        blob = (folder / "model.safetensors").read_bytes()
+        weights = load_file(folder / "model.safetensors")
+    except (OSError, ValueError, AttributeError, SafetensorError) as error:
+        raise EncoderError(f"language model {folder} cannot be read: {error}") from None
+    config = ModelConfig.from_dict(settings)
+    if not isinstance(context, int) or not 2 <= context <= config.positions:
+        raise EncoderError(f"language model {folder}: context must lie in 2..{config.positions}")
+    model = NoteTransformer(config)
+    for name, wanted in model.state_dict().items():
+        if name not in weights:
+            raise EncoderError(f"language model {folder}: model.safetensors lacks {name}")
+        if weights[name].shape != wanted.shape:
+            has, needs = tuple(weights[name].shape), tuple(wanted.shape)
+            raise EncoderError(f"language model {folder}: {name} has shape {has}, model.json needs {needs}")
+        if not torch.isfinite(weights[name]).all():
+            raise EncoderError(f"language model {folder}: {name} holds numbers that are not finite")
+    try:
+        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
+        reason = " ".join(str(error).split())[:200]
+        raise EncoderError(f"language model {folder} cannot be used: {reason}") from None
+    digest = hashlib.sha256(text + hashlib.sha256(blob).digest()).hexdigest()[:12]
+    return NoteLanguage(folder.name, f"{folder.name}@{digest}", model.eval().requires_grad_(False), context)
+
+
+def save_language(run: str | Path, folder: str | Path, card: str, context: int = DEFAULT_CONTEXT) -> None:
+    """Ship the exported folder of a run: its weights in bfloat16, its size, the context and a model card.
+
+    Raises
+    ------
+    EncoderError
+        If the run's folder does not fit, or the weights would be larger than `LARGEST_SHIPPED`.
+    """
+    language = load_language(run, "cpu")
+    folder = Path(folder)
+    beside = folder.with_name(folder.name + ".part")
+    shutil.rmtree(beside, ignore_errors=True)
+    beside.mkdir(parents=True)
+    weights = {name: tensor.to(torch.bfloat16) for name, tensor in language.model.state_dict().items()}
+    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, beside / "model.safetensors")
+    settings = {**asdict(language.model.config), "context": context}
+    (beside / "model.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    (beside / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+    size = (beside / "model.safetensors").stat().st_size
+    if size > LARGEST_SHIPPED:
+        shutil.rmtree(beside)
+        raise EncoderError(
+            f"language model {run}: {size:,} bytes are more than {LARGEST_SHIPPED:,}; train less"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    beside.replace(folder)
