@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.commands.tag import print_report
+from ui.labelled import print_report
 from ui.options import JsonOption, LibraryOption, numbered, piece_target
 
 if TYPE_CHECKING:

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ui.labelled import print_report
 from ui.options import JsonOption, LibraryOption, numbered, parse_time, piece_target
 
 if TYPE_CHECKING:
-    from index import LabelReport, Library
+    from index import Library
 
-__all__ = ["print_report", "tag"]
+__all__ = ["tag"]
 
 
 def tag(
@@ -124,21 +125,6 @@ def _number(row: Any) -> int | None:
     if isinstance(row, dict):
         row = row.get("piece_id", row.get("id"))
     return row if isinstance(row, int) and not isinstance(row, bool) else None
-
-
-def print_report(report: LabelReport, json: bool) -> None:
-    """What a labelling did."""
-    from ui.output import print_json
-
-    if json:
-        print_json(report.to_json())
-        return
-    counts = {"labelled": report.set, "changed": report.replaced, "taken away": report.removed}
-    said = [f"{count:,} {word}" for word, count in counts.items() if count]
-    if report.unchanged:
-        said.append(f"{report.unchanged:,} as they were")
-    line = ", ".join(said) or "nothing to change"
-    print(line if report.action is None else f"{line}; `midikin tags undo` takes it back")
 
 
 def _show(library: Library, name: str, value: str | None, json: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ui.commands.tag import print_report
+from ui.labelled import print_report
 from ui.options import JsonOption, LibraryOption
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None, invoke_without_command=True)
