@@ -6,6 +6,7 @@
     ├── CorpusError        a training corpus or recipe that cannot be used
     └── LibraryError       the library on disk
         ├── LibraryBusy        another process is adding
+        ├── LibraryDamaged     its database holds what cannot be
         ├── LibraryReadOnly    the library cannot be written
         ├── DiskFull           no space left for the library
         ├── EncoderMismatch    made with another encoder
@@ -22,6 +23,7 @@ __all__ = [
     "EncoderError",
     "EncoderMismatch",
     "LibraryBusy",
+    "LibraryDamaged",
     "LibraryError",
     "LibraryReadOnly",
     "MidiError",
@@ -61,6 +63,10 @@ class LibraryError(MidikinError):
 
 class LibraryBusy(LibraryError):
     """Another process holds the library's write lock."""
+
+
+class LibraryDamaged(LibraryError):
+    """The library's database cannot be read, or holds nonsense."""
 
 
 class LibraryReadOnly(LibraryError):

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
+    from .care import repair_library, verify_library
+    from .checking import Problem, VerifyReport
     from .filters import FIELDS, FilterField, Filters, Term
     from .identity.compared import Compared, compare_files
     from .identity.decisions import Decision, Verdict
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
         RemoveReport,
         SearchResult,
     )
+    from .repair import RepairReport
     from .tags.probe_records import (
         Applied,
         CurvePoint,
@@ -64,6 +67,11 @@ if TYPE_CHECKING:
     from .vectors import FaissStore, VectorStore
 
 _HOME = {
+    "Problem": "checking",
+    "RepairReport": "repair",
+    "VerifyReport": "checking",
+    "repair_library": "care",
+    "verify_library": "care",
     "AddProgress": "records",
     "AddReport": "records",
     "Applied": "tags.probe_records",
@@ -140,8 +148,10 @@ __all__ = [
     "Prediction",
     "Probe",
     "ProbeScores",
+    "Problem",
     "Query",
     "RemoveReport",
+    "RepairReport",
     "SearchResult",
     "Suggestions",
     "Tag",
@@ -150,9 +160,12 @@ __all__ = [
     "TrainReport",
     "VectorStore",
     "Verdict",
+    "VerifyReport",
     "Wish",
     "compare_files",
     "default_folder",
+    "repair_library",
+    "verify_library",
 ]
 
 

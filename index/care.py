@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.errors import LibraryReadOnly
+from embedder.errors import LibraryDamaged, LibraryError, LibraryReadOnly
 
 from . import tuning
+from .backup import backup
 from .catalogue import INDEX_NAMES, Catalogue
-from .paths import display
+from .checking import VerifyReport, verify
+from .database import DATABASE_NAME, Database
+from .paths import absolute, display
 from .records import IndexTrial
+from .repair import RepairReport, repair
 from .vectors import FaissStore
+from .writer import writer_lock
 
 if TYPE_CHECKING:
-    from .database import Database
     from .encoding import LibraryEncoder
     from .tuning import Trial
 
-__all__ = ["Care"]
+__all__ = ["Care", "repair_library", "verify_library"]
 
 
 class Care:
@@ -63,6 +69,20 @@ class Care:
         """
         return self._rebuilt(name, "all")
 
+    def backup(self, target: str | os.PathLike[str]) -> Path:
+        """Copy the library into another folder, while it is in use; the copy is a library itself.
+
+        It holds what was committed when the copying began. An earlier copy in that folder is replaced when
+        the new one is complete.
+
+        Raises
+        ------
+        LibraryError
+            If the folder holds another library.
+        DiskFull, LibraryReadOnly
+        """
+        return backup(self.folder / DATABASE_NAME, Path(absolute(target))).parent
+
     def _rebuilt(self, name: str, settings: list[str] | str | None) -> list[IndexTrial]:
         if name not in INDEX_NAMES:
             raise ValueError(f"no index is called {name!r}; there are {' and '.join(INDEX_NAMES)}")
@@ -75,6 +95,47 @@ class Care:
         assert not isinstance(settings, str)
         trials = self._catalogue.rebuild(name, settings)
         return [_record(trial, chosen=not place) for place, trial in enumerate(trials)]
+
+
+def verify_library(path: str | os.PathLike[str]) -> VerifyReport:
+    """Check every page, row and file of a library; nothing is changed.
+
+    Raises
+    ------
+    LibraryError
+        If there is no library; damage is not raised but reported.
+    """
+    folder = Path(absolute(path))
+    with suppress(LibraryDamaged):
+        Database(folder, create=False).close()  # an older one is brought up to date first
+    return verify(folder, folder / DATABASE_NAME)
+
+
+def repair_library(path: str | os.PathLike[str], *, wait_s: float | None = None) -> RepairReport:
+    """Mend a library: what is damaged in its database goes, all that can be read stays.
+
+    Parameters
+    ----------
+    wait_s : how long to wait for another process that writes; None for as long as it takes
+
+    Raises
+    ------
+    LibraryError
+        If there is no library, or nothing of it can be read.
+    LibraryBusy, LibraryReadOnly, DiskFull
+    """
+    folder = Path(absolute(path))
+    report = verify_library(folder)
+    if not os.access(folder, os.W_OK):
+        raise LibraryReadOnly(f"{display(str(folder))}: cannot be written; copy it to a place of your own")
+    with writer_lock(folder, wait_s):
+        found = repair(folder, sound=report.sound)
+    again = verify(folder, folder / DATABASE_NAME)
+    if not again.sound:
+        raise LibraryError(
+            f"{display(str(folder))}: could not be repaired ({again.problems[0].reason}); use a backup"
+        )
+    return found
 
 
 def _record(trial: Trial, *, chosen: bool) -> IndexTrial:

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from embedder.errors import LibraryError
+from embedder.errors import LibraryDamaged
 
 __all__ = ["damaged", "decoding"]
 
 
-def damaged(what: str) -> LibraryError:
+def damaged(what: str) -> LibraryDamaged:
     """The exception for a database whose pages were read but hold nonsense."""
-    return LibraryError(
-        f"midikin.db is damaged: {what}; put a backup in its place, "
-        "or move it away and add your folders again"
+    return LibraryDamaged(
+        f"midikin.db is damaged: {what}; `midikin repair` keeps all that can be read, "
+        "or put a backup in its place"
     )
 
 

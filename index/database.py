@@ -34,10 +34,11 @@ from sqlalchemy import (
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from embedder.errors import DiskFull, LibraryError, LibraryReadOnly
+from embedder.errors import DiskFull, LibraryDamaged, LibraryError, LibraryReadOnly
 
 from . import schema
 from .damage import damaged
+from .machines import Claim, on_network
 from .paths import display
 
 if TYPE_CHECKING:
@@ -71,12 +72,15 @@ class Database:
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         self._identity: tuple[int, int] | None = None
+        self._claim: Claim | None = None
         self._engine = self._open(exists)
         try:
+            if not self.read_only and on_network(folder):
+                self._claim = Claim(folder)
             self._check_or_create(create)
             self._identity = _identity(self.path)
         except BaseException:
-            self._engine.dispose()
+            self.close()
             raise
 
     # -- opening --------------------------------------------------------------------------------
@@ -224,6 +228,9 @@ class Database:
 
     def close(self) -> None:
         self._engine.dispose()
+        if self._claim is not None:
+            self._claim.release()
+            self._claim = None
 
     # -- the small table of facts ---------------------------------------------------------------
 
@@ -310,9 +317,9 @@ def library_error(reason: str, folder: Path) -> LibraryError:
     if "readonly" in words or "read-only" in words:
         return LibraryReadOnly(f"{where}: the library cannot be written; it can only be searched")
     if "not a database" in words or any(word in words for word in ("malformed", "corrupt", "decode")):
-        return LibraryError(
-            f"{where}: {DATABASE_NAME} is damaged ({reason}); put a backup in its place, "
-            "or move it away and add your folders again"
+        return LibraryDamaged(
+            f"{where}: {DATABASE_NAME} is damaged ({reason}); `midikin repair` keeps all that can be read, "
+            "or put a backup in its place"
         )
     if "unable to open" in words:
         return LibraryError(f"{where}: {DATABASE_NAME} cannot be opened; check the folder's permissions")

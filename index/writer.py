@@ -11,6 +11,7 @@ from pathlib import Path
 from embedder.errors import LibraryBusy
 
 from .database import disk_errors
+from .machines import Claim
 from .paths import display
 
 __all__ = ["writer_lock"]
@@ -33,7 +34,7 @@ def writer_lock(
     Raises
     ------
     LibraryBusy
-        If another process still holds it after `wait_s`.
+        If another process still holds it after `wait_s`, or another machine is writing in this folder.
     """
     from filelock import FileLock, Timeout
 
@@ -59,7 +60,8 @@ def writer_lock(
     try:
         with suppress(OSError):  # only a courtesy to those who wait
             holder.write_text(str(os.getpid()))
-        yield
+        with Claim(folder):
+            yield
     finally:
         with suppress(OSError):
             holder.unlink(missing_ok=True)
