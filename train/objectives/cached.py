@@ -55,7 +55,7 @@ def cached_backward(
             again, of_rows = embed(_rows(batch, part))
         surrogate = (again.float() * gradient[part]).sum() + of_rows * step.scale
         surrogate.backward()  # type: ignore[no-untyped-call]
-        rows_loss += float(of_rows)
+        rows_loss += of_rows.item()
     rows_loss = step.processes.add_numbers({"rows": rows_loss}, every.device)["rows"]
     return {"loss": loss.item() + rows_loss, **numbers, "rows_loss": rows_loss}
 
