@@ -29,10 +29,10 @@ def mount(*arguments: str | Path) -> bool:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of half a megabyte."""
+    """A file system of a megabyte."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    if not mount("-t", "tmpfs", "-o", "size=512k", "none", disk):
+    if not mount("-t", "tmpfs", "-o", "size=1m", "none", disk):
         pytest.skip("mounting a small disk needs the superuser of a Linux machine")
     yield disk
     subprocess.run(["umount", "-l", disk], check=True)
@@ -94,7 +94,7 @@ def test_a_database_that_may_not_grow_is_a_full_disk(
 
 def test_no_library_fits_on_a_disk_without_any_space(small_disk: Path, encoder: FakeEncoder) -> None:
     with pytest.raises(OSError, match="No space"):
-        (small_disk / "filler").write_bytes(bytes(1 << 20))
+        (small_disk / "filler").write_bytes(bytes(2 << 20))
     assert shutil.disk_usage(small_disk).free == 0
     with pytest.raises(DiskFull) as caught:
         Library.open(small_disk / "library", encoder=encoder)
