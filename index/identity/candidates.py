@@ -23,9 +23,9 @@ __all__ = ["PieceCandidate", "find_candidates"]
 _SAMPLE = 1_500  # landmarks
 _BUDGET = 40_000  # positions
 _MOST = 40
-# Share of the landmarks asked for: players of one work share a third and more, other music in the same key
-# up to a tenth. Keys that only happen to fit must do better.
-_LEAST_SHARE, _LEAST_SHARE_TRANSPOSED = 0.06, 0.08
+# Share of the landmarks asked for: players of one work share a third and more, takes of a song an eighth,
+# other music in the same key up to a tenth. Keys that only happen to fit must do better.
+_LEAST_SHARE, _LEAST_SHARE_TRANSPOSED = 0.1, 0.12
 _FEWEST = 5
 _PITCHES = (1 << PITCH_BITS) - 1
 

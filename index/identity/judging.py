@@ -22,8 +22,11 @@ __all__ = ["judge", "transposition_of"]
 
 _LEAST_BLOCKS = 0.3  # of the shorter piece covered by agreeing blocks, before notes are looked at
 # Notes that agree beyond chance, as a share of those that could: players of one work reach 0.5 and more,
-# other music 0.2, and folk tunes of one family 0.35.
-_LEAST_BEYOND_CHANCE = 0.4
+# other music 0.2. Folk tunes of one family reach 0.45: where evidence is little or the clock that it needs
+# jumps about, more must agree.
+_LEAST_BEYOND_CHANCE = 0.35
+_MORE_FOR_BITS = 30.0  # divided by the bits
+_MORE_FOR_JUMPS = 0.25  # times the unsteadiness
 _LEAST_BITS = 60.0  # counted by events, since notes of a chord come together
 _UNSTEADIEST = 0.5  # octaves: median change of tempo from one moment to the next
 _TEMPO_STEP_S = 2.0
@@ -105,10 +108,12 @@ def _evidence(
 
 def _convinces(evidence: Evidence, found: OneWay) -> bool:
     """Whether two pieces agree in more than any two do."""
-    beyond = (evidence.matched - evidence.chance) / max(1e-9, 1 - evidence.chance)
-    if beyond < _LEAST_BEYOND_CHANCE or evidence.surprise_bits < _LEAST_BITS:
+    if evidence.surprise_bits < _LEAST_BITS:
         return False
-    return _unsteadiness(found) <= _UNSTEADIEST
+    jumps = _unsteadiness(found)
+    beyond = (evidence.matched - evidence.chance) / (1 - evidence.chance)
+    wanted = _LEAST_BEYOND_CHANCE + _MORE_FOR_BITS / evidence.surprise_bits + _MORE_FOR_JUMPS * jumps
+    return beyond >= wanted and jumps <= _UNSTEADIEST
 
 
 def _unsteadiness(found: OneWay) -> float:
