@@ -6,14 +6,17 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
 from embedder.checkpoint import EncoderConfig, EncoderModel, save_checkpoint
 from embedder.errors import CorpusError
 from embedder.heads import HandmadeHead
 from embedder.model import ModelConfig
 
-from .loop import load_weights
+from .checkpoints import load_weights, replace_file
 
-__all__ = ["assemble"]
+__all__ = ["assemble", "read_head", "write_head"]
 
 
 def assemble(
@@ -64,3 +67,36 @@ def assemble(
     model.handmade.load_state_dict(head.state_dict())
     save_checkpoint(model, folder, card)
     return config
+
+
+def write_head(head: HandmadeHead, path: Path) -> None:
+    """Keep a head as a safetensors file that says its sizes."""
+    sizes = {
+        "identity": str(head.pattern_map.out_features),
+        "style": str(len(head.get_buffer("style_axes")) + head.taught),
+        "taught": str(head.taught),
+        "names": " ".join(head.names),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(path, lambda beside: save_file(head.state_dict(), beside, metadata=sizes))
+
+
+def read_head(path: Path) -> HandmadeHead:
+    """Read what `write_head` wrote.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be read or is no head.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            sizes = file.metadata() or {}
+            head = HandmadeHead(
+                int(sizes["identity"]), int(sizes["style"]), int(sizes["taught"]), sizes["names"].split()
+            )
+            head.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"{path} is no fitted head: {reason}") from None
+    return head.eval()

@@ -14,12 +14,13 @@ from embedder.errors import CorpusError
 from embedder.notes import Notes
 from embedder.pool import FileRead, read_many
 
-from ..prepare import find_sources
+from ..prepare import Source, find_sources
 from ..works import components, label_cues, note_links, runs_of_intervals
 
 __all__ = ["FEWEST_NOTES", "Collection", "EvaluatedPiece", "collect", "shipped_splits"]
 
 FEWEST_NOTES = 40  # shorter pieces are left out of every task
+_RUN = 10  # neighbouring files that are kept together where not all are read
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ def collect(
     folders: Sequence[str],
     held_out: Sequence[Path] = (),
     *,
+    most: int | None = None,
     workers: int = 1,
     on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Collection:
@@ -76,6 +78,7 @@ def collect(
     ----------
     held_out : tables of columns set, file, split; of a set that a table names, only its test files
         are kept, and of several tables only files that all of them keep
+    most : files of each set to read; if it has more, every so many of the list, None for all
 
     Raises
     ------
@@ -87,6 +90,8 @@ def collect(
     unseen = [
         s for s in sources if all((s.set, s.file) in files or s.set not in sets for files, sets in wanted)
     ]
+    if most is not None:
+        unseen = _thinned(unseen, most)
     read: list[tuple[str, str, dict[str, str], Notes]] = []
     answers = read_many([s.found.path for s in unseen], workers=workers)
     for done, (source, (_, answer)) in enumerate(zip(unseen, answers, strict=True)):
@@ -101,6 +106,20 @@ def collect(
     works = components(len(read), ((one, other) for one, other, _ in links), cues)
     pieces = [EvaluatedPiece(*each, work) for each, work in zip(read, works.tolist(), strict=True)]
     return Collection(pieces, len(unseen) - len(pieces), len(sources) - len(unseen), tuple(sorted(sets)))
+
+
+def _thinned(sources: Sequence[Source], most: int) -> list[Source]:
+    """At most so many files of each set: runs of neighbours, so that versions of a work stay together."""
+    kept: list[Source] = []
+    for name in sorted({source.set for source in sources}):
+        of_set = sorted((s for s in sources if s.set == name), key=lambda s: s.file)
+        runs = max(1, most // _RUN)
+        for first in (
+            np.linspace(0, max(len(of_set) - _RUN, 0), runs).astype(int) if len(of_set) > most else [0]
+        ):
+            part = of_set[first : first + _RUN] if len(of_set) > most else of_set
+            kept += [source for source in part if source not in kept[-2 * _RUN :]]
+    return kept
 
 
 def _test_files(path: Path) -> tuple[set[tuple[str, str]], set[str]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import typer
 
+from .train_assemble import assemble
 from .train_evaluate import evaluate
+from .train_head import head
 from .train_prepare import prepare
 from .train_run import run
 
@@ -18,4 +20,6 @@ train = typer.Typer(
 )
 train.command("prepare")(prepare)
 train.command("run")(run)
+train.command("head")(head)
+train.command("assemble")(assemble)
 train.command("evaluate")(evaluate)

@@ -39,6 +39,9 @@ def evaluate(
     queries: Annotated[
         int, typer.Option("--queries", min=1, help="Altered pieces of each kind, at most.")
     ] = 100,
+    pieces: Annotated[
+        int | None, typer.Option("--pieces", min=10, help="Read about so many files of each set, not all.")
+    ] = None,
     gallery: Annotated[int, typer.Option("--gallery", min=2, help="Pieces searched for these.")] = 1500,
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table as Markdown too.")
@@ -79,7 +82,7 @@ def evaluate(
         def show(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        collection = collect(data, [] if everything else lists, workers=1, on_progress=show)
+        collection = collect(data, [] if everything else lists, most=pieces, on_progress=show)
         settings = EvaluationSettings(queries=queries, gallery=gallery, seed=seed)
         evaluation = measure(loaded, collection, settings, on_progress=show)
     if markdown is not None:
