@@ -1,7 +1,7 @@
 """Which voice each note belongs to: what the model is told of a note's surroundings, and its head.
 
 The transformer reads tokens; `surroundings` adds what takes it long to find out by itself: how a note lies
-among those that sound with it and near it. None of these numbers changes with key or tempo.
+among those that sound with it and near it. None of these numbers changes with the key, few with the tempo.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from .model import NoteReader
 from .notes import Notes
 
-__all__ = ["SURROUNDINGS", "VELOCITY_COLUMNS", "VOICES", "NoteHead", "surroundings"]
+__all__ = ["EVEN", "SURROUNDINGS", "VELOCITY_COLUMNS", "VOICES", "NoteHead", "surroundings"]
 
 VOICES = ("melody", "bridge", "piano")
 NEAR = 16  # notes before and after that count as surroundings
@@ -23,9 +23,12 @@ FAR = 3.0  # octaves, where there is no note to measure a distance to
 LEAP = 7  # semitones; a line seldom moves farther at once
 BLOCK = 16_384  # notes whose surroundings are held at once
 
-# Numbers a note, the last three of which come from velocities.
-SURROUNDINGS = 22
-VELOCITY_COLUMNS = slice(SURROUNDINGS - 3, SURROUNDINGS)
+EXACT_S = 0.0015  # times closer than this were set by a machine to be equal
+
+# Numbers a note, the last five of which come from velocities.
+SURROUNDINGS = 38
+VELOCITY_COLUMNS = slice(SURROUNDINGS - 5, SURROUNDINGS)
+EVEN = (0.0, 0.0, 1.0, 0.0, 0.0)  # what those five are where all velocities are equal
 
 
 def surroundings(notes: Notes) -> NDArray[np.float32]:
@@ -72,13 +75,76 @@ def _surroundings(notes: Notes, of: NDArray[np.int64]) -> NDArray[np.float32]:
     numbers.append(_mean(near, np.abs(octaves)))
     numbers.append(_mean(near, octaves > 0))
     numbers.append(_mean(near, length[at] - length[of, None]))
-    # How closely a note of the same line follows: a singer's notes end where the next begins.
-    line = near & (later > TOGETHER_S) & (np.abs(octaves) * 12 <= LEAP)
-    rest = np.abs(notes.onset[at] - notes.end[of, None]) / notes.duration[of, None]
-    numbers.append(np.where(line, np.minimum(rest, FAR), FAR).min(1, keepdims=True))
+    numbers.append(_line(notes, of, at, near, octaves, later))
+    numbers.append(_repeats(near, octaves, later))
+    exact = near & (np.abs(later) < EXACT_S)
+    equal = near & (np.abs(notes.duration[at] - notes.duration[of, None]) < EXACT_S)
+    ends = near & (np.abs(notes.end[at] - notes.end[of, None]) < EXACT_S)
+    numbers += [_count(which) for which in (exact, equal & ~exact, ends & exact, ends & ~exact)]
+    apart = np.where(near & ~exact, np.abs(later), 1.0).min(1, keepdims=True)
+    numbers.append(_log(apart))
     louder = notes.velocity[at].astype(np.float64) - notes.velocity[of, None]
     numbers += [_mean(near, louder / 16), _mean(near, louder > 0), _mean(near, louder == 0)]
+    # What was played by one hand at one moment tends to be equally loud.
+    numbers += [_mean(together, louder / 16), _mean(together, louder > 0)]
     return np.concatenate(numbers, axis=1).astype(np.float32)
+
+
+def _line(
+    notes: Notes,
+    of: NDArray[np.int64],
+    at: NDArray[np.int64],
+    near: NDArray[np.bool_],
+    octaves: NDArray[np.float64],
+    later: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """How a note stands in its own line [n, 5]: a singer's notes end where the next begins."""
+    close = near & (np.abs(octaves) * 12 <= LEAP)
+    after, before = close & (later > TOGETHER_S), close & (later < -TOGETHER_S)
+    rest = np.abs(notes.onset[at] - notes.end[of, None])
+    length = notes.duration[of, None]
+    held = np.where(after, np.minimum(rest / length, FAR), FAR).min(1, keepdims=True)
+    any_rest = np.where(near & (later > TOGETHER_S), rest, 9.0).min(1, keepdims=True)
+    to_next = np.where(after, later, 9.0).min(1, keepdims=True)
+    from_last = np.where(before, -later, 9.0).min(1, keepdims=True)
+    return np.concatenate(
+        [
+            held,
+            _log(np.minimum(rest.min(1, keepdims=True), 9.0)),
+            _log(any_rest),
+            np.clip(np.log2(length / to_next), -3, 3),
+            np.clip(np.log2(length / from_last), -3, 3),
+        ],
+        axis=1,
+    )
+
+
+def _repeats(
+    near: NDArray[np.bool_], octaves: NDArray[np.float64], later: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """How often a pitch, its octaves and its neighbours come again nearby [n, 5]: chords repeat."""
+    other = near & (np.abs(later) > TOGETHER_S)
+    return np.concatenate(
+        [
+            _count(other & (octaves == 0)),
+            _count(other & (octaves == 1)),
+            _count(other & (octaves == -1)),
+            _count(other & (np.abs(octaves) <= 0.25)),
+            _mean(other, np.abs(octaves) > 1),
+        ],
+        axis=1,
+    )
+
+
+def _count(which: NDArray[np.bool_]) -> NDArray[np.float64]:
+    counts: NDArray[np.float64] = which.sum(1, keepdims=True) / 4
+    return counts
+
+
+def _log(seconds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Seconds on a scale where 1 ms is -1.5 and 1 s is 0."""
+    logarithm: NDArray[np.float64] = np.log10(np.maximum(seconds, 1e-4)) / 2
+    return logarithm
 
 
 def _mean(which: NDArray[np.bool_], values: NDArray[np.generic]) -> NDArray[np.float64]:

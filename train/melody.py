@@ -8,23 +8,29 @@ the accompaniment (piano) in a track each. A corpus of its songs gets one more a
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from embedder import Notes
 from embedder.errors import CorpusError, MidiError
+from embedder.melody import MelodyModel, save_melody_model
+from embedder.model import ModelConfig
 from embedder.read_symusic import Refused, read_with_symusic
 from embedder.voices import VOICES
 
 from .corpus import Corpus, PieceRecord, write_corpus
 from .works import split_of
 
-__all__ = ["VOICE_FILE", "prepare_voices", "read_voices", "voices_of"]
+__all__ = ["VOICE_FILE", "VoiceScores", "assemble", "prepare_voices", "read_voices", "voices_of"]
 
 VOICE_FILE = "voice.npy"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.05
@@ -123,3 +129,54 @@ def voices_of(corpus: Corpus) -> NDArray[np.uint8]:
     if len(voices) != corpus.offsets[-1]:
         raise CorpusError(f"{corpus.folder}: voices and notes differ in number; prepare the corpus again")
     return voices
+
+
+def assemble(run: str | Path, folder: str | Path, card: str) -> MelodyModel:
+    """Make the folder of a melody model from a finished run of recipe `melody`.
+
+    Raises
+    ------
+    CorpusError
+        If the run is not finished, or learned something else.
+    """
+    weights = Path(run) / "encoder"
+    try:
+        config = ModelConfig.from_dict(json.loads((weights / "model.json").read_text(encoding="utf-8")))
+        model = MelodyModel(config)
+        own = model.reader.state_dict()
+        of_run = load_file(weights / "model.safetensors")
+        model.reader.load_state_dict({name: of_run[name] for name in own})
+        model.head.load_state_dict(load_file(weights / "objective.safetensors"))
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise CorpusError(f"{run} is no finished run of the recipe melody: {error}") from None
+    save_melody_model(model, folder, card)
+    return model.eval()
+
+
+@dataclass(frozen=True)
+class VoiceScores:
+    """How well voices are told, in 0..1, over all notes and as the mean of songs.
+
+    Attributes
+    ----------
+    accuracy : share of all notes whose voice is right; by_song : the same of each song
+    precision, recall : of the melody's notes
+    """
+
+    accuracy: float
+    by_song: list[float]
+    precision: float
+    recall: float
+
+    @classmethod
+    def of(cls, told: list[NDArray[np.uint8]], true: list[NDArray[np.uint8]]) -> VoiceScores:
+        """From the voices of each song's notes as told and as they are."""
+        melody = VOICES.index("melody")
+        found, right = np.concatenate(told), np.concatenate(true)
+        both = int(((found == melody) & (right == melody)).sum())
+        return cls(
+            accuracy=float((found == right).mean()),
+            by_song=[float((one == other).mean()) for one, other in zip(told, true, strict=True)],
+            precision=both / max(int((found == melody).sum()), 1),
+            recall=both / max(int((right == melody).sum()), 1),
+        )

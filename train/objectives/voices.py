@@ -16,7 +16,7 @@ from torch.nn import functional
 from embedder.errors import CorpusError
 from embedder.model import ModelConfig, NoteTransformer
 from embedder.tokens import ATTRIBUTES, to_tokens
-from embedder.voices import SURROUNDINGS, VELOCITY_COLUMNS, VOICES, NoteHead, surroundings
+from embedder.voices import EVEN, SURROUNDINGS, VELOCITY_COLUMNS, VOICES, NoteHead, surroundings
 
 from ..corpus import Corpus
 from ..melody import voices_of
@@ -59,7 +59,7 @@ class Voices:
         transpose: int = 6,
         tempo: int = 4,
         velocity: int = 12,
-        flat: float = 0.2,
+        flat: float = 0.1,
     ) -> None:
         if target not in ("voice", "velocity"):
             raise CorpusError(f"recipe: target is voice or velocity, not {target!r}")
@@ -140,7 +140,7 @@ class Voices:
             tokens[..., column] = np.where(values > 0, moved, 0)
         even = rng.random(self.rows) < self.flat if self.target == "voice" else np.ones(self.rows, np.bool_)
         tokens[even, :, VELOCITY] = 16 if self.target == "voice" else 0
-        numbers[even, :, VELOCITY_COLUMNS] = (0.0, 0.0, 1.0)
+        numbers[even, :, VELOCITY_COLUMNS] = EVEN
 
     def loss(self, model: NoteTransformer, batch: Batch) -> tuple[Tensor, dict[str, float]]:
         hidden = batch["hidden"] if self.masked else None

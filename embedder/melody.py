@@ -1,0 +1,138 @@
+"""The melody of a piece: which of its notes are sung, which answer the singer, and which accompany.
+
+A small transformer that hears both directions names the voice of every note; `skyline`, the highest note of
+every chord, is what it has to beat. It learned from pop songs arranged for the piano.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .errors import EncoderError
+from .model import ModelConfig, NoteReader
+from .notes import Notes
+from .tokens import ATTRIBUTES, to_tokens
+from .voices import SURROUNDINGS, VOICES, NoteHead, surroundings
+
+__all__ = ["SHIPPED_MELODY", "MelodyModel", "melody_model", "save_melody_model", "skyline"]
+
+SHIPPED_MELODY = Path(__file__).parent / "weights" / "midikin-melody"
+SETTINGS = "melody.json"  # not config.json: this is no encoder
+CHORD_GAP_S = 0.04
+WINDOW = 512  # notes that the model hears at once, as in training
+ROWS_AT_ONCE = 8
+
+
+class MelodyModel(nn.Module):
+    """Names the voice of every note; load the shipped one with `melody_model`."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.reader = NoteReader(config)
+        self.head = NoteHead(config.width, len(VOICES))
+
+    @torch.inference_mode()
+    def probabilities(self, notes: Notes) -> NDArray[np.float32]:
+        """Probability of each of `VOICES` for every note, float32 [n, 3].
+
+        Windows overlap by half; each counts less towards its ends, where it hears one side only.
+        """
+        count = len(notes)
+        sums = np.zeros((count, len(VOICES)))
+        if count:
+            tokens, numbers = to_tokens(notes), surroundings(notes)
+            ranges = _windows(count)
+            for first in range(0, len(ranges), ROWS_AT_ONCE):
+                some = ranges[first : first + ROWS_AT_ONCE]
+                for (begin, end), logits in zip(some, self._logits(tokens, numbers, some), strict=True):
+                    place = np.arange(end - begin)
+                    weight = np.minimum(place, place[::-1]) + 1.0
+                    sums[begin:end] += weight[:, None] * logits.softmax(-1).numpy()[: end - begin]
+        shares: NDArray[np.float32] = (sums / np.maximum(sums.sum(1, keepdims=True), 1e-9)).astype(np.float32)
+        return shares
+
+    def voices(self, notes: Notes) -> NDArray[np.uint8]:
+        """Number of the likeliest of `VOICES` for every note, uint8 [n]."""
+        likeliest: NDArray[np.uint8] = self.probabilities(notes).argmax(1).astype(np.uint8)
+        return likeliest
+
+    def _logits(
+        self, tokens: NDArray[np.uint8], numbers: NDArray[np.float32], ranges: Sequence[tuple[int, int]]
+    ) -> Tensor:
+        longest = max(end - begin for begin, end in ranges)
+        rows = np.zeros((len(ranges), longest, len(ATTRIBUTES)), dtype=np.uint8)
+        beside = np.zeros((len(ranges), longest, SURROUNDINGS), dtype=np.float32)
+        for row, (begin, end) in enumerate(ranges):
+            rows[row, : end - begin], beside[row, : end - begin] = tokens[begin:end], numbers[begin:end]
+        rows[:, 0, 0] = 0  # a window begins its own time
+        lengths = torch.tensor([end - begin for begin, end in ranges])
+        logits: Tensor = self.head(self.reader, torch.from_numpy(rows), torch.from_numpy(beside), lengths)
+        return logits
+
+
+def _windows(count: int) -> list[tuple[int, int]]:
+    """Ranges of at most `WINDOW` notes, each note in two of them but for the ends."""
+    if count <= WINDOW:
+        return [(0, count)]
+    halves = -(-2 * count // WINDOW)
+    edges = np.linspace(0, count, halves + 1).astype(int).tolist()
+    return list(zip(edges[:-2], edges[2:], strict=True))
+
+
+def skyline(notes: Notes) -> NDArray[np.bool_]:
+    """Which notes are the highest of those that begin with them, bool [n]; onsets within 40 ms are one."""
+    kept = np.zeros(len(notes), dtype=np.bool_)
+    if len(notes):
+        event = np.concatenate([[0], np.cumsum(np.diff(notes.onset) > CHORD_GAP_S)])
+        order = np.lexsort((notes.pitch, event))
+        kept[order[np.diff(event[order], append=-1) != 0]] = True
+    return kept
+
+
+@cache
+def melody_model(folder: Path = SHIPPED_MELODY) -> MelodyModel:
+    """The shipped model, or one from its folder.
+
+    Raises
+    ------
+    EncoderError
+        If files are missing or do not fit each other.
+    """
+    try:
+        settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        if settings.pop("voices") != list(VOICES):
+            raise EncoderError(
+                f"melody model {folder}: {SETTINGS} names voices that this midikin does not know"
+            )
+        model = MelodyModel(ModelConfig.from_dict(settings))
+        weights = load_file(folder / "model.safetensors")
+        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
+        raise EncoderError(f"melody model {folder} cannot be used: {error}") from None
+    return model.eval()
+
+
+def save_melody_model(model: MelodyModel, folder: str | Path, card: str) -> None:
+    """Write a model's folder; weights in float16."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = {
+        name: tensor.detach().cpu().to(torch.float16).contiguous()
+        for name, tensor in model.state_dict().items()
+    }
+    save_file(weights, folder / "model.safetensors")
+    settings = json.dumps({"voices": VOICES, **asdict(model.reader.config)}, indent=2)
+    (folder / SETTINGS).write_text(settings + "\n", encoding="utf-8")
+    (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
