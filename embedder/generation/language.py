@@ -101,6 +101,7 @@ def save_language(run: str | Path, folder: str | Path, card: str, context: int =
     beside.mkdir(parents=True)
     weights = {name: tensor.to(torch.bfloat16) for name, tensor in language.model.state_dict().items()}
     save_file({name: tensor.contiguous() for name, tensor in weights.items()}, beside / "model.safetensors")
+    (beside / "model.safetensors").chmod(0o644)  # which is written for its owner alone
     settings = {**asdict(language.model.config), "context": context}
     (beside / "model.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     (beside / "MODEL_CARD.md").write_text(card, encoding="utf-8")

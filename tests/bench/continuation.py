@@ -1,0 +1,240 @@
+"""How well music is continued: bits a note, speed, closeness to the own piece, copies of training pieces.
+
+    python tests/bench/continuation.py CORPUS DATA [--weights FOLDER] [--only bits,speed,closeness,copies]
+
+CORPUS is a prepared corpus whose split the model was trained on, DATA the folder that its paths are in.
+Held-out works are those of its test split; the Markov chain's form is chosen on its validation split.
+
+bits        a note of whole held-out pieces, beside a unigram model and Markov chains of order 3 over the same
+            attributes in the same order (`train.markov`), learned from all training pieces
+speed       seconds of music a second of computing, one variation and three at once
+closeness   cosines, in the space of the shipped encoder, of 30 s that follow the first 15 s of a held-out
+            piece with that piece behind its first 45 s: the true continuation, another passage of the piece,
+            the model's, the Markov chain's, a passage of another piece; how often the own piece is nearest
+copies      passages of 10 s of continuations that `find` finds in the training pieces, beside passages of
+            true continuations (pieces share idioms) and passages of the training pieces themselves
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from embedder import Encoder, Notes
+from embedder.encoder import Embedded
+from embedder.generation.continuing import Continuer
+from embedder.generation.language import load_language
+from embedder.tokens import from_tokens, to_tokens
+from index import Library
+from train.corpus import Corpus
+from train.language import language_bits, split_tokens
+from train.markov import NoteChain
+
+PROMPT_S, NEW_S, PASSAGE_S = 15.0, 30.0, 10.0
+
+
+def bits(corpus: Corpus, weights: str | None, pieces: int) -> None:
+    language = load_language(weights or "midikin-small-lm", "cpu")
+    train = split_tokens(corpus, "train")
+    held_out = {split: split_tokens(corpus, split, pieces) for split in ("validation", "test")}
+    print(f"\nbits a note: {len(train):,} training pieces, {sum(map(len, train)):,} notes;", end=" ")
+    print(
+        ", ".join(
+            f"{split} {len(some)} pieces, {sum(map(len, some)):,} notes" for split, some in held_out.items()
+        )
+    )
+    print(f"{'model':<34} {'validation':>10} {'test':>7}   gap  pitch  duration  velocity (test)")
+    totals = {}
+    for name, order, known in (
+        ("unigram", 0, 0),
+        ("Markov, order 3, after the gap", 3, 1),
+        ("Markov, order 3, after all known", 3, 3),
+    ):
+        chain = NoteChain(train, order, known)
+        totals[name] = _row(name, [chain.bits(some) for some in held_out.values()])
+    ours = _row(language.id, [language_bits(language, some) for some in held_out.values()])
+    best = min((name for name in totals if name != "unigram"), key=lambda name: totals[name][0])
+    print(
+        f"below the chain that is better on validation ({best}): {1 - ours[1] / totals[best][1]:.1%} on test"
+    )
+
+
+def _row(name: str, found: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
+    validation, test = found
+    print(
+        f"{name:<34} {validation.sum():>10.2f} {test.sum():>7.2f} ",
+        "  ".join(f"{x:.2f}" for x in test),
+        flush=True,
+    )
+    return float(validation.sum()), float(test.sum())
+
+
+def prompts(corpus: Corpus, count: int) -> list[tuple[int, Notes]]:
+    """Held-out pieces that last two minutes at least, one a work, in an order drawn once."""
+    chosen: dict[int, tuple[int, Notes]] = {}
+    order = np.random.default_rng(0).permutation(corpus.indices("test"))
+    for index in order.tolist():
+        notes = corpus.notes(index)
+        dense = all(len(notes.slice_time(a, b)) >= 20 for a, b in ((0, 15), (15, 45), (45, 75)))
+        if notes.end_s >= 120 and dense and corpus.pieces[index].work not in chosen:
+            chosen[corpus.pieces[index].work] = (index, notes)
+        if len(chosen) == count:
+            break
+    return list(chosen.values())
+
+
+def speed(corpus: Corpus, continuer: Continuer) -> None:
+    print(f"\nspeed: {continuer.name}, {NEW_S:g} s of music, {torch.get_num_threads()} threads")
+    _, notes = prompts(corpus, 1)[0]
+    continuer.continue_from(notes.slice_time(0, PROMPT_S), 2, begin_s=PROMPT_S)
+    for variations in (1, 3):
+        begun, busy = time.perf_counter(), time.process_time()
+        found = continuer.continue_from(
+            notes.slice_time(0, PROMPT_S), NEW_S, begin_s=PROMPT_S, variations=variations
+        )
+        took, busy = time.perf_counter() - begun, time.process_time() - busy
+        made = sum(len(one.notes) for one in found)
+        print(
+            f"{variations} variations: {made:,} notes, {took:.1f} s, {NEW_S / took:.1f} times the pace of playing",
+            end="",
+        )
+        print(f"; {NEW_S / busy:.1f} times by processor time")
+
+
+def by_chain(chain: NoteChain, prompt: Notes, seed: int) -> Notes:
+    rng = np.random.default_rng(seed)
+    tokens, clock, made = to_tokens(prompt), float(prompt.onset[-1]), []
+    while True:
+        note = chain.draw(tokens[-3:], rng)
+        if note is None:
+            continue  # an end is drawn again: the others have their time too
+        made.append(note)
+        tokens = np.concatenate([tokens[-3:], note[None].astype(np.uint8)])
+        piece = from_tokens(np.array(made), clock, follow=True)
+        if piece.onset[-1] >= PROMPT_S + NEW_S:
+            return piece.slice_time(PROMPT_S, PROMPT_S + NEW_S)
+
+
+def continuations(
+    corpus: Corpus, continuer: Continuer, count: int
+) -> tuple[list[tuple[int, Notes]], list[Notes]]:
+    pieces = prompts(corpus, count)
+    made = []
+    for number, (_, notes) in enumerate(pieces):
+        (one,) = continuer.continue_from(notes.slice_time(0, PROMPT_S), NEW_S, begin_s=PROMPT_S, seed=number)
+        made.append(one.notes)
+    return pieces, made
+
+
+def closeness(corpus: Corpus, continuer: Continuer, count: int) -> None:
+    pieces, made = continuations(corpus, continuer, count)
+    train = split_tokens(corpus, "train", 1500)
+    chain = NoteChain(train, 3, 1)
+    rng = np.random.default_rng(1)
+    passages = []
+    for _, notes in pieces:
+        begin = rng.uniform(75, notes.end_s - NEW_S)
+        passages.append(notes.slice_time(begin, begin + NEW_S))
+    rows = {
+        "true continuation": [notes.slice_time(PROMPT_S, PROMPT_S + NEW_S) for _, notes in pieces],
+        "another passage of the piece": passages,
+        "the model": made,
+        "Markov, order 3": [
+            by_chain(chain, notes.slice_time(0, PROMPT_S), i) for i, (_, notes) in enumerate(pieces)
+        ],
+    }
+    rows["passage of another piece"] = rows["another passage of the piece"][1:] + passages[:1]
+    encoder = Encoder.load()
+    own = encoder.embed([notes.slice_time(PROMPT_S + NEW_S, None) for _, notes in pieces]).pieces
+    start = encoder.embed([notes.slice_time(0, PROMPT_S) for _, notes in pieces]).pieces
+    print(f"\ncloseness: {len(pieces)} held-out works, cosines by {encoder.id}")
+    print(f"{'30 s':<32} {'own piece':>9} {'others':>7} {'prompt':>7} {'own piece nearest':>18}")
+    for name, some in rows.items():
+        vectors = encoder.embed(
+            [notes if len(notes) > 1 else Notes([0], [1], [60], [60]) for notes in some]
+        ).pieces
+        cosine = vectors @ own.T
+        mine = np.diag(cosine)
+        others = (cosine.sum(1) - mine) / (len(pieces) - 1)
+        first = (cosine >= mine[:, None]).sum(1) == 1
+        prompt = (vectors * start).sum(1)
+        means = f"{mine.mean():>9.3f} {others.mean():>7.3f} {prompt.mean():>7.3f}"
+        print(f"{name:<32} {means} {first.mean():>18.1%}", flush=True)
+
+
+class NoVectors:
+    """An encoder for a library that is only asked for notes."""
+
+    id, dim = "none@0", 4
+
+    def embed(self, pieces: Sequence[Notes]) -> Embedded:
+        one = np.full((len(pieces), self.dim), 0.5, np.float32)
+        number = np.arange(len(pieces))
+        begin = np.zeros(len(pieces), np.int64)
+        size = np.array([len(piece) for piece in pieces])
+        return Embedded(
+            one, one, number, np.zeros(len(pieces)), np.array([p.end_s for p in pieces]), begin, size
+        )
+
+
+def copies(corpus: Corpus, data: Path, continuer: Continuer, count: int, train: int) -> None:
+    pieces, made = continuations(corpus, continuer, count)
+    indices = corpus.indices("train")
+    chosen = np.sort(np.random.default_rng(2).choice(indices, min(train, len(indices)), replace=False))
+    paths = [str(data / corpus.pieces[i].path) for i in chosen.tolist()]
+    rng = np.random.default_rng(3)
+    own = [corpus.notes(int(i)) for i in rng.choice(chosen, count)]
+    rows: dict[str, list[Notes]] = {
+        "the model": made,
+        "true continuations": [notes.slice_time(PROMPT_S, PROMPT_S + NEW_S) for _, notes in pieces],
+        "training pieces themselves": [notes.slice_time(5, 5 + NEW_S) for notes in own],
+    }
+    with tempfile.TemporaryDirectory() as folder, Library.open(folder, encoder=NoVectors()) as library:
+        added = library.add(paths).added
+        print(
+            f"\ncopies: parts of {PASSAGE_S:g} s found in {added:,} training pieces at the default confidence"
+        )
+        for name, some in rows.items():
+            parts = [
+                notes.slice_time(begin, begin + PASSAGE_S)
+                for notes in some
+                for begin in np.arange(notes.start_s, notes.start_s + NEW_S - 1, PASSAGE_S).tolist()
+            ]
+            parts = [part for part in parts if len(part) >= 10]
+            found = sum(bool(library.find(part, 1).results) for part in parts)
+            print(f"{name:<28} {found} of {len(parts)} ({found / max(len(parts), 1):.1%})", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("corpus", type=Corpus)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--weights")
+    parser.add_argument("--only", default="bits,speed,closeness,copies")
+    parser.add_argument("--pieces", type=int, default=60, help="held-out pieces of each section")
+    parser.add_argument(
+        "--train", type=int, default=1000, help="training pieces that are searched for copies"
+    )
+    arguments = parser.parse_args()
+    continuer = Continuer.load(arguments.weights, "cpu")
+    sections: dict[str, Callable[[], None]] = {
+        "bits": lambda: bits(arguments.corpus, arguments.weights, arguments.pieces),
+        "speed": lambda: speed(arguments.corpus, continuer),
+        "closeness": lambda: closeness(arguments.corpus, continuer, arguments.pieces),
+        "copies": lambda: copies(
+            arguments.corpus, arguments.data, continuer, arguments.pieces, arguments.train
+        ),
+    }
+    for name in arguments.only.split(","):
+        sections[name]()
+
+
+if __name__ == "__main__":
+    main()
