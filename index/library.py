@@ -25,6 +25,7 @@ from .paths import absolute, below, display, from_bytes, to_bytes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
 from .removing import remove
 from .searching import Asked, search
+from .statistics import Statistics
 from .tags.facade import Tags
 from .writer import writer_lock
 
@@ -67,6 +68,7 @@ class Library(Identity, Tags, Care):
         self._database = database
         self._encoder = LibraryEncoder(encoder, database.folder)
         self._catalogue = Catalogue(database)
+        self._statistics = Statistics(database)
 
     @classmethod
     def open(
@@ -325,11 +327,7 @@ class Library(Identity, Tags, Care):
     def info(self) -> LibraryInfo:
         """What the library holds; nothing is loaded for it."""
         with self._database.read() as connection:
-            sums = (
-                func.coalesce(func.sum(schema.pieces.c[name]), 0)
-                for name in ("windows", "notes", "duration_s")
-            )
-            pieces, windows, notes, seconds = connection.execute(select(func.count(), *sums)).one()
+            sums = self._statistics.sums(connection)
             paths, failures = (
                 connection.execute(select(func.count()).select_from(table)).scalar_one()
                 for table in (schema.paths, schema.failures)
@@ -337,11 +335,11 @@ class Library(Identity, Tags, Care):
             dim = self._database.number(connection, "dim")
             return LibraryInfo(
                 folder=str(self.folder),
-                pieces=pieces,
+                pieces=sums.pieces,
                 paths=paths,
-                windows=windows,
-                notes=notes,
-                hours=seconds / 3600,
+                windows=sums.windows,
+                notes=sums.notes,
+                hours=sums.seconds / 3600,
                 failures=failures,
                 encoder=self._database.encoder(connection)[0],
                 dim=dim or None,
