@@ -80,12 +80,14 @@ class Agreement:
     diagonal : int64 [blocks], event there minus event here, where the block agrees
     share : float64 [blocks], share of the block's landmarks that agree on that diagonal
     covered : share of the piece's notes in blocks that agree, 0..1
+    landmarks : share of the piece's landmarks that agree in these blocks, 0..1
     """
 
     agrees: NDArray[np.bool_]
     diagonal: IntArray
     share: NDArray[np.float64]
     covered: float
+    landmarks: float
 
 
 def anchors(one: Sketch, other: Sketch, transposition: int = 0) -> Anchors:
@@ -127,7 +129,7 @@ def agreement(one: Sketch, shared: Anchors) -> Agreement:
     agrees, share = np.zeros(blocks, bool), np.zeros(blocks)
     diagonal = np.zeros(blocks, np.int64)
     if not len(shared.event):
-        return Agreement(agrees, diagonal, share, 0.0)
+        return Agreement(agrees, diagonal, share, 0.0, 0.0)
     for first in range(0, blocks, _SLAB_BLOCKS):
         last = min(blocks, first + _SLAB_BLOCKS)
         diagonal[first:last], share[first:last] = _best_diagonals(one, shared, first, last)
@@ -140,7 +142,8 @@ def agreement(one: Sketch, shared: Anchors) -> Agreement:
     if blocks <= 2:
         agrees |= strong  # a piece of a line or two has no neighbourhood
     covered = float(one.notes_in_block[agrees].sum() / max(1, one.notes_in_block.sum()))
-    return Agreement(agrees, diagonal, share, covered)
+    landmarks = float((share * agrees * one.landmarks_in_block).sum() / max(1, len(one.key)))
+    return Agreement(agrees, diagonal, share, covered, landmarks)
 
 
 def _best_diagonals(

@@ -82,6 +82,10 @@ class OneWay:
     chance: float
 
 
+_NO_NOTES = np.empty(0, np.int64)
+_NOTHING = OneWay((), 0.0, 0.0, _NO_NOTES, _NO_NOTES, np.empty(0), 0.0)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """Two pieces compared both ways.
@@ -115,20 +119,25 @@ def compare(one: Sketch, other: Sketch, transposition: int) -> Comparison:
     shared = anchors(one, other, up)
     back = Anchors(shared.other, shared.event)
     return Comparison(
-        compare_one_way(one, other, shared, agreement(one, shared), up),
-        compare_one_way(other, one, back, agreement(other, back), -up),
+        compare_one_way(one, other, shared, agreement(one, shared), up) or _NOTHING,
+        compare_one_way(other, one, back, agreement(other, back), -up) or _NOTHING,
         transposition,
     )
 
 
-def compare_one_way(one: Sketch, other: Sketch, shared: Anchors, found: Agreement, up: int) -> OneWay:
-    """Draw what agrees of `one` to the notes of `other`, which sounds `up` semitones higher."""
+def compare_one_way(
+    one: Sketch, other: Sketch, shared: Anchors, found: Agreement, up: int, least: float = 0.0
+) -> OneWay | None:
+    """Draw what agrees of `one` to the notes of `other`, which sounds `up` semitones higher.
+
+    None if no passage is left, or if less than the share `least` of the notes of `one` has a counterpart.
+    """
     passages: list[Passage] = []
     notes: list[IntArray] = []
     others: list[IntArray] = []
     late: list[FloatArray] = []
     inside = np.zeros(len(one.line), bool)
-    chances: list[tuple[int, float]] = []
+    parts: list[tuple[Line, Warp]] = []
     table = PitchTable(other.line)
     for low, high, warp in _parts(one, other, shared, found, up, table):
         line = one.line
@@ -142,18 +151,20 @@ def compare_one_way(one: Sketch, other: Sketch, shared: Anchors, found: Agreemen
         others.append(there[fresh])
         late.append(error[fresh])
         inside[low:high] = True
-        chances.append((high - low, _chance(part, other, up, table, warp)))
+        parts.append((part, warp))
     total = max(1, len(one.line))
-    own_notes = np.concatenate(notes) if notes else np.empty(0, np.int64)
-    weight = sum(count for count, _ in chances)
+    own_notes = np.concatenate(notes) if notes else _NO_NOTES
+    if not parts or len(own_notes) < least * total:
+        return None
+    chances = [_chance(part, other, up, table, warp) for part, warp in parts]
     return OneWay(
         passages=tuple(sorted(passages, key=lambda passage: passage.start_s)),
         covered=float(inside.sum()) / total,
         matched=len(own_notes) / total,
         note=own_notes,
-        other_note=np.concatenate(others) if others else np.empty(0, np.int64),
-        late_s=np.concatenate(late) if late else np.empty(0),
-        chance=sum(count * chance for count, chance in chances) / weight if weight else 0.0,
+        other_note=np.concatenate(others),
+        late_s=np.concatenate(late),
+        chance=float(np.average(chances, weights=[len(part) for part, _ in parts])),
     )
 
 
@@ -187,11 +198,10 @@ def _chance(part: Line, other: Sketch, up: int, table: PitchTable, warp: Warp) -
     expected = warp(part.onset_s[some])
     event = np.searchsorted(other.event_s, expected)
     last = len(other.event_s) - 1
-    shares = []
-    for shift in _SHIFTS:
-        moved = other.event_s[np.clip(event + shift, 0, last)] - other.event_s[np.clip(event, 0, last)]
-        _, late = table.nearest(part.pitch[some] + up, expected + moved)
-        shares.append(float(np.mean(np.abs(late) <= TOLERANCE_S * max(1.0, warp.slope))))
+    there = other.event_s[np.clip(event[None, :] + np.array(_SHIFTS)[:, None], 0, last)]
+    moved = expected + there - other.event_s[np.clip(event, 0, last)]
+    _, late = table.nearest(np.tile(part.pitch[some] + up, len(_SHIFTS)), moved.ravel())
+    shares = (np.abs(late) <= TOLERANCE_S * max(1.0, warp.slope)).reshape(moved.shape).mean(axis=1)
     return float(np.clip(np.median(shares), LEAST_CHANCE, 0.98))
 
 

@@ -179,7 +179,7 @@ def _compared(
     piece = Sketch(held[0].line(held[1]))
     shared = anchors(query, piece, up)
     found = compare_one_way(query, piece, shared, agreement(query, shared), up)
-    if not found.passages:
+    if found is None:
         return None
     covered = round(found.covered * len(query.line))
     share = min(1.0, found.matched / found.covered)

@@ -21,6 +21,9 @@ from .warp import PitchTable, running_median
 __all__ = ["judge", "transposition_of"]
 
 _LEAST_BLOCKS = 0.3  # of the shorter piece covered by agreeing blocks, before notes are looked at
+_LEAST_LANDMARKS = (
+    0.08  # of its landmarks that agree there: players of one work keep 0.4, takes of a song 0.12
+)
 # Notes that agree beyond chance, as a share of those that could: players of one work reach 0.5 and more,
 # other music 0.2. Folk tunes of one family reach 0.45: where evidence is little or the clock that it needs
 # jumps about, more must agree.
@@ -56,12 +59,12 @@ def judge(one_id: int, one: Sketch, other_id: int, other: Sketch, up: int | None
         up = -transposition_of(one, other)
     shared = anchors(one, other, up)
     ahead = agreement(one, shared)
-    if ahead.covered < _LEAST_BLOCKS:
+    if ahead.covered < _LEAST_BLOCKS or ahead.landmarks < _LEAST_LANDMARKS:
+        return None
+    found = compare_one_way(one, other, shared, ahead, up, least=_LEAST_BEYOND_CHANCE)
+    if found is None:
         return None
     back = agreement(other, Anchors(shared.other, shared.event))
-    found = compare_one_way(one, other, shared, ahead, up)
-    if not found.passages:
-        return None
     evidence = _evidence(one, other, up, found, ahead, back)
     same_notes = up == 0 and _same_notes(one, other, shared)
     if not same_notes and not _convinces(evidence, found):

@@ -52,19 +52,15 @@ def straight_warp(
     x, y = one.event_s[shared.event[some]], other.event_s[shared.other[some]]
     asked = np.linspace(0, len(one.line) - 1, min(len(one.line), _MOST_ASKED)).astype(np.int64)
     pitch, onset_s = one.line.pitch[asked] + transposition, one.line.onset_s[asked]
-    best: tuple[int, float, float] | None = None
-    for line in _hypotheses(x, y):
-        refined = _refined(x, y, *line)
-        if refined is None:
-            continue
-        slope, start = refined
-        _, late = table.nearest(pitch, start + slope * onset_s)
-        found = int((np.abs(late) <= _ROUNDS_S[-1] * max(1.0, slope)).sum())
-        if best is None or found > best[0]:
-            best = (found, slope, start)
-    if best is None:
+    refined = (_refined(x, y, *line) for line in _hypotheses(x, y))
+    lines = np.array([line for line in refined if line is not None])
+    if not len(lines):
         return None
-    _, slope, start = best
+    expected = lines[:, 1:] + lines[:, :1] * onset_s
+    _, late = table.nearest(np.tile(pitch, len(lines)), expected.ravel())
+    room_s = _ROUNDS_S[-1] * np.maximum(1.0, lines[:, :1])
+    found = (np.abs(late).reshape(expected.shape) <= room_s).sum(axis=1)
+    slope, start = lines[int(np.argmax(found))].tolist()
     ends = np.array([one.event_s[0], max(one.event_s[-1], one.event_s[0] + 1e-3)])
     return Warp(ends, start + slope * ends, slope)
 

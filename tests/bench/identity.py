@@ -361,7 +361,7 @@ def edits(corpus: Corpus, folder: Path, workers: int, count: int) -> None:
         a, b = (names[int(i)] for i in rng.integers(0, len(names), 2))
         if _unrelated(corpus, a, b):
             tried += 1
-            false += judge(a, sketches[a], b, sketches[b], 0) is not None
+            false += judge(a, sketches[a], b, sketches[b]) is not None
     print(f"  false links among {tried} random pairs of different works: {false}")
 
 
@@ -374,7 +374,7 @@ def _unrelated(corpus: Corpus, a: int, b: int) -> bool:
 
 
 def songs(corpus: Corpus, folder: Path, workers: int) -> None:
-    """POP909's takes of one song, and Nottingham's melody, chords and full versions of one tune."""
+    """POP909's takes of one song."""
     numbers = corpus.of("pop909")
     links, compared = find_links(
         corpus.snapshot(folder / "songs", numbers), numbers, workers=workers, progress=lambda *_: None
@@ -389,8 +389,14 @@ def songs(corpus: Corpus, folder: Path, workers: int) -> None:
     print(f", recall {len(said & true) / len(true):.2%}")
     for a, b in sorted(said - true)[:8]:
         print("  other song:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
-    numbers = corpus.of("nottingham")
-    links, compared = find_links(
+
+
+def tunes(corpus: Corpus, folder: Path, workers: int, count: int) -> None:
+    """Nottingham's melody, chords and full versions of one tune."""
+    names = sorted({corpus.rows[i]["tune"] for i in corpus.of("nottingham")})
+    chosen = set(np.random.default_rng(0).permutation(names)[:count].tolist())
+    numbers = [i for i in corpus.of("nottingham") if corpus.rows[i]["tune"] in chosen]
+    links, _ = find_links(
         corpus.snapshot(folder / "tunes", numbers), numbers, workers=workers, progress=lambda *_: None
     )
     linked = {(min(x.one, x.other), max(x.one, x.other)) for x in links}
@@ -401,6 +407,10 @@ def songs(corpus: Corpus, folder: Path, workers: int) -> None:
         both = [(p[part], p["full"]) for p in parts.values() if part in p and "full" in p]
         hit = sum((min(pair), max(pair)) in linked for pair in both)
         print(f"Nottingham: {part} linked to full: {hit / len(both):.2%} of {len(both)}")
+    other = [(a, b) for a, b in sorted(linked) if corpus.rows[a]["tune"] != corpus.rows[b]["tune"]]
+    print(f"  links between tunes of other names: {len(other)} of {len(linked)}")
+    for a, b in other[:12]:
+        print("  other name:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
 
 
 def main() -> None:
@@ -408,9 +418,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("data", type=Path)
-    parser.add_argument("--only", default="fragments,works,containment,edits,songs")
+    parser.add_argument("--only", default="fragments,works,containment,edits,songs,tunes")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--copies", type=int, default=100)
+    parser.add_argument("--tunes", type=int, default=400)
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     wanted = given.only.split(",")
@@ -428,6 +439,8 @@ def main() -> None:
             edits(corpus, folder, given.workers, given.copies)
         if "songs" in wanted:
             songs(corpus, folder, given.workers)
+        if "tunes" in wanted:
+            tunes(corpus, folder, given.workers, given.tunes)
 
 
 if __name__ == "__main__":
