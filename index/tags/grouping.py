@@ -6,8 +6,9 @@ labelled pieces alone are compared, by their landmarks alone, and a pair is join
 the rarer ones; so is one that somebody decided to be the same. A decision that two are not the same keeps
 them from being joined directly.
 
-Measured on 505 concert performances and transcriptions: of the pairs that hold the same notes all are found,
-and of the pairs joined three in four do.
+On 505 performances and transcriptions 99 in 100 of the pairs that hold the same notes are found, and 99 in 100
+of those joined do; of 44,000 pairs of different pop songs one is joined. Short folk tunes and
+their bare chords have few landmarks of their own, and more of them are joined than should be.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ from ..storing import chunks
 __all__ = ["GROUPING", "works_of"]
 
 GROUPING = "works told by landmarks of the labelled pieces' notes alone"
-_SHARE = 0.15  # of the smaller piece's landmarks, rare ones counting for more
-_KEPT = 16  # one landmark in so many is looked at, the same ones in every piece
+_SHARE = 0.3  # of the smaller piece's landmarks, rare ones counting for more
+_MOST_LANDMARKS = (
+    3_000_000  # of all pieces; of more, one in so many is looked at, the same ones in each piece
+)
 
 IntArray = NDArray[np.int64]
 
@@ -68,16 +71,20 @@ def _alike(connection: Connection, numbers: Sequence[int]) -> list[tuple[int, in
 
 
 def _landmarks(connection: Connection, numbers: Sequence[int]) -> list[NDArray[np.uint32]]:
-    """Some of the landmarks of each piece, by a rule that picks the same ones everywhere."""
+    """The landmarks of each piece, or of very many some, by a rule that picks the same ones everywhere."""
     table = schema.notes
     keys = []
     for some in chunks(numbers):
         query = select(table.c.packed).where(table.c.piece_id.in_(some)).order_by(table.c.piece_id)
         for packed in connection.execute(query).scalars():
-            own = np.unique(find_landmarks(line_of(unpack_notes(packed))).key)
-            mixed = (own.astype(np.uint64) * np.uint64(0x9E3779B1)) >> np.uint64(20)
-            keys.append(own[mixed % np.uint64(_KEPT) == 0])
-    return keys
+            keys.append(np.unique(find_landmarks(line_of(unpack_notes(packed))).key))
+    every = -(-sum(map(len, keys)) // _MOST_LANDMARKS)
+    return keys if every <= 1 else [own[_mixed(own) % np.uint64(every) == 0] for own in keys]
+
+
+def _mixed(keys: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """Keys scattered, so that their remainders are drawn evenly from all kinds of landmarks."""
+    return (keys.astype(np.uint64) * np.uint64(0x9E3779B1)) >> np.uint64(20)
 
 
 def _decided(
