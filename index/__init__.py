@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         RemoveReport,
         SearchResult,
     )
+    from .reembedding import ReembedProgress, ReembedReport
     from .repair import RepairReport
     from .tags.probe_records import (
         Applied,
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Problem": "checking",
+    "ReembedProgress": "reembedding",
+    "ReembedReport": "reembedding",
     "RepairReport": "repair",
     "VerifyReport": "checking",
     "repair_library": "care",
@@ -150,6 +153,8 @@ __all__ = [
     "ProbeScores",
     "Problem",
     "Query",
+    "ReembedProgress",
+    "ReembedReport",
     "RemoveReport",
     "RepairReport",
     "SearchResult",

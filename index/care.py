@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,14 +15,15 @@ from .backup import backup
 from .catalogue import INDEX_NAMES, Catalogue
 from .checking import VerifyReport, verify
 from .database import DATABASE_NAME, Database
+from .encoding import EncoderLike, LibraryEncoder
 from .paths import absolute, display
 from .records import IndexTrial
+from .reembedding import ReembedProgress, ReembedReport, reembed
 from .repair import RepairReport, repair
 from .vectors import FaissStore
 from .writer import writer_lock
 
 if TYPE_CHECKING:
-    from .encoding import LibraryEncoder
     from .tuning import Trial
 
 __all__ = ["Care", "repair_library", "verify_library"]
@@ -82,6 +84,46 @@ class Care:
         DiskFull, LibraryReadOnly
         """
         return backup(self.folder / DATABASE_NAME, Path(absolute(target))).parent
+
+    def reembed(
+        self,
+        encoder: EncoderLike | str | None = None,
+        progress: Callable[[ReembedProgress], None] | None = None,
+        *,
+        wait_s: float | None = None,
+    ) -> ReembedReport:
+        """Embed all pieces anew with another encoder, from the notes that the library holds.
+
+        The old vectors go on serving until the last piece is done; then all change at once. Ctrl-C, or
+        whatever else stops it, loses seconds of work: the same call continues.
+
+        Parameters
+        ----------
+        encoder : an encoder, or a name or folder that `Encoder.load` takes; if not given, the one that the
+            library names, as it is now
+        progress : called now and then
+        wait_s : how long to wait at the end for another process that writes; None for as long as it takes
+
+        Raises
+        ------
+        LibraryBusy
+            If another process does the same.
+        LibraryReadOnly, DiskFull, EncoderError
+        """
+        with self._database.read() as connection:
+            source = self._database.get(connection, "encoder_source")
+        new = LibraryEncoder(encoder, self.folder)
+        loaded = new.get(None, source)
+        report = reembed(self._database, loaded, new.source, progress or (lambda state: None), wait_s)
+        if report.switched:
+            self._encoder = LibraryEncoder(encoder, self.folder)
+            self.prepare()
+        return report
+
+    def prepare(self) -> None:
+        """Make the search indexes now and not at the first search: worth it beyond 100,000 pieces."""
+        for name in INDEX_NAMES:
+            self._catalogue.store(name)
 
     def _rebuilt(self, name: str, settings: list[str] | str | None) -> list[IndexTrial]:
         if name not in INDEX_NAMES:

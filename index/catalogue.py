@@ -85,6 +85,11 @@ class Catalogue:
                 self._save(name, held)
             return held.store
 
+    def serves(self, connection: Connection, name: str) -> bool:
+        """Whether the store that was given last holds vectors of the encoder that a connection sees."""
+        held = self._held.get(name)
+        return held is None or held.owner == self._owner(connection)
+
     def settle(self, name: str) -> None:
         """Do now what would make searches of a large store slower if it were put off for ever."""
         manifest = cache.read_manifest(self._database.folder, name)

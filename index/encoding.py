@@ -44,6 +44,7 @@ class LibraryEncoder:
 
     def __init__(self, given: EncoderLike | str | None, folder: Path) -> None:
         self._loaded = None if given is None or isinstance(given, str) else given
+        self._free = given is None
         self.source = given if isinstance(given, str) else None
         self._folder = folder
         # What is stored must hold in another working folder too.
@@ -62,6 +63,7 @@ class LibraryEncoder:
         EncoderMismatch
             If it is another than the one remembered.
         """
+        self._forget_replaced(remembered)
         if self._loaded is None:
             from embedder.checkpoint import shipped_encoders
             from embedder.encoder import Encoder
@@ -75,11 +77,17 @@ class LibraryEncoder:
 
     def check(self, remembered: str | None) -> None:
         """Refuse an encoder that is at hand and not the remembered one."""
+        self._forget_replaced(remembered)
         if self._loaded is not None and remembered is not None and self._loaded.id != remembered:
             raise EncoderMismatch(
                 f"{display(str(self._folder))}: its vectors were made by {remembered}, "
-                f"not by {self._loaded.id}; use that encoder, or add your folders to a new library"
+                f"not by {self._loaded.id}; use that encoder, or `midikin reembed` makes them anew"
             )
+
+    def _forget_replaced(self, remembered: str | None) -> None:
+        """Let go of the library's own encoder if the library has been embedded anew meanwhile."""
+        if self._free and self._loaded is not None and remembered not in (None, self._loaded.id):
+            self._loaded = self.source = None
 
     def embed(self, encoder: EncoderLike, pieces: Sequence[Notes]) -> Embedded:
         """Embed pieces and check what came back.

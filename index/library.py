@@ -261,11 +261,6 @@ class Library(Identity, Tags, Care):
         asked = Asked(query, k, start_s, end_s, passages, filters, include_self)
         return search(self._database, self._catalogue, self._encoder, asked)
 
-    def prepare(self) -> None:
-        """Make the search indexes now and not at the first search: worth it beyond 100,000 pieces."""
-        for name in INDEX_NAMES:
-            self._catalogue.store(name)
-
     def piece(self, number: int) -> Piece:
         """The piece of this number.
 

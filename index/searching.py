@@ -93,16 +93,30 @@ class _Source:
 
 def search(database: Database, catalogue: Catalogue, encoder: LibraryEncoder, asked: Asked) -> SearchResult:
     """Answer a search; see `Library.search` for what it takes and raises."""
-    store = catalogue.store("windows" if asked.passages or asked.part else "pieces")
-    with database.read() as connection:
-        resolved = _resolve(database, connection, encoder, asked)
-        only = rows.allowed_pieces(connection, asked.filters) if asked.filters else None
-        without = frozenset() if asked.include_self else resolved.itself
-        found: list[Passage] = []
-        if store is not None:
-            found = _nearest(store, resolved, asked, only, without)
-        total = int(connection.execute(select(func.count()).select_from(schema.pieces)).scalar_one())
-        hits = _hits(connection, found, resolved, asked)
+    name = "windows" if asked.passages or asked.part else "pieces"
+    while True:
+        store = catalogue.store(name)
+        with database.read() as connection:
+            if catalogue.serves(connection, name):
+                return _answered(database, connection, store, encoder, asked)
+        # Between the two the library came to be embedded anew: neither may be used with the other.
+
+
+def _answered(
+    database: Database,
+    connection: Connection,
+    store: FaissStore | None,
+    encoder: LibraryEncoder,
+    asked: Asked,
+) -> SearchResult:
+    resolved = _resolve(database, connection, encoder, asked)
+    only = rows.allowed_pieces(connection, asked.filters) if asked.filters else None
+    without = frozenset() if asked.include_self else resolved.itself
+    found: list[Passage] = []
+    if store is not None:
+        found = _nearest(store, resolved, asked, only, without)
+    total = int(connection.execute(select(func.count()).select_from(schema.pieces)).scalar_one())
+    hits = _hits(connection, found, resolved, asked)
     return SearchResult(
         query=Query(
             path=resolved.path,

@@ -84,6 +84,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("verify", "verify", "verify", "Check every page, row and file of the library."),
     CommandEntry("repair", "repair", "repair", "Mend a damaged library: all that can be read stays."),
     CommandEntry("backup", "backup", "backup", "Copy the library into another folder, while it is in use."),
+    CommandEntry("reembed", "reembed", "reembed", "Embed all pieces anew with another encoder."),
     CommandEntry("failures", "failures", "failures", "List the files that could not be read, and why."),
     CommandEntry("remove", "remove", "remove", "Take pieces out of the library; files are never touched."),
     CommandEntry(

@@ -1,0 +1,209 @@
+"""Embedding a library anew with another encoder, while the old vectors go on serving.
+
+    next_piece_vectors, next_windows   tables like those without `next_`, filled piece by piece
+    meta: next_encoder, next_source, next_dim   what they are being made with
+
+Nothing is read from files: the database holds the notes. Each batch is a short transaction of its own, so
+that adding, deciding and searching go on, and whoever stops it (Ctrl-C, kill, power) loses seconds of work.
+When every piece has its new vectors, one transaction puts the new tables in the place of the old ones; until
+then nothing of the library's answers changes.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, MetaData, Table, delete, func, insert, inspect, select, text, update
+
+from embedder.errors import LibraryBusy
+
+from . import rows, schema, storing
+from .database import Database, disk_errors
+from .encoding import EncoderLike, LibraryEncoder
+from .packing import SPAN, pack_vectors
+from .paths import display
+from .writer import writer_lock
+
+__all__ = ["ReembedProgress", "ReembedReport", "reembed"]
+
+BATCH_NOTES = 131_072
+_LOOK_AHEAD = 256  # pieces of which a batch is chosen
+_FACTS = ("next_encoder", "next_source", "next_dim")
+
+
+@dataclass(frozen=True)
+class ReembedProgress:
+    """How far it has come: pieces that have new vectors, of all."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ReembedReport:
+    """What was done.
+
+    Attributes
+    ----------
+    encoder, before : ids of the new encoder and of the one whose vectors served until now
+    embedded : pieces that got new vectors this time
+    switched : whether the new vectors serve now; if not, the same call continues
+    """
+
+    encoder: str
+    before: str | None
+    embedded: int
+    switched: bool
+    interrupted: bool
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def reembed(
+    database: Database,
+    encoder: EncoderLike,
+    source: str | None,
+    progress: Callable[[ReembedProgress], None],
+    wait_s: float | None,
+) -> ReembedReport:
+    """Give every piece vectors of another encoder; see `Library.reembed`."""
+    from filelock import FileLock, Timeout
+
+    begun = time.monotonic()
+    run = _Run(database, encoder, source, progress)
+    lock = FileLock(database.folder / "reembed.lock", timeout=0, thread_local=False)
+    with disk_errors(database.folder), suppress(Timeout):
+        lock.acquire()
+    if not lock.is_locked:
+        where = display(str(database.folder))
+        raise LibraryBusy(f"{where}: another process is embedding this library anew; it will be done")
+    interrupted = switched = False
+    try:
+        before = run.begin()
+        if before != encoder.id:
+            run.embed_missing()
+            with writer_lock(database.folder, wait_s):
+                run.embed_missing()  # what was added meanwhile
+                run.switch()
+            switched = True
+    except KeyboardInterrupt:
+        interrupted = True
+        before = run.before
+    finally:
+        lock.release()
+    seconds = time.monotonic() - begun
+    return ReembedReport(encoder.id, before, run.embedded, switched, interrupted, seconds)
+
+
+class _Run:
+    """One call, and what it has done so far."""
+
+    def __init__(
+        self,
+        database: Database,
+        encoder: EncoderLike,
+        source: str | None,
+        progress: Callable[[ReembedProgress], None],
+    ) -> None:
+        self._database = database
+        self._encoder = encoder
+        self._source = source
+        self._progress = progress
+        self._checked = LibraryEncoder(encoder, Path(database.folder))
+        self._vectors, self._windows = _next_tables()
+        self.before: str | None = None
+        self.embedded = 0
+
+    def begin(self) -> str | None:
+        """Make the new tables, or go on with those that are there; the encoder whose vectors serve."""
+        with self._database.write() as connection:
+            self.before = self._database.encoder(connection)[0]
+            if self.before == self._encoder.id:
+                _drop(connection)
+                connection.execute(delete(schema.meta).where(schema.meta.c.name.in_(_FACTS)))
+                return self.before
+            if self._database.get(connection, "next_encoder") != self._encoder.id:
+                _drop(connection)
+            self._vectors.metadata.create_all(connection, tables=[self._vectors, self._windows])
+            facts = {"next_encoder": self._encoder.id, "next_dim": str(self._encoder.dim)}
+            self._database.set(connection, **facts, next_source=self._source or "")
+        return self.before
+
+    def embed_missing(self) -> None:
+        """Embed all pieces that have no new vectors yet."""
+        after = 0
+        while True:
+            with self._database.read() as connection:
+                numbers = self._missing(connection, after)
+                if not numbers:
+                    return
+                notes, taken = [], 0
+                for number in numbers:
+                    notes.append(rows.notes_of(connection, number))
+                    taken += len(notes[-1])
+                    if taken >= BATCH_NOTES:
+                        break
+            numbers = numbers[: len(notes)]
+            embedded = self._checked.embed(self._encoder, notes)
+            with self._database.write() as connection:
+                still = select(schema.pieces.c.id).where(schema.pieces.c.id.in_(numbers))
+                there = set(connection.execute(still).scalars())
+                for number, vectors in zip(numbers, storing.vectors_of(embedded), strict=True):
+                    if number in there:  # it may have been removed a moment ago
+                        self._insert(connection, number, vectors)
+                done, total = (
+                    connection.execute(select(func.count()).select_from(table)).scalar_one()
+                    for table in (self._vectors, schema.pieces)
+                )
+            self.embedded += len(there)
+            after = numbers[-1]
+            self._progress(ReembedProgress(done, total))
+
+    def _missing(self, connection: Connection, after: int) -> list[int]:
+        pieces, done = schema.pieces.c.id, self._vectors.c.piece_id
+        query = select(pieces).outerjoin_from(schema.pieces, self._vectors, pieces == done)
+        query = query.where(done.is_(None), pieces > after).order_by(pieces).limit(_LOOK_AHEAD)
+        return list(connection.execute(query).scalars())
+
+    def _insert(self, connection: Connection, number: int, vectors: storing.Vectors) -> None:
+        row = {"piece_id": number, "vector": pack_vectors(vectors.piece)}
+        connection.execute(insert(self._vectors), row)
+        blobs = {"spans": vectors.spans.tobytes(), "vectors": pack_vectors(vectors.windows)}
+        connection.execute(insert(self._windows), {"piece_id": number, **blobs})
+
+    def switch(self) -> None:
+        """From now on the new vectors serve; the writer's lock must be held."""
+        with self._database.write() as connection:
+            counted = func.length(schema.windows.c.spans) / SPAN.itemsize
+            for old, new in ((schema.piece_vectors, self._vectors), (schema.windows, self._windows)):
+                connection.execute(text(f"DROP TABLE {old.name}"))
+                connection.execute(text(f"ALTER TABLE {new.name} RENAME TO {old.name}"))
+            windows = select(counted).where(schema.windows.c.piece_id == schema.pieces.c.id).scalar_subquery()
+            changed = update(schema.pieces).where(schema.pieces.c.windows != windows)
+            connection.execute(changed.values(windows=windows))
+            facts = {"encoder": self._encoder.id, "dim": str(self._encoder.dim)}
+            self._database.set(connection, **facts, encoder_source=self._source or "")
+            if not self._source:
+                connection.execute(delete(schema.meta).where(schema.meta.c.name == "encoder_source"))
+            connection.execute(delete(schema.meta).where(schema.meta.c.name.in_(_FACTS)))
+            self._database.count_commit(connection)
+
+
+def _next_tables() -> tuple[Table, Table]:
+    """The tables that are being filled, like those that serve."""
+    metadata = MetaData()
+    schema.pieces.to_metadata(metadata)
+    vectors = schema.piece_vectors.to_metadata(metadata, name="next_piece_vectors")
+    return vectors, schema.windows.to_metadata(metadata, name="next_windows")
+
+
+def _drop(connection: Connection) -> None:
+    for name in {"next_piece_vectors", "next_windows"}.intersection(inspect(connection).get_table_names()):
+        connection.execute(text(f"DROP TABLE {name}"))
