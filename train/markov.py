@@ -3,7 +3,7 @@
 A note is predicted as the transformer does it, p(gap) p(pitch | gap) p(duration | gap, pitch)
 p(velocity | gap, pitch, duration). Each factor looks at the attributes of the note that are known, and at its
 own attribute in the last `order` notes. Counts of long contexts lean on those of shorter ones by Witten-Bell
-interpolation (1991): p(x | c) = (n(c, x) + t(c) p(x | shorter c)) / (n(c) + t(c)), where t(c) is the number of
+interpolation (1991): p(x | c) = (n(c, x) + t(c) p(x | shorter c)) / (n(c) + t(c)), t(c) being the number of
 different values seen after c; the shortest context leans on equal chances.
 """
 

@@ -7,7 +7,8 @@ linear biases (arXiv 2506.23869). Its layers may lie on several devices, one str
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -133,8 +134,18 @@ class AriaTransformer(nn.Module):
             size = self.config.width // self.config.heads
             frequency = 1.0 / ROPE_BASE ** (torch.arange(0, size, 2).float() / size)
             angles = torch.outer(torch.arange(self.config.positions), frequency)
-            self._turns[device, dtype] = (angles.cos().to(device, dtype), angles.sin().to(device, dtype))
+            with torch.inference_mode(False):  # training may use them later
+                turn = angles.cos().to(device, dtype), angles.sin().to(device, dtype)
+            self._turns[device, dtype] = turn
         return self._turns[device, dtype]
+
+    def without_heads(self) -> Self:
+        """This very model, without what it does with its states."""
+        for head in ("emb_head", "lm_head"):
+            if hasattr(self, head):
+                delattr(self, head)
+        self.config = replace(self.config, embedding=None, language=False)
+        return self
 
     def vectors(self, ids: Tensor, ends: Tensor) -> Tensor:
         """Vectors [b, embedding] in float32 of sequences [b, n] whose last ids stand at `ends` [b]."""

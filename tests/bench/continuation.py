@@ -102,7 +102,7 @@ def speed(corpus: Corpus, continuer: Continuer) -> None:
         took, busy = time.perf_counter() - begun, time.process_time() - busy
         made = sum(len(one.notes) for one in found)
         print(
-            f"{variations} variations: {made:,} notes, {took:.1f} s, {NEW_S / took:.1f} times the pace of playing",
+            f"{variations} variations: {made:,} notes, {took:.1f} s, {NEW_S / took:.1f} times real time",
             end="",
         )
         print(f"; {NEW_S / busy:.1f} times by processor time")

@@ -6,6 +6,7 @@ import typer
 
 from .train_assemble import assemble
 from .train_evaluate import evaluate
+from .train_finetune import finetune
 from .train_head import head
 from .train_prepare import prepare
 from .train_run import run
@@ -23,3 +24,4 @@ train.command("run")(run)
 train.command("head")(head)
 train.command("assemble")(assemble)
 train.command("evaluate")(evaluate)
+train.command("finetune")(finetune)

@@ -1,0 +1,227 @@
+"""A finetuned classifier as a folder: `model.safetensors`, `classifier.json`, `MODEL_CARD.md`.
+
+A transformer of either family (notes or Aria's ids) with one linear layer on the state of a window: the mean
+over its notes, or the state at its last token. A piece's answer is the mean of its windows' by length.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from .aria.tokenizer import NOTES_PER_RUN, cut_run, notes_ids
+from .aria.transformer import AriaConfig, AriaTransformer
+from .aria.vocabulary import PAD
+from .errors import EncoderError
+from .model import ModelConfig, NoteTransformer
+from .notes import Notes
+from .tokens import ATTRIBUTES, to_tokens
+
+__all__ = ["POOLINGS", "AriaBody", "Body", "Classifier", "NoteBody"]
+
+POOLINGS = ("mean", "last")
+PIECES_AT_ONCE = 16
+
+Row = NDArray[np.int64]
+
+
+class Body(Protocol):
+    """A pretrained transformer, as a classifier sees it."""
+
+    family: str
+    model: Any
+    width: int
+    window: int
+
+    def row(self, notes: Notes) -> Row:
+        """Tokens [t, ...] of the notes of one window."""
+        ...
+
+    def states(self, rows: Sequence[Row], pooling: str) -> Tensor:
+        """States of windows [b, width] in float32."""
+        ...
+
+    def settings(self) -> dict[str, Any]:
+        """What rebuilds it without weights."""
+        ...
+
+
+class NoteBody:
+    """midikin's transformer over notes."""
+
+    family = "notes"
+
+    def __init__(self, model: NoteTransformer, window: int) -> None:
+        self.model, self.window = model, window
+        self.width = model.config.width
+
+    def row(self, notes: Notes) -> Row:
+        return to_tokens(notes).astype(np.int64)
+
+    def states(self, rows: Sequence[Row], pooling: str) -> Tensor:
+        device = self.model.norm.weight.device
+        lengths = torch.tensor([len(row) for row in rows], device=device)
+        batch = np.zeros((len(rows), max(map(len, rows)), len(ATTRIBUTES)), np.int64)
+        for i, row in enumerate(rows):
+            batch[i, : len(row)] = row
+        hidden = self.model(torch.from_numpy(batch).to(device))
+        if pooling == "mean":
+            return self.model.pool(hidden, lengths)
+        last: Tensor = hidden[torch.arange(len(rows), device=device), lengths - 1]
+        return last.float()
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self.model.config)
+
+
+class AriaBody:
+    """Aria's transformer over ids; the last token of a window is <E>."""
+
+    family = "aria"
+
+    def __init__(self, model: AriaTransformer, window: int = NOTES_PER_RUN) -> None:
+        self.model, self.window = model, window
+        self.width = model.config.width
+
+    def row(self, notes: Notes) -> Row:
+        return cut_run(notes_ids(notes)).astype(np.int64)
+
+    def states(self, rows: Sequence[Row], pooling: str) -> Tensor:
+        batch = np.full((len(rows), max(map(len, rows))), PAD, np.int64)
+        for i, row in enumerate(rows):
+            batch[i, : len(row)] = row
+        hidden = self.model(torch.from_numpy(batch))
+        lengths = torch.tensor([len(row) for row in rows], device=hidden.device)
+        if pooling == "last":
+            last: Tensor = hidden[torch.arange(len(rows), device=hidden.device), lengths - 1]
+            return last.float()
+        inside = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
+        total: Tensor = (hidden * inside[..., None]).sum(1).float()
+        return total / lengths[:, None]
+
+    def settings(self) -> dict[str, Any]:
+        return asdict(self.model.config)
+
+
+class Classifier:
+    """Ready to predict; `Classifier.load` reads one, `train.finetune` makes one.
+
+    Attributes
+    ----------
+    classes : names of the classes, in the order of the columns of predictions
+    body : the transformer
+    head : linear layer from its states
+    pooling : "mean" or "last"
+    """
+
+    def __init__(self, body: Body, classes: Sequence[str], pooling: str) -> None:
+        if pooling not in POOLINGS or len(classes) < 2:
+            raise EncoderError(f"a classifier has two classes at least, and pooling {' or '.join(POOLINGS)}")
+        self.body, self.classes, self.pooling = body, tuple(classes), pooling
+        self.head = nn.Linear(body.width, len(self.classes))
+
+    def windows(self, piece: Notes) -> list[Notes]:
+        """A piece as consecutive windows."""
+        size = self.body.window
+        return [piece.slice_notes(a, min(a + size, len(piece))) for a in range(0, len(piece), size)]
+
+    def logits(self, windows: Sequence[Notes]) -> Tensor:
+        """Logits [b, classes] of windows."""
+        states = self.body.states([self.body.row(notes) for notes in windows], self.pooling)
+        logits: Tensor = self.head(states.to(self.head.weight.device))
+        return logits
+
+    @torch.inference_mode()
+    def predict(self, pieces: Sequence[Notes]) -> NDArray[np.float32]:
+        """Probabilities of the classes, float32 [n, classes], rows that add up to 1.
+
+        Raises
+        ------
+        ValueError
+            If a piece holds no notes.
+        """
+        if any(len(piece) == 0 for piece in pieces):
+            raise ValueError("nothing can be said of a piece without notes")
+        answers = np.zeros((len(pieces), len(self.classes)), np.float64)
+        windows = [(i, window) for i, piece in enumerate(pieces) for window in self.windows(piece)]
+        windows.sort(key=lambda one: -len(one[1]))  # windows of like length share a batch
+        for first in range(0, len(windows), PIECES_AT_ONCE):
+            some = windows[first : first + PIECES_AT_ONCE]
+            rows = self.logits([notes for _, notes in some]).softmax(1).cpu().numpy()
+            for (piece, notes), row in zip(some, rows, strict=True):
+                answers[piece] += row * len(notes)
+        chances: NDArray[np.float32] = (answers / answers.sum(1, keepdims=True)).astype(np.float32)
+        return chances
+
+    def state(self) -> dict[str, Tensor]:
+        """All weights by name."""
+        body = {f"body.{name}": tensor for name, tensor in self.body.model.state_dict().items()}
+        return {**body, **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}}
+
+    def save(self, folder: str | Path, card: str) -> None:
+        """Write the folder, `classifier.json` last, so that a folder is a classifier only when complete."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "classifier.json").unlink(missing_ok=True)
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state().items()}
+        save_file(weights, folder / "model.safetensors")
+        (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
+        settings = {
+            "format": 1,
+            "family": self.body.family,
+            "size": self.body.settings(),
+            "window": self.body.window,
+            "classes": list(self.classes),
+            "pooling": self.pooling,
+        }
+        unfinished = folder / "classifier.json.part"
+        unfinished.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        unfinished.replace(folder / "classifier.json")
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> Self:
+        """Read a classifier's folder.
+
+        Raises
+        ------
+        EncoderError
+            Naming the first thing that is missing or does not fit.
+        """
+        folder = Path(folder)
+        try:
+            settings = json.loads((folder / "classifier.json").read_bytes())
+            weights = load_file(folder / "model.safetensors")
+            if settings["format"] != 1:
+                raise EncoderError(f"classifier {folder} has a format that this midikin does not know")
+            body = _body(settings["family"], settings["size"], settings["window"])
+            classifier = cls(body, settings["classes"], settings["pooling"])
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
+            raise EncoderError(f"classifier {folder} cannot be read: {error}") from None
+        for name, wanted in classifier.state().items():
+            if name not in weights:
+                raise EncoderError(f"classifier {folder}: model.safetensors lacks {name}")
+            if weights[name].shape != wanted.shape:
+                has, needs = tuple(weights[name].shape), tuple(wanted.shape)
+                raise EncoderError(f"classifier {folder}: {name} has shape {has}, its settings need {needs}")
+            wanted.copy_(weights[name])
+        body.model.to(device).eval()
+        classifier.head.to(device)
+        return classifier
+
+
+def _body(family: str, size: dict[str, Any], window: int) -> Body:
+    if family == "notes":
+        return NoteBody(NoteTransformer(ModelConfig.from_dict(size)), window)
+    if family == "aria":
+        return AriaBody(AriaTransformer(AriaConfig(**size)), window)
+    raise ValueError(f"there is no family {family!r}")

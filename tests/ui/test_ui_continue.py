@@ -1,0 +1,110 @@
+"""`midikin continue` and `midikin train finetune`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aria_models import tiny_aria, tiny_language
+from fake_encoder import tune
+from typer.testing import CliRunner
+
+from embedder import Notes, read_midi, write_midi
+from embedder.classifier import Classifier
+from ui.cli import app
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    write_midi(tune(1, 120), tmp_path / "theme.mid")
+    tiny_language(tmp_path / "lm")
+    return tmp_path
+
+
+def run(*words: str, status: int = 0) -> str:
+    result = CliRunner().invoke(app, list(words))
+    assert result.exit_code == status, f"{result.stdout}\n{result.stderr}\n{result.exception!r}"
+    return result.stdout if status == 0 else result.stderr
+
+
+def test_continuations_are_written(here: Path) -> None:
+    words = ["continue", "theme.mid", "--from", "0:02", "--to", "0:10", "--seconds", "5", "-n", "2"]
+    out = run(*words, "--weights", "lm", "--out", "more/of it").splitlines()
+    assert out[0] == "file\tnew notes\tfrom\tlength\tends"
+    prompt = tune(1, 120).slice_time(2, 10)
+    for line, number in zip(out[1:], (1, 2), strict=True):
+        name, new, *_ = line.split("\t")
+        assert name == f"more/of it/theme-continued-{number}.mid"
+        notes = read_midi(here / name)
+        assert len(notes) == len(prompt) + int(new)
+        assert notes.slice_notes(0, 20) == prompt.from_zero().slice_notes(0, 20)
+
+
+def test_seeds_repeat_and_files_are_left_alone(here: Path) -> None:
+    words = ("continue", "theme.mid", "--to", "10", "--seconds", "3", "--weights", "lm", "--alone", "--json")
+    found = [json.loads(run(*words, "--seed", seed))["continuations"][0] for seed in ("1", "1", "2")]
+    assert [one["path"] for one in found] == [f"theme-continued-{i}.mid" for i in (1, 2, 3)]
+    notes = [read_midi(here / one["path"]) for one in found]
+    assert notes[0] == notes[1] != notes[2]
+    assert len(notes[0]) == found[0]["new_notes"]
+
+
+def test_aria_s_weights_continue_too(here: Path) -> None:
+    tiny_aria(here / "aria.safetensors", language=True)
+    words = (
+        "continue",
+        "theme.mid",
+        "--to",
+        "5",
+        "--seconds",
+        "0.5",
+        "--weights",
+        "aria.safetensors",
+        "--json",
+    )
+    answer = json.loads(run(*words))
+    assert answer["model"] == "aria"
+    assert len(read_midi(here / answer["continuations"][0]["path"])) > 0
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "reason"),
+    [
+        (("gone.mid",), 1, "gone.mid: cannot be read"),
+        (("theme.mid", "--weights", "nowhere"), 1, "no language model nowhere"),
+        (("theme.mid", "--weights", "lm", "--from", "9:00"), 2, "no note begins there"),
+        (("theme.mid", "--weights", "lm", "--from", "x"), 2, "is no time"),
+        (("theme.mid", "--weights", "lm", "--min-p", "2"), 2, "min-p"),
+        (("theme.mid", "--weights", "lm", "--seconds", "0"), 2, "--seconds"),
+        (("theme.mid", "--weights", ""), 2, "empty name"),
+    ],
+)
+def test_what_cannot_be_continued_is_said(
+    here: Path, words: tuple[str, ...], status: int, reason: str
+) -> None:
+    assert reason in " ".join(run("continue", *words, status=status).replace("│", " ").split())
+
+
+def test_finetuning_makes_a_classifier(here: Path) -> None:
+    rng = np.random.default_rng(0)
+    lines = ["file,mood,title"]
+    for number in range(12):
+        low = number % 2 == 0
+        onset = np.cumsum(rng.uniform(0.1, 0.3, 50))
+        pitch = (40 if low else 80) + rng.integers(0, 8, 50)
+        write_midi(Notes(onset, np.full(50, 0.2), pitch, np.full(50, 60)), here / f"{number}.mid")
+        lines.append(f"{number}.mid,{'dark' if low else 'bright'},{number // 2}")
+    (here / "labels.csv").write_text("\n".join([*lines, "gone.mid,dark,x"]))
+    words = ("train", "finetune", "labels.csv", "--column", "mood", "--from", "lm", "--epochs", "2")
+    facts = json.loads(run(*words, "--out", "c", "--json"))
+    assert facts["learned_from"] + facts["validated_on"] == 12
+    assert facts["left_out"] == 1
+    assert Classifier.load(here / "c").classes == ("bright", "dark")
+    assert "validated on" in (here / "c" / "MODEL_CARD.md").read_text()
+    assert "best epoch" in run(*words, "--out", "d", "--work", "title")
+    assert "no column 'tempo'" in run(
+        "train", "finetune", "labels.csv", "--out", "e", "--column", "tempo", status=1
+    )
