@@ -63,8 +63,8 @@ class Identity:
         k : how many answers at most
         start_s, end_s : only the notes that begin in this part of the query
         transposed : look in other keys too, where nothing sure is found in the query's own
-        min_confidence : leave out answers below it; at the default, 0.6, about one fragment in a hundred that
-            is not in the library gets a false answer
+        min_confidence : leave out answers below it; at the default, 0.35, about one fragment of 10 s
+            in a hundred that is not in the library gets a false answer, and more of fewer notes
         include_self : let the very file that is asked about be an answer, if the library holds it
         every_place : every place of a piece that holds the passage, not only the best one
 

@@ -20,7 +20,7 @@ from .alignment import surprise_bits
 from .comparing import compare_one_way
 from .confidence import confidence_of
 from .fingerprints import Snapshot
-from .landmarks import line_of
+from .landmarks import Line, line_of, variety
 from .places import Place, Query, find_places
 from .voting import CHUNK_EVENTS
 
@@ -129,12 +129,12 @@ def _occurrence(place: Place, query: Query) -> Occurrence:
         transposition=-alignment.transposition,
         tempo_ratio=alignment.warp.slope,
         matched=alignment.matched,
-        confidence=place_confidence(place),
+        confidence=place_confidence(place, query.line),
     )
 
 
-def place_confidence(place: Place) -> float:
-    """Confidence in a place found by `find_places`."""
+def place_confidence(place: Place, line: Line) -> float:
+    """Confidence in a place found by `find_places` for the notes of `line`."""
     alignment = place.alignment
     return confidence_of(
         alignment.matched,
@@ -143,6 +143,7 @@ def place_confidence(place: Place) -> float:
         alignment.notes,
         alignment.warp.slope,
         float(np.median(np.abs(alignment.late_s))),
+        variety(line, alignment.query_note),
     )
 
 
@@ -159,7 +160,7 @@ def _long(
         end_s = float(starts[last]) if last < len(starts) else None
         part = Query.of(query.notes.slice_time(float(starts[first]), end_s))
         for place in find_places(snapshot.segments, part, transposed=transposed, allowed=allowed):
-            if place_confidence(place) >= _WORTH_COMPARING:
+            if place_confidence(place, part.line) >= _WORTH_COMPARING:
                 key = (place.piece_id, place.alignment.transposition)
                 sums[key] = sums.get(key, 0.0) + place.votes
     best = sorted(sums, key=lambda key: -sums[key])[:_COMPARED]
@@ -187,6 +188,7 @@ def _compared(
     own = sum(p.end_s - p.start_s for p in found.passages)
     there = sum(p.other_end_s - p.other_start_s for p in found.passages)
     ratio = there / own if own > 0 and there > 0 else 1.0
+    late_s = float(np.median(np.abs(found.late_s)))
     occurrence = Occurrence(
         piece_id=piece_id,
         start_s=min(p.other_start_s for p in found.passages),
@@ -196,6 +198,6 @@ def _compared(
         transposition=-up,
         tempo_ratio=ratio,
         matched=found.matched,
-        confidence=confidence_of(share, bits, votes, covered, ratio, float(np.median(np.abs(found.late_s)))),
+        confidence=confidence_of(share, bits, votes, covered, ratio, late_s, variety(query.line, found.note)),
     )
     return occurrence, _quality(bits, found.late_s)

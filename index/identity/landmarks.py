@@ -40,6 +40,7 @@ __all__ = [
     "find_landmarks",
     "find_more_landmarks",
     "line_of",
+    "variety",
 ]
 
 CHORD_GAP_S = 0.04  # players spread a chord by up to this; faster runs are rare
@@ -116,6 +117,13 @@ def line_of(notes: Notes, chord_gap_s: float = CHORD_GAP_S) -> Line:
     pitch = notes.pitch.astype(np.int64)
     order = np.lexsort((pitch, event))
     return Line(onset[order], pitch[order], event[order])
+
+
+def variety(line: Line, notes: NDArray[np.int64]) -> int:
+    """How many different steps (interval, and together or later) follow each other among some notes."""
+    places = np.sort(notes)
+    later = np.diff(line.event[places]) > 0
+    return len(np.unique(2 * np.diff(line.pitch[places]) + later))
 
 
 def find_landmarks(line: Line) -> Landmarks:

@@ -53,7 +53,7 @@ _TYPES = {
 }
 _HASHED = ("ids", "event0", "note0", "keys", "start", "event")
 _COPIED = ("ids", "event0", "note0", "keys", "start")  # used all the time
-_FORMAT = "midikin landmarks 1"
+_FORMAT = "midikin landmarks 2"
 _ALIGN = 64
 _LONGEST_TICK = 2**31 - 1
 

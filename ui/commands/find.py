@@ -24,7 +24,7 @@ def find(
     confidence: Annotated[
         float | None,
         typer.Option(
-            "--confidence", min=0, max=1, help="Leave out answers that are less sure; 0.6 if not given."
+            "--confidence", min=0, max=1, help="Leave out answers that are less sure; 0.35 if not given."
         ),
     ] = None,
     own_key: Annotated[bool, typer.Option("--own-key", help="Do not look in other keys.")] = False,
