@@ -101,6 +101,7 @@ def style_axes(standard: FloatRows, works: Sequence[int], size: int) -> FloatRow
         whiten = np.eye(rows.shape[1])
     rows = (rows - rows.mean(0)) @ whiten
     _, length, axes = np.linalg.svd(rows, full_matrices=False)
+    axes, length = axes[length > 1e-6 * length[0]], length[length > 1e-6 * length[0]]
     # Half whitened: a small axis may carry a composer's habit, but not as loudly as a large one.
     scaled = axes[:size] * ((length[:size] / length[0]) ** -0.5)[:, None]
     padded = np.zeros((size, rows.shape[1]), dtype=np.float32)

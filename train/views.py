@@ -31,6 +31,7 @@ class Chain:
 
     Attributes
     ----------
+    crop, crop_least : probability that only a run of the notes is kept; share of them at least
     transpose, transpose_most : probability; semitones up or down at most
     tempo, tempo_most : probability; factor 1/x..x
     jitter, jitter_most_s : probability; standard deviation in seconds at most
@@ -43,6 +44,8 @@ class Chain:
     quantise, quantise_most_s : probability; step in seconds at most
     """
 
+    crop: float = 0.0
+    crop_least: float = 0.4
     transpose: float = 0.8
     transpose_most: int = 6
     tempo: float = 0.8
@@ -134,6 +137,8 @@ def to_batch(rows: Rows) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
 
 def alter(rows: Rows, chain: Chain, rng: np.random.Generator, most: int) -> Rows:
     """Rows after the chain, sorted, each of at most `most` notes; no row is emptied."""
+    if chain.crop:
+        _crop(rows, chain, rng)
     rows = _doubling(rows, chain, rng)
     _drop_hand(rows, chain, rng)
     _dropout(rows, chain, rng)
@@ -147,6 +152,15 @@ def alter(rows: Rows, chain: Chain, rng: np.random.Generator, most: int) -> Rows
 
 def _chosen(probability: float, rows: Rows, rng: np.random.Generator) -> NDArray[np.bool_]:
     return rng.random((len(rows.onset), 1)) < probability
+
+
+def _crop(rows: Rows, chain: Chain, rng: np.random.Generator) -> None:
+    count = rows.lengths[:, None]
+    share = np.where(_chosen(chain.crop, rows, rng), rng.uniform(chain.crop_least, 1, count.shape), 1.0)
+    kept = np.ceil(share * count).astype(np.int64)
+    first = rng.integers(0, count - kept + 1)
+    place = np.arange(rows.onset.shape[1])
+    _remove(rows, (place < first) | (place >= first + kept))
 
 
 def _doubling(rows: Rows, chain: Chain, rng: np.random.Generator) -> Rows:

@@ -1,4 +1,4 @@
-"""Evaluation: tasks follow from labels, figures are what a hand would compute, and nothing seen is reported."""
+"""Evaluation: tasks follow from labels, figures are what a hand computes, and nothing seen is reported."""
 
 import csv
 import json
@@ -81,7 +81,9 @@ def test_only_unseen_pieces_are_collected(data: Path, held_out: Path) -> None:
 def test_tasks_follow_from_the_labels(data: Path) -> None:
     collection = collect([str(data)])
     tasks = {task.name: task for task in searches(collection, queries=5, gallery=20, seed=0)}
-    assert {"performance -> score", "score -> performance", "other performances", "takes of a song"} <= set(tasks)
+    assert {"performance -> score", "score -> performance", "other performances", "takes of a song"} <= set(
+        tasks
+    )
     assert set(ALTERATIONS) <= set(tasks)
     assert len(tasks["30 s of it -> score"].asked) == 36
     assert len(tasks["quantised"].asked) == 5
@@ -110,7 +112,11 @@ def test_a_whole_table(data: Path, tmp_path: Path) -> None:
     assert all(row.count("|") == 6 for row in rows)
     assert len(rows) == len(table) + 2
     assert json.loads(json.dumps(evaluation.to_json()))["pieces"] == 48
-    assert {path.name for path in draw(evaluation, tmp_path)} == {"alterations.svg", "labels.svg", "speed.svg"}
+    assert {path.name for path in draw(evaluation, tmp_path)} == {
+        "alterations.svg",
+        "labels.svg",
+        "speed.svg",
+    }
 
 
 def test_searches_count_what_they_say(data: Path) -> None:

@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from conftest import random_piece
 
 from embedder import CorpusError, Encoder
-from train.assemble import assemble
+from embedder.handmade import PLAIN
+from embedder.heads import HandmadeHead
+from train.assemble import assemble, read_head, write_head
 from train.baselines import BASELINES, Handmade
 from train.corpus import Corpus
 from train.handmade import CountedCorpus, count_corpus, fit_head, vary
@@ -87,3 +90,22 @@ def test_baselines_find_an_altered_piece() -> None:
     assert tuple(gallery) == BASELINES
     for name in ("n-grams", "both"):
         assert (queries[name] @ gallery[name].T).argmax(1).tolist() == list(range(6))
+
+
+def test_a_head_is_kept_and_continued(counted: CountedCorpus, tmp_path: Path) -> None:
+    head = fit_head(counted, identity=16, style=6, taught=0, steps=2, pairs=4)
+    write_head(head, tmp_path / "head.safetensors")
+    found = read_head(tmp_path / "head.safetensors")
+    assert found.names == head.names
+    assert all(
+        torch.equal(a, b)
+        for a, b in zip(found.state_dict().values(), head.state_dict().values(), strict=True)
+    )
+    older = HandmadeHead(16, 6, 0, PLAIN)
+    begun = fit_head(counted, identity=16, style=6, taught=0, steps=0, start_from=older.state_dict())
+    plain = older.statistic_map.weight.shape[1]
+    assert torch.equal(begun.statistic_map.weight[:, :plain], older.statistic_map.weight)
+    assert not begun.statistic_map.weight[:, plain:].any()
+    (tmp_path / "junk.safetensors").write_bytes(b"junk")
+    with pytest.raises(CorpusError, match="no fitted head"):
+        read_head(tmp_path / "junk.safetensors")

@@ -30,7 +30,7 @@ def piece(seed: int, count: int = 400) -> Notes:
 
 @pytest.fixture
 def sets(tmp_path: Path) -> Path:
-    """Two sets: `first` with labels, two works in versions and some oddities; `second` with one more version."""
+    """Two sets: `first` with labels, and one of copies, versions and oddities."""
     first, second = tmp_path / "sets" / "first", tmp_path / "sets" / "second"
     (first / "a").mkdir(parents=True)
     second.mkdir()

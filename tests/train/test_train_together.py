@@ -1,4 +1,4 @@
-"""Gradients of large batches: cached a chunk at a time, and shared by several processes, they are the same."""
+"""Gradients of large batches: cached by chunks, and shared by several processes, they are the same."""
 
 import os
 import socket

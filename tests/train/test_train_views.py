@@ -10,7 +10,7 @@ from embedder.tokens import to_tokens
 from train.corpus import Corpus
 from train.views import Chain, alter, cut, to_batch
 
-PROBABILITIES = [field.name for field in fields(Chain) if "_most" not in field.name]
+PROBABILITIES = [f.name for f in fields(Chain) if "_most" not in f.name and "_least" not in f.name]
 NOTHING = dict.fromkeys(PROBABILITIES, 0.0)
 
 
@@ -44,6 +44,11 @@ def test_each_alteration_alone(corpus: Corpus) -> None:
     assert np.nanmax(ratio) == pytest.approx(np.nanmin(ratio), rel=1e-2)
     assert len(set(altered(flat=1.0).velocity[0, :100])) == 1
     assert 60 < altered(dropout=1.0, dropout_most=0.3).lengths[0] < 100
+    cropped = altered(crop=1.0, crop_least=0.5)
+    assert 50 <= cropped.lengths[0] < 100
+    kept = cropped.pitch[0, : cropped.lengths[0]].tolist()
+    whole = plain.pitch[0, :100].tolist()
+    assert any(whole[i : i + len(kept)] == kept for i in range(100))
     doubled = altered(doubling=1.0)
     assert doubled.lengths[0] > 100
     assert (np.diff(doubled.onset[0, : doubled.lengths[0]]) >= 0).all()

@@ -56,10 +56,11 @@ def run(
     from ui.output import print_json
 
     asked = Recipe.read(recipe)
+    notes = Corpus(corpus)
     line = _Line(asked.run.log_every)
     with torch.random.fork_rng():
         rate = matrix_rate(Processes().device(device), asked.run.precision)
-    weights = train(asked, Corpus(corpus), out, start_from=start_from, device=device, on_progress=line.show)
+    weights = train(asked, notes, out, start_from=start_from, device=device, on_progress=line.show)
     line.finish()
     if line.last is None:
         result: dict[str, Any] = {"weights": str(weights)}
