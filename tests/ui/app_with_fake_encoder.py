@@ -6,12 +6,14 @@ import runpy
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+# In this order: tests/index must not stand for index.
+TESTS = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 
-from fake_encoder import FakeEncoder
+from fake_encoder import FakeEncoder  # noqa: E402
 
-import embedder.encoder
-from ui.app import launching
+import embedder.encoder  # noqa: E402
+from ui.app import launching  # noqa: E402
 
 embedder.encoder.Encoder.load = lambda *name, **device: FakeEncoder()  # type: ignore[method-assign,assignment]
 runpy.run_path(str(Path(launching.__file__).with_name("main.py")), run_name="__main__")

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Colouring", "by_composer", "by_folder", "by_group", "by_key", "by_tag", "coloured"]
 
-# Told apart by those who see red and green alike too; after P. Tol, "Colour schemes", 2021 (muted, bright).
+# After P. Tol, "Colour schemes", 2021 (muted and bright), the darkest made lighter: they must be seen on
+# black as on white.
 _PALETTE = (
-    "#332288", "#88ccee", "#44aa99", "#117733", "#999933", "#ddcc77", "#cc6677", "#882255", "#aa4499",
-    "#4477aa", "#ee6677", "#ccbb44", "#66ccee", "#aa3377", "#ee8866",
+    "#7a5cd6", "#88ccee", "#44aa99", "#2f9e57", "#999933", "#ddcc77", "#cc6677", "#b8417f", "#aa4499",
+    "#4f8fd0", "#ee6677", "#ccbb44", "#66ccee", "#d06fb0", "#ee8866",
 )  # fmt: skip
 _OTHERS = "#9a9a9a"
 

@@ -13,7 +13,8 @@ from ui.app.roads import wanted
 # A named icon would be fetched from the network.
 ICON = (Path(__file__).parent / "frontend" / "icon.svg").read_text(encoding="utf-8")
 STYLE = """<style>
-[data-testid="stMainBlockContainer"] { padding: 4rem clamp(1rem, 4vw, 4rem); max-width: 90rem; margin: auto; }
+[data-testid="stMainBlockContainer"] { padding: 4rem clamp(1rem, 4vw, 4rem); max-width: 90rem;
+  margin: 0 auto; }
 h1 { font-size: 1.9rem !important; padding: 0.4rem 0 !important; }
 h3 { font-size: 1.25rem !important; }
 @media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 0.9rem 3rem; } }

@@ -43,7 +43,11 @@ def page() -> None:
             st.button("Start over", on_click=st.query_params.clear)
             return
         _way_back()
-        _source(library, asked)
+        if asked.key:
+            with st.expander("Ask with something else", icon=":material/search:", expanded=_refused()):
+                _source(library, asked)
+        else:
+            _source(library, asked)
         if asked.key:
             _answer(library, asked)
         else:
@@ -107,6 +111,11 @@ def _source(library: Library, asked: Asked) -> None:
             st.error(plain(st.session_state.pop("refused_notes")))
     else:
         _choose_piece(library)
+
+
+def _refused() -> bool:
+    """Whether what was given last could not be taken: the reason must be seen."""
+    return "refused" in st.session_state or "refused_notes" in st.session_state
 
 
 def _dropped() -> None:
@@ -233,7 +242,7 @@ def _answer(library: Library, asked: Asked) -> None:
             name=name,
             chosen=chosen if (asked.start_s, asked.end_s) != (None, None) else None,
             choosing=True,
-            height=130,
+            height=112,
             on_range=lambda: _range_chosen(f"query-{asked.source}-{asked.key[:40]}"),
         )
         st.caption("Drag over the roll to ask about a part of it.")

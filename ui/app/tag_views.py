@@ -38,7 +38,7 @@ def label_next(library: Library, tag: Tag) -> None:
             },
             x="labels",
             y=["measured", "forecast"],
-            height=200,
+            height=240,
             y_label="share right",
         )
     if not suggested.pieces:
@@ -229,7 +229,7 @@ def probe_scores(library: Library, tag: Tag) -> None:
         table |= {f"as {name}": [row[i] for row in scores.confusion] for i, name in enumerate(probe.classes)}
         st.dataframe(table, hide_index=True)
     for trait in probe.traits:
-        st.markdown(f":small[{plain(trait.says)}]")
+        st.markdown(f":small[**{plain(trait.value)}** — {plain(trait.says)}]")
 
 
 def _rivals(probe: Probe) -> None:

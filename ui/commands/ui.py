@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -90,6 +91,8 @@ def ui(
         hosts=name or (),
         browser=sys.stdout.isatty() if browser is None else browser,
     )
+    if os.name == "posix":  # one process, so that whatever ends this command ends the app
+        os.execve(sys.executable, launch.command(), launch.environment())
     process = subprocess.Popen(launch.command(), env=launch.environment())
     try:
         status = process.wait()

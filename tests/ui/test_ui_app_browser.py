@@ -1,0 +1,393 @@
+"""The paths that a visitor takes, in a real browser: Playwright drives a headless Chromium.
+
+Skipped, with the reason, where the machine has no Chromium; continuous integration installs one.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_encoder import FakeEncoder, tune, write_tunes
+from ui_app_chromium import FLAGS, MISSING, chromium_of
+
+from embedder.writing import write_midi
+from index import Library
+from ui.app import launching
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'"
+)
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+FAKE_SCRIPT = str(Path(__file__).with_name("app_with_fake_encoder.py"))
+WAIT_MS = 60_000
+
+# How loud the audio element is, by its own samples, and which of some pitches it holds most of.
+LISTEN = """
+async (audio) => {
+  const data = await (await fetch(audio.src)).arrayBuffer();
+  const sound = await new OfflineAudioContext(1, 1, 22050).decodeAudioData(data);
+  const x = sound.getChannelData(0);
+  let sum = 0;
+  for (const v of x) sum += v * v;
+  const power = (pitch) => {
+    const w = 2 * Math.PI * 440 * 2 ** ((pitch - 69) / 12) / sound.sampleRate;
+    let re = 0, im = 0;
+    for (let i = 0; i < Math.min(x.length, 8000); i++) {
+      re += x[i] * Math.cos(w * i);
+      im += x[i] * Math.sin(w * i);
+    }
+    return re * re + im * im;
+  };
+  let best = 40;
+  for (let p = 40; p < 90; p++) if (power(p) > power(best)) best = p;
+  return { rms: Math.sqrt(sum / x.length), seconds: sound.duration, pitch: best };
+}
+"""
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[object]:
+    with playwright.sync_playwright() as driver:
+        found = chromium_of(driver)
+        if found is None:
+            pytest.skip(MISSING)
+        browser = driver.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class App:
+    """The app as a process of its own, with the tests' encoder or the real one."""
+
+    def __init__(self, library: Path, home: Path, *, fake: bool) -> None:
+        port = launching.free_port("127.0.0.1", None)
+        command = launching.Launch("127.0.0.1", port, library=str(library)).command()
+        if fake:
+            command = [FAKE_SCRIPT if part.endswith("main.py") else part for part in command]
+        environment = os.environ | {
+            "MIDIKIN_LIBRARY": str(library),
+            "HOME": str(home),
+            "OMP_NUM_THREADS": "1",
+        }
+        for name in ("MIDIKIN_UI_MUSIC", "MIDIKIN_UI_LOGIN"):
+            environment.pop(name, None)
+        self.log = home / "app.log"
+        self.url = f"http://127.0.0.1:{port}"
+        with self.log.open("w") as log:
+            self.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=home)
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.url}/_stcore/health", timeout=5).close()
+                return
+            except (urllib.error.URLError, TimeoutError):
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    self.close()
+                    pytest.fail(f"the app did not start: {self.log.read_text()}")
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def stocked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
+    """The app on a library of nine tunes, two of which are copies."""
+    home = tmp_path_factory.mktemp("home")
+    write_tunes(home / "music", 9)
+    write_midi(tune(2).stretch(1.2), home / "music" / "slower.mid")
+    with Library.open(home / "library", encoder=FakeEncoder()) as library:  # type: ignore[arg-type]
+        library.add(home / "music", workers=1)
+    app = App(home / "library", home, fake=True)
+    yield app
+    app.close()
+
+
+@pytest.fixture
+def page(chromium: object, request: pytest.FixtureRequest) -> Iterator[object]:
+    """A page of a new visitor; whatever it asks of another machine, or complains of, fails the test."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})  # type: ignore[attr-defined]
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    wrong: list[str] = []
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on(
+        "request",
+        lambda sent: (
+            None
+            if sent.url.startswith(("http://127.0.0.1", "ws://127.0.0.1", "data:", "blob:"))
+            else wrong.append(f"asked for {sent.url}")
+        ),
+    )
+    yield page
+    context.close()
+    assert not wrong
+
+
+def settled(page: object) -> None:
+    """Wait until the page has been drawn and nothing runs."""
+    page.wait_for_selector("h1")  # type: ignore[attr-defined]
+    page.wait_for_function(  # type: ignore[attr-defined]
+        "document.querySelector('[data-testid=stApp]').dataset.testScriptState !== 'running'"
+        " && !document.querySelector('[data-testid=stSkeleton]')"
+    )
+
+
+def heard(roll: object) -> dict[str, float]:
+    """What the audio element of a part holds, once it plays."""
+    page = roll.page  # type: ignore[attr-defined]
+    audio = roll.locator("audio")  # type: ignore[attr-defined]
+    page.wait_for_function("(audio) => audio.src && !audio.paused", arg=audio.element_handle())
+    return audio.evaluate(LISTEN)  # type: ignore[no-any-return]
+
+
+def test_first_visit_adding_a_folder_and_searching(chromium: object, page: object, tmp_path: Path) -> None:
+    """With the real encoder, from an empty library to the first answers."""
+    write_tunes(tmp_path / "music", 3)
+    app = App(tmp_path / "library", tmp_path, fake=False)
+    try:
+        page.goto(app.url)
+        page.get_by_text("This library is empty").wait_for()
+        assert page.get_by_role("button", name="Add the demonstration").is_visible()
+        page.get_by_label("A folder on the computer").fill(str(tmp_path / "nowhere"))
+        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_text("no such file or folder").wait_for()
+        page.get_by_label("A folder on the computer").fill(str(tmp_path / "music"))
+        page.get_by_role("button", name="Add", exact=True).click()
+        page.get_by_role("button", name="Any piece").click(timeout=180_000)
+        page.get_by_text("2 answers, of 2 pieces").wait_for()
+    finally:
+        app.close()
+
+
+def test_results_play_and_a_neighbour_is_opened(stocked: App, page: object) -> None:
+    page.goto(f"{stocked.url}/?piece=1")
+    page.get_by_text("9 answers, of 9 pieces").wait_for()
+    settled(page)
+    card = page.locator(".st-key-query .midikin.roll")
+    card.get_by_role("button", name="Play").click()
+    sound = heard(card)
+    assert sound["rms"] > 0.02
+    assert sound["seconds"] > 20
+    first = page.locator("[class*='st-key-card-']").first
+    first.locator(".midikin.roll").get_by_role("button", name="Play").click()
+    assert heard(first.locator(".midikin.roll"))["rms"] > 0.02
+    # One sounds at a time, and the cursor moves on.
+    assert card.locator("audio").evaluate("(audio) => audio.paused")
+    before = float(first.locator("canvas").get_attribute("aria-valuenow"))
+    page.wait_for_timeout(700)
+    assert float(first.locator("canvas").get_attribute("aria-valuenow")) > before
+    name = first.locator("strong").first.inner_text().removeprefix("1. ")
+    first.get_by_role("button", name="Ask with this").click()
+    page.locator(".st-key-query").get_by_text(name, exact=True).wait_for()
+    assert "piece=1" not in page.url.split("?")[1].split("&")
+    page.get_by_role("button", name="Back to").click()
+    page.wait_for_url("**piece=1**")
+
+
+def test_what_sounds_is_the_music(stocked: App, page: object, tmp_path: Path) -> None:
+    """An upload of one long A: the samples hold 440 Hz."""
+    from embedder.notes import Notes
+
+    write_midi(Notes([0.0, 1.0], [1.0, 1.0], [69, 69], [90, 90]), tmp_path / "a.mid")
+    page.goto(stocked.url)
+    page.get_by_role("radio", name="A file of mine").or_(
+        page.get_by_text("A file of mine", exact=True)
+    ).first.click()
+    page.locator("input[type=file]").set_input_files(tmp_path / "a.mid")
+    page.wait_for_url("**upload=**")
+    settled(page)
+    roll = page.locator(".st-key-query .midikin.roll")
+    roll.get_by_role("button", name="Play").click()
+    assert heard(roll)["pitch"] == 69
+
+
+def test_upload_results_and_a_reload_that_keeps_the_view(stocked: App, page: object, tmp_path: Path) -> None:
+    write_midi(tune(4).transpose(1), tmp_path / "mine.mid")
+    (tmp_path / "bad.mid").write_bytes(b"MThd and then nothing")
+    page.goto(stocked.url)
+    page.get_by_text("A file of mine", exact=True).click()
+    page.locator("input[type=file]").set_input_files(tmp_path / "bad.mid")
+    page.get_by_text("bad.mid: ").first.wait_for()
+    assert page.locator("[data-testid=stAlert]").count() >= 1
+    page.locator("input[type=file]").set_input_files(tmp_path / "mine.mid")
+    page.wait_for_url("**upload=**")
+    page.get_by_text("answers, of 10 pieces").wait_for()
+    page.get_by_text("The same music", exact=True).click()
+    page.wait_for_url("**way=music**")
+    settled(page)
+    page.get_by_text("% sure").first.wait_for()
+    shown = page.locator("h3").all_inner_texts()
+    page.reload()
+    page.get_by_text("% sure").first.wait_for()
+    settled(page)
+    assert page.locator("h3").all_inner_texts() == shown
+    assert "tune004.mid" in page.locator("[class*='st-key-card-']").first.inner_text()
+
+
+def test_a_part_is_chosen_on_the_roll(stocked: App, page: object) -> None:
+    page.goto(f"{stocked.url}/?piece=1")
+    settled(page)
+    canvas = page.locator(".st-key-query canvas")
+    box = canvas.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.25, box["y"] + 30)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + 30, steps=4)
+    page.mouse.move(box["x"] + box["width"] * 0.5, box["y"] + 30, steps=4)
+    page.mouse.up()
+    page.wait_for_url("**from=**")
+    settled(page)
+    page.get_by_text("of 9 pieces").wait_for()
+    assert page.get_by_text("Whole piece").first.is_visible()
+    first = page.locator("[class*='st-key-card-']").first.locator(".midikin.roll")
+    first.get_by_role("button", name="Query, then this").click()
+    assert first.get_attribute("data-playing") == "query"
+    assert heard(first)["rms"] > 0.02
+
+
+def test_played_on_the_page_s_keyboard(stocked: App, page: object) -> None:
+    page.goto(stocked.url)
+    page.get_by_text("Something I play", exact=True).click()
+    keys = page.locator(".midikin.keyboard .keys button")
+    keys.first.wait_for()
+    keys.first.focus()
+    for letter in "asdfghjkasdf":
+        page.keyboard.press(letter, delay=30)
+    page.get_by_text("12 notes played").wait_for()
+    page.get_by_role("button", name="Search with this").click()
+    page.wait_for_url("**played=**")
+    page.get_by_text("what you played").first.wait_for()
+    page.get_by_text("answers, of 10 pieces").wait_for()
+    url = page.url
+    page.goto("about:blank")
+    page.goto(url)
+    page.get_by_text("what you played").first.wait_for()
+
+
+def test_a_duplicate_is_reviewed_and_another_visitor_sees_it(
+    stocked: App, page: object, chromium: object
+) -> None:
+    page.goto(f"{stocked.url}/duplicates")
+    page.get_by_role("button", name="Look for duplicates").click()
+    page.get_by_text("0 of 1 pairs decided").wait_for()
+    settled(page)
+    other = chromium.new_page()
+    other.set_default_timeout(WAIT_MS)
+    other.goto(f"{stocked.url}/duplicates")
+    other.get_by_text("0 of 1 pairs decided").wait_for()
+    pair = page.locator(".midikin.pair")
+    pair.get_by_role("button", name="Play ten seconds of A").click()
+    assert heard(pair)["rms"] > 0.02
+    assert heard(pair)["seconds"] < 12
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Same, A stays").click()
+    page.get_by_text("1 of 1 pairs decided").wait_for()
+    other.get_by_text("1 of 1 pairs decided").wait_for(timeout=30_000)
+    other.close()
+    with Library.open(stocked.log.parent / "library", create=False) as library:
+        assert [one.verdict for one in library.decisions()] == ["duplicate"]
+
+
+def test_a_point_of_the_map_is_opened_and_a_region_is_chosen_and_tagged(stocked: App, page: object) -> None:
+    page.goto(f"{stocked.url}/browse")
+    settled(page)
+    canvas = page.locator(".midikin.map canvas")
+    canvas.wait_for()
+    page.wait_for_function("document.querySelector('[data-testid=stApp]') && true")
+    canvas.focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url("**piece=**")
+    page.get_by_text("Nearest").wait_for()
+    settled(page)
+    page.get_by_role("button", name="Draw around pieces to choose them").click()
+    box = canvas.bounding_box()
+    x, y, w, h = box["x"], box["y"], box["width"], box["height"]
+    page.mouse.move(x + 3, y + 3)
+    page.mouse.down()
+    for to_x, to_y in ((w - 3, 3), (w - 3, h - 3), (3, h - 3), (3, h / 2), (3, 5)):
+        page.mouse.move(x + to_x, y + to_y, steps=3)
+    page.mouse.up()
+    page.get_by_text("10 pieces chosen").wait_for()
+    page.get_by_label("Tag these 10 pieces").fill("walk")
+    page.get_by_role("button", name="Tag", exact=True).click()
+    page.get_by_text("10 pieces tagged").wait_for()
+    with Library.open(stocked.log.parent / "library", create=False) as library:
+        assert len(library.labels("walk")) == 10
+
+
+def test_a_tag_is_labelled_learnt_and_accepted(stocked: App, page: object) -> None:
+    with Library.open(stocked.log.parent / "library", create=False, encoder=FakeEncoder()) as library:
+        for number in range(1, 5):
+            library.label("half", number, holds=number % 2 == 0)
+    page.goto(f"{stocked.url}/tags?tag=half")
+    settled(page)
+    page.get_by_role("button", name="yes", exact=True).first.click()
+    page.get_by_text("half: yes").wait_for()
+    page.get_by_text("Predictions", exact=True).click()
+    page.get_by_role("button", name="Train the probe").click()
+    page.get_by_role("button", name="Train it again").wait_for()
+    settled(page)
+    page.goto(f"{stocked.url}/tags?tag=half&view=predictions")
+    settled(page)
+    slider = page.locator("[role=slider]").first
+    slider.focus()
+    for _ in range(6):
+        page.keyboard.press("PageDown")
+    slider.press("Home")
+    page.get_by_role("button", name="Accept all").click()
+    page.get_by_text("predictions accepted").wait_for()
+    with Library.open(stocked.log.parent / "library", create=False) as library:
+        assert len(library.labels("half")) == 10
+
+
+@pytest.mark.parametrize(("size", "scheme"), [((390, 844), "dark"), ((1280, 800), "light")])
+def test_every_page_fits_a_phone_and_a_laptop(
+    stocked: App, chromium: object, size: tuple[int, int], scheme: str
+) -> None:
+    context = chromium.new_context(viewport={"width": size[0], "height": size[1]}, color_scheme=scheme)
+    page = context.new_page()
+    page.set_default_timeout(WAIT_MS)
+    for path in ("/?piece=1", "/browse?piece=1", "/duplicates", "/tags", "/library"):
+        page.goto(stocked.url + path)
+        settled(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+        assert page.locator("[data-testid=stException]").count() == 0
+        background = page.evaluate(
+            "getComputedStyle(document.querySelector('[data-testid=stApp]')).backgroundColor"
+        )
+        brightness = sum(map(int, background.removeprefix("rgb(").removesuffix(")").split(",")[:3])) / 3
+        assert (brightness < 80) == (scheme == "dark")
+    context.close()
+
+
+def test_every_control_has_a_name_and_can_be_focused(stocked: App, page: object) -> None:
+    for path in ("/browse?piece=1", "/?piece=1&k=2"):
+        page.goto(stocked.url + path)
+        settled(page)
+        page.locator(".midikin canvas").first.wait_for()
+        unnamed = page.evaluate(
+            "[...document.querySelectorAll('.midikin button, .midikin canvas')].filter(e => !e.hidden &&"
+            " e.getAttribute('aria-hidden') !== 'true' && !(e.ariaLabel || e.textContent)).length"
+        )
+        assert unnamed == 0
+        canvas = page.locator(".midikin canvas[tabindex='0']").first
+        canvas.focus()
+        assert canvas.evaluate("(e) => e.getRootNode().activeElement === e")
+    card = page.locator(".midikin.roll").first
+    card.locator("canvas").focus()
+    page.keyboard.press("Space")
+    assert heard(card)["rms"] > 0.02
