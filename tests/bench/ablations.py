@@ -2,10 +2,10 @@
 
     python tests/bench/ablations.py CORPUS [--steps 60] [--only temperature,pooling] [--markdown FILE]
 
-Every run is of one small model and the same number of notes; the learned vector alone is measured, on works of
-the corpus's test split: score and performance of ASAP's works (first 256 notes), and altered copies among test
-pieces. The runs are far too short to say how good a model gets: they compare choices at a cost that one core
-pays in minutes.
+Every run is of one small model and the same number of notes; the learned vector alone is measured, on works
+of the corpus's test split: score and performance of ASAP's works (first 256 notes), and altered copies among
+test pieces. The runs are far too short to say how good a model gets: they compare choices at a cost that one
+core pays in minutes.
 """
 
 from __future__ import annotations
