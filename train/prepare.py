@@ -36,6 +36,7 @@ __all__ = ["PrepareSettings", "Source", "find_sources", "prepare"]
 
 FILES_A_PART = 256
 _SAME_LENGTH = 0.02  # copies of a performance differ in their number of notes by less
+_Splits = dict[tuple[str, str], str]  # split by set and file
 _COPY = 0.85  # cosine of runs from which two pieces are compared note by note
 
 
@@ -117,8 +118,9 @@ def prepare(
     """
     settings = settings or PrepareSettings()
     corpus = Path(absolute(out))
+    named = _held_out(settings.held_out)
     sources = find_sources(folders)
-    signature = _signature(sources, settings)
+    signature = _signature(sources, settings, named)
     if (corpus / "pieces.jsonl").exists() and _made_of(corpus) == signature:
         return Corpus(corpus)
     tally: Counter[str] = Counter()
@@ -147,7 +149,7 @@ def prepare(
             read.digest.append(digest)
             read.sizes.append(len(notes))
             read.runs.append(runs_of_intervals(notes))
-    kept, works, splits = _works(read, settings, removed, on_progress)
+    kept, works, splits = _works(read, settings, named, removed, on_progress)
     counts = {
         "signature": signature,
         "files": len(sources),
@@ -210,11 +212,10 @@ def _labels(path: str) -> dict[str, dict[str, str]]:
     }
 
 
-def _signature(sources: Sequence[Source], settings: PrepareSettings) -> str:
+def _signature(sources: Sequence[Source], settings: PrepareSettings, named: _Splits) -> str:
     """A hash of everything that the corpus depends on."""
-    held_out = settings.held_out.read_bytes() if settings.held_out else b""
     asked = (settings.without, settings.copies, settings.test_share, settings.validation_share)
-    digest = hashlib.sha256(repr(asked).encode() + held_out)
+    digest = hashlib.sha256(repr((asked, settings.held_out is None, sorted(named.items()))).encode())
     for source in sources:
         digest.update(repr((source.found.path, source.found.size_bytes, source.found.mtime_ns)).encode())
         digest.update(repr(sorted(source.labels.items())).encode())
@@ -304,6 +305,7 @@ def _notes(table: dict[str, NDArray[Any]], row: int) -> Notes:
 def _works(
     read: _Read,
     settings: PrepareSettings,
+    named: _Splits,
     removed: Counter[str],
     on_progress: Callable[[str, int, int], None],
 ) -> tuple[list[int], NDArray[np.int64], list[str]]:
@@ -319,7 +321,7 @@ def _works(
         removed["same-performance"] += len(copies)
     kept = [piece for piece in range(count) if piece not in copies]
     on_progress("comparing", count, count)
-    return kept, works, _splits(read, works, settings)
+    return kept, works, _splits(read, works, settings, named)
 
 
 def _copies(read: _Read, links: Sequence[tuple[int, int, float]]) -> set[int]:
@@ -349,9 +351,8 @@ def _copies(read: _Read, links: Sequence[tuple[int, int, float]]) -> set[int]:
     return copies
 
 
-def _splits(read: _Read, works: NDArray[np.int64], settings: PrepareSettings) -> list[str]:
+def _splits(read: _Read, works: NDArray[np.int64], settings: PrepareSettings, named: _Splits) -> list[str]:
     """Split of every piece; all pieces of a work, and works that a title may join, on one side."""
-    named = _held_out(settings.held_out)
     titles = [[f"work:{work}"] for work in works.tolist()]
     for piece, source in enumerate(read.sources):
         title = title_cue(source.labels)
@@ -371,7 +372,7 @@ def _splits(read: _Read, works: NDArray[np.int64], settings: PrepareSettings) ->
     return [given.get(int(work), of_side[int(side)]) for work, side in zip(works, sides, strict=True)]
 
 
-def _held_out(path: Path | None) -> dict[tuple[str, str], str]:
+def _held_out(path: Path | None) -> _Splits:
     if path is None:
         return {}
     try:

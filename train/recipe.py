@@ -58,6 +58,9 @@ class RunSettings:
     def __post_init__(self) -> None:
         if self.precision not in ("bfloat16", "float32"):
             raise CorpusError(f"recipe: precision is bfloat16 or float32, not {self.precision!r}")
+        counts = (self.checkpoint_minutes, self.warmup, self.validation_batches)
+        if self.log_every < 1 or self.validate_every < 1 or min(counts) < 0 or self.clip <= 0:
+            raise CorpusError("recipe: log_every, validate_every and clip are positive, no count is negative")
         if self.steps < 1 or self.accumulate < 1 or self.learning_rate <= 0 or not 0 <= self.decay <= 1:
             raise CorpusError("recipe: steps, accumulate and learning_rate are positive, decay lies in 0..1")
 

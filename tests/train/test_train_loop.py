@@ -123,6 +123,7 @@ def test_the_learning_rate_warms_up_stays_and_decays() -> None:
         "[objective]\nname = 'next-note'\n[run]\nspeed = 3",
         "[objective]\nname = 'next-note'\n[run]\nprecision = 'int8'",
         "[objective]\nname = 'next-note'\n[run]\nsteps = 0",
+        "[objective]\nname = 'next-note'\n[run]\nvalidate_every = 0",
     ],
 )
 def test_recipes_that_do_not_fit_are_refused(text: str) -> None:

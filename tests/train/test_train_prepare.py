@@ -197,6 +197,8 @@ def test_wrong_requests_are_refused(sets: Path, tmp_path: Path) -> None:
         prepare([tmp_path / "empty"], tmp_path / "corpus")
     with pytest.raises(CorpusError, match="no filter is called loud"):
         PrepareSettings(without=("loud",))
+    with pytest.raises(CorpusError, match="no list of held-out works"):
+        prepare([sets], tmp_path / "corpus", PrepareSettings(held_out=tmp_path / "absent.csv"))
     with pytest.raises(CorpusError, match="shares"):
         PrepareSettings(test_share=1.0)
     (sets / "first" / "labels.csv").write_text("name\nx\n")
