@@ -5,75 +5,44 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import streamlit as st
 from fake_encoder import FakeEncoder, tune, write_tunes
 from streamlit.testing.v1 import AppTest
+from ui_app_driving import fresh_app, press, run, texts
 
 from embedder.writing import write_midi
 from index import Library
 from ui.app import shared
 
 MAIN = Path(shared.__file__).with_name("main.py")
-Page = Callable[..., AppTest]
 
 
 @pytest.fixture(autouse=True)
-def fresh(tmp_path: Path, fake_encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A library of its own for every test, and nothing kept from the one before."""
-    monkeypatch.setenv("MIDIKIN_LIBRARY", str(tmp_path / "library"))
-    for name in ("MIDIKIN_UI_MUSIC", "MIDIKIN_UI_LOGIN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(shared, "warm_up", lambda folder: None)
-    yield
-    st.cache_resource.clear()
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from fresh_app(tmp_path, monkeypatch)
 
 
 @pytest.fixture
-def library(tmp_path: Path, fake_encoder: FakeEncoder) -> Library:
+def library(tmp_path: Path) -> Iterator[Library]:
     """Nine tunes, one of them three times, and a name that is markup; also held by the app."""
     music = tmp_path / "music"
     write_tunes(music, 9)
     write_midi(tune(2).stretch(1.2), music / "slower.mid")
     write_midi(tune(2).with_velocity(60), music / "plain.mid")
     write_midi(tune(50), music / "<b>x<b> ![](http:e) $a$.mid")
-    with Library.open(tmp_path / "library", encoder=fake_encoder) as opened:
+    with Library.open(tmp_path / "library", encoder=FakeEncoder()) as opened:
         opened.add(music, workers=1)
         yield opened
-
-
-def run(name: str, **params: str) -> AppTest:
-    """A page with these parameters in its address."""
-    script = f"from ui.app import {name}_page\n{name}_page.page()\n"
-    page = AppTest.from_string(script, default_timeout=60)
-    for key, value in params.items():
-        page.query_params[key] = value
-    page.run()
-    assert not page.exception
-    return page
-
-
-def texts(page: AppTest) -> str:
-    """All that a page says."""
-    kinds = ("title", "subheader", "markdown", "caption", "info", "error", "success", "warning")
-    return "\n".join(str(one.value) for kind in kinds for one in getattr(page, kind)).replace("\\", "")
 
 
 def number_of(library: Library, name: str) -> int:
     (piece,) = library.pieces([f"name={name}"])
     return piece.id
-
-
-def press(page: AppTest, label: str) -> AppTest:
-    next(button for button in page.button if button.label.replace("\\", "") == label).click()
-    page.run()
-    assert not page.exception
-    return page
 
 
 # -- the whole app, and its first visit ------------------------------------------------------------

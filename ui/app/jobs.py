@@ -94,7 +94,7 @@ class Jobs:
             )
             self._last[kind] = job
             self._processes[kind] = process
-        threading.Thread(target=self._follow, args=(kind, process, request), daemon=True).start()
+        threading.Thread(target=self._follow, args=(job, process), daemon=True).start()
         return job
 
     def stop(self, kind: str) -> None:
@@ -108,32 +108,33 @@ class Jobs:
         for kind in list(self._processes):
             self.stop(kind)
 
-    def _follow(self, kind: str, process: subprocess.Popen[bytes], request: dict[str, Any]) -> None:
+    def _follow(self, job: Job, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         try:
             # The pipe stays open: the worker ends when it closes, which it does when this process is gone.
-            process.stdin.write(json.dumps({"kind": kind, **request}).encode() + b"\n")
+            process.stdin.write(json.dumps({"kind": job.kind, **job.request}).encode() + b"\n")
             process.stdin.flush()
             for line in process.stdout:
-                self._hear(kind, json.loads(line))
+                self._hear(job, json.loads(line))
         except BrokenPipeError:
             pass  # it has ended already; why is seen below
         finally:
             code = process.wait()
             process.stdout.close()
             process.stdin.close()
-        with self._lock:
-            job = self._last[kind]
-            if job.running:
-                error = f"the work ended with status {code}" if code != -signal.SIGINT else ""
-                state = "failed" if error else "stopped"
-                self._last[kind] = replace(job, state=state, error=error, seconds=time.time() - job.started_s)
+        error = f"the work ended with status {code}" if code != -signal.SIGINT else ""
+        self._note(job, only_if_running=True, state="failed" if error else "stopped", error=error)
 
-    def _hear(self, kind: str, said: dict[str, Any]) -> None:
+    def _hear(self, job: Job, said: dict[str, Any]) -> None:
         """A line of the worker: progress, or its last word."""
         if "pickled" in said:  # written by our own worker into our own pipe
             said["result"] = pickle.loads(base64.b64decode(said.pop("pickled")))
+        self._note(job, **said)
+
+    def _note(self, job: Job, *, only_if_running: bool = False, **said: Any) -> None:
+        """Change what is known of a job, unless a later one has taken its place."""
         with self._lock:
-            job = self._last[kind]
-            self._last[kind] = replace(job, **said, seconds=time.time() - job.started_s)
+            known = self._last[job.kind]
+            if known.number == job.number and (known.running or not only_if_running):
+                self._last[job.kind] = replace(known, **said, seconds=time.time() - job.started_s)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from embedder.errors import MidikinError
+from embedder.errors import LibraryError, MidikinError
 
 from . import shared
 from .plainly import cell, plain
@@ -18,7 +18,7 @@ from .tagging import LONGEST_TAG, parsed
 from .welcome import empty_here
 
 if TYPE_CHECKING:
-    from index import Label, Library, Tag
+    from index import ImportReport, Label, Library, Tag
 
 __all__ = ["page"]
 
@@ -224,12 +224,14 @@ def _files(library: Library, tag: Tag | None) -> None:
                 st.dataframe({"file": [cell(name) for name in report.unknown[:1000]]}, hide_index=True)
 
 
-def _import(library: Library, name: str, data: bytes) -> object:
+def _import(library: Library, name: str, data: bytes) -> ImportReport:
     end = Path(name).suffix if Path(name).suffix in (".csv", ".tsv", ".json") else ".csv"
     handle, path = tempfile.mkstemp(suffix=end, prefix="midikin-labels-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        return library.import_labels(path)
+        return library.import_labels(path, skip_unknown=True)
+    except MidikinError as error:
+        raise LibraryError(str(error).replace(path, name)) from None  # it knows only our name for the file
     finally:
         Path(path).unlink()

@@ -1,0 +1,146 @@
+"""The page of tags, run by Streamlit's AppTest."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fake_encoder import FakeEncoder, write_tunes
+from ui_app_driving import fresh_app, press, run, texts
+
+from index import Library
+from ui.app.tagging import parsed
+
+
+@pytest.fixture(autouse=True)
+def fresh(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from fresh_app(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    """Twelve tunes in three folders."""
+    write_tunes(tmp_path / "music", 12)
+    with Library.open(tmp_path / "library", encoder=FakeEncoder()) as opened:
+        opened.add(tmp_path / "music", workers=1)
+        yield opened
+
+
+@pytest.fixture
+def labelled(library: Library) -> Library:
+    """Half of them are labelled, by folder."""
+    for piece in library.pieces(limit=99):
+        if piece.id <= 9:
+            library.label("part", piece.id, value=Path(piece.display).parent.name)
+    return library
+
+
+def test_tags_as_they_are_typed() -> None:
+    assert parsed(" lullaby ") == ("lullaby", None)
+    assert parsed("composer: Chopin, F.") == ("composer", "Chopin, F.")
+    for typed in ("", ":", "x:", ": y"):
+        with pytest.raises(ValueError, match="type a tag like"):
+            parsed(typed)
+
+
+def test_a_new_tag_begins_with_its_first_labels(library: Library) -> None:
+    page = run("tags")
+    assert "yes or no for each piece" in texts(page)
+    page.text_input[0].set_value("mood: calm")
+    page.text_input[1].set_value("#1, 3")
+    press(page, "Label them")
+    assert {label.piece_id for label in library.labels("mood")} == {1, 3}
+    assert page.query_params["tag"] == "mood"
+    page.text_input[0].set_value("mood: wild")
+    page.text_input[1].set_value("path~part0")
+    press(page, "Label them")
+    assert len(library.labels("mood")) == 2 + sum(
+        "part0" in p.display for p in library.pieces() if p.id not in (1, 3)
+    )
+
+
+def test_what_is_typed_wrongly_is_said(library: Library) -> None:
+    for name, pieces, said in (
+        ("", "1", "type a tag like"),
+        ("x", "", "name the pieces"),
+        ("x", "path~nowhere", "no piece meets"),
+        ("x", "speed>5", "no filter is called"),
+        ("x", "999", "999"),
+    ):
+        page = run("tags")
+        page.text_input[0].set_value(name)
+        page.text_input[1].set_value(pieces)
+        press(page, "Label them")
+        assert said in texts(page)
+    assert library.tags() == []
+
+
+def test_every_piece_is_labelled_by_its_folder_and_that_is_undone(library: Library) -> None:
+    page = run("tags")
+    page.text_input[2].set_value("part")
+    press(page, "By folder")
+    assert len(library.labels("part")) == 12
+    page = run("tags", tag="part", view="labels")
+    assert sorted(set(page.dataframe[0].value["value"])) == ["part0", "part1", "part2"]
+    press(page, "Undo")
+    assert library.labels("part") == []
+
+
+def test_what_to_label_next(labelled: Library) -> None:
+    page = run("tags", tag="part")
+    before = len(labelled.labels("part"))
+    press(page, "part1")
+    assert len(labelled.labels("part")) == before + 1
+
+
+def test_a_probe_is_trained_and_its_predictions_are_accepted(labelled: Library) -> None:
+    page = run("tags", tag="part", view="predictions")
+    assert "There is no probe of this tag yet" in texts(page)
+    press(page, "Train the probe")
+    assert labelled.tags()[0].probe == "current"
+    page.slider[0].set_value(0.0).run()
+    assert len(page.dataframe[0].value) == 3
+    press(page, "Accept all, 3, that are at least 0% sure")
+    assert len(labelled.labels("part")) == 12
+    assert "as sure as that of no piece" in texts(page)
+    scores = run("tags", tag="part", view="probe")
+    assert not scores.error
+    assert scores.metric or "too few labels" in texts(scores)
+
+
+def test_too_few_labels_are_said_and_not_an_exception(library: Library) -> None:
+    library.label("x", 1)
+    page = press(run("tags", tag="x", view="predictions"), "Train the probe")
+    assert len(page.error) == 1
+
+
+def test_a_tag_s_name_never_becomes_markup(library: Library) -> None:
+    library.label("**b** <i>", 1)
+    page = run("tags", tag="**b** <i>", view="labels")
+    assert page.selectbox[0].value == "**b** <i>"
+    said = [line.value for line in page.markdown if "<i" in line.value or "b" in line.value]
+    assert not [line for line in said if "**b**" in line or "<i>" in line]
+
+
+def test_labels_come_from_a_file(library: Library) -> None:
+    data = "file,mood\ntune001.mid,calm\ntune002.mid,wild\nnowhere.mid,calm\n"
+    page = run("tags")
+    page.file_uploader[0].set_value(("labels.csv", data.encode(), "text/csv")).run()
+    press(page, "Take these labels")
+    assert {label.value for label in library.labels("mood")} == {"calm", "wild"}
+    assert "1 files are not in the library" in texts(page)
+    page = run("tags", tag="mood", view="labels")
+    page.file_uploader[0].set_value(("bad.csv", b"\xff\xfe\x00", "text/csv")).run()
+    press(page, "Take these labels")
+    assert len(page.error) == 1
+    assert "bad.csv" in texts(page)
+    assert "midikin-labels" not in texts(page)
+
+
+def test_tags_of_one_visitor_are_seen_by_the_other(library: Library) -> None:
+    other = run("tags")
+    library.label("new", 2)
+    other.run()
+    assert other.selectbox[0].value == "new"
+    assert run("browse", colour="tag:new").selectbox[0].value == "tag:new"
