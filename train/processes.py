@@ -29,6 +29,12 @@ class Processes:
     count: int = 1
     local_rank: int = 0
 
+    @classmethod
+    def told(cls) -> Processes:
+        """This process as torchrun's environment describes it."""
+        names = ("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")
+        return cls(*(int(os.environ.get(name, default)) for name, default in names))
+
     @property
     def first(self) -> bool:
         return self.rank == 0
@@ -86,16 +92,15 @@ def processes() -> Iterator[Processes]:
 
     NCCL connects processes that have a GPU each, gloo all others.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
-    if count == 1:
-        yield Processes()
+    told = Processes.told()
+    if told.count == 1:
+        yield told
         return
-    local = int(os.environ.get("LOCAL_RANK", "0"))
-    own_gpu = torch.cuda.is_available() and local < torch.cuda.device_count()
+    own_gpu = torch.cuda.is_available() and told.local_rank < torch.cuda.device_count()
     if own_gpu:
-        torch.cuda.set_device(local)
+        torch.cuda.set_device(told.local_rank)
     dist.init_process_group("nccl" if own_gpu else "gloo")
     try:
-        yield Processes(dist.get_rank(), count, local)
+        yield told
     finally:
         dist.destroy_process_group()

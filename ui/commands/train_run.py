@@ -38,7 +38,8 @@ def run(
 
     Stop it whenever you like: the same command continues from the last checkpoint, to the same weights.
     log.csv in the run's folder holds the numbers of the run, and `tensorboard --logdir RUN` draws them.
-    Under torchrun, several processes share the work.
+    Several processes, with a GPU each where there are some, share the work under torchrun:
+    torchrun --nproc-per-node 2 -m ui.cli train run RECIPE --corpus CORPUS --out RUN
 
     \b
     Examples:
@@ -62,6 +63,8 @@ def run(
         rate = matrix_rate(Processes().device(device), asked.run.precision)
     weights = train(asked, notes, out, start_from=start_from, device=device, on_progress=line.show)
     line.finish()
+    if not Processes.told().first:
+        return
     if line.last is None:
         result: dict[str, Any] = {"weights": str(weights)}
     else:
