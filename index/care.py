@@ -24,6 +24,7 @@ from .vectors import FaissStore
 from .writer import writer_lock
 
 if TYPE_CHECKING:
+    from .cluster.merging import Merged
     from .tuning import Trial
 
 __all__ = ["Care", "repair_library", "verify_library"]
@@ -84,6 +85,26 @@ class Care:
         DiskFull, LibraryReadOnly
         """
         return backup(self.folder / DATABASE_NAME, Path(absolute(target))).parent
+
+    def merge(self, results: str | os.PathLike[str], *, wait_s: float | None = None) -> Merged:
+        """Take in what shards have given (`index.cluster.shards`): every result in a folder that is done.
+
+        Nothing is read or embedded again. Taking in the same folder once more changes nothing.
+
+        Raises
+        ------
+        LibraryError
+            If there is no result, or one is not what was written.
+        EncoderMismatch
+            If one was made by another encoder than the library.
+        """
+        from .cluster.merging import merge_all
+
+        with writer_lock(self.folder, wait_s):
+            merged = merge_all(self._database, Path(absolute(results)))
+            for name in INDEX_NAMES:
+                self._catalogue.settle(name)
+            return merged
 
     def reembed(
         self,
