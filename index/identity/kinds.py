@@ -15,8 +15,8 @@ from typing import Any
 
 __all__ = ["KINDS", "STRAIGHT_S", "Evidence", "Kind", "Link", "Span"]
 
-# Median drift from a straight clock: copies quantised to an eighth of a second reach 0.013, strict Bach by other
-# players 0.019.
+# Median drift from a straight clock: copies quantised to an eighth of a second reach 0.013, strict Bach in
+# other hands 0.019.
 STRAIGHT_S = 0.016
 
 

@@ -26,6 +26,9 @@ __all__ = ["CHUNK_EVENTS", "Candidate", "vote"]
 CHUNK_EVENTS = GAP - 32  # a query may be no longer, or its first events could vote for the piece before
 _BUCKET = 16  # events; counts drift apart by about this within a query, through ornaments and lost notes
 _WEIGHT_STEPS = 63
+_SLOTS = 1 << 18
+_SLOTS_KEPT = 8_192
+_HEAVY = 2_000
 _PITCHES = np.uint32((1 << PITCH_BITS) - 1)
 
 IntArray = NDArray[np.int64]
@@ -90,7 +93,8 @@ def vote(
         return []
     buckets = int(base[-1] + GAP) // _BUCKET + 2
     cell = (hits.transposition + 128) * buckets + hits.diagonal // _BUCKET
-    cells, sums = _sums(cell, hits.weight)
+    some = _promising(cell, hits.weight)
+    cells, sums = _sums(cell[some], hits.weight[some])
     pair = sums.astype(np.float64)
     neighbours = np.flatnonzero(cells[1:] == cells[:-1] + 1)
     pair[neighbours] += sums[neighbours + 1]
@@ -202,6 +206,22 @@ def _ranges(begin: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
     which = np.repeat(np.arange(len(length)), length)
     before = np.cumsum(length) - length
     return np.arange(len(which)) + (begin - before)[which], which
+
+
+def _promising(cell: IntArray, weight: IntArray) -> IntArray:
+    """Hits in cells that may have much weight, themselves or with a neighbour: a few of a great many.
+
+    Cells share slots of a table, which may make a cell look heavier than it is, never lighter.
+    """
+    if len(cell) <= _SLOTS_KEPT:
+        return np.arange(len(cell))
+    slot = cell & (_SLOTS - 1)
+    table = np.minimum(np.bincount(slot, weight, _SLOTS), _HEAVY).astype(np.int64)
+    pair = table + np.roll(table, -1)
+    best = np.maximum(pair, np.roll(pair, 1))
+    heavier = np.cumsum(np.bincount(best, minlength=2 * _HEAVY + 1)[::-1])  # slots of at least 2 * _HEAVY - i
+    least = 2 * _HEAVY - int(np.searchsorted(heavier, _SLOTS_KEPT))
+    return np.flatnonzero(best[slot] >= least)
 
 
 def _sums(cell: IntArray, weight: IntArray) -> tuple[IntArray, IntArray]:
