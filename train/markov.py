@@ -2,9 +2,9 @@
 
 A note is predicted as the transformer does it, p(gap) p(pitch | gap) p(duration | gap, pitch)
 p(velocity | gap, pitch, duration). Each factor looks at the attributes of the note that are known, and at its
-own attribute in the last `order` notes. Counts of long contexts lean on those of shorter ones by Witten-Bell
-interpolation (1991): p(x | c) = (n(c, x) + t(c) p(x | shorter c)) / (n(c) + t(c)), t(c) being the number of
-different values seen after c; the shortest context leans on equal chances.
+own attribute in the last `order` notes. Counts of long contexts lean on those of shorter ones by absolute
+discounting (Ney, Essen and Kneser 1994), p(x | c) = (max(n(c, x) - d, 0) + d t(c) p(x | shorter c)) / n(c),
+with n(c) values seen after c, t(c) of them different; the shortest context leans on equal chances.
 """
 
 from __future__ import annotations
@@ -36,7 +36,9 @@ class _Counts:
         codes, counts = np.unique(contexts << BITS | values, return_counts=True)
         return cls(codes, counts)
 
-    def lean(self, contexts: IntArray, values: IntArray, shorter: NDArray[np.float64]) -> NDArray[np.float64]:
+    def lean(
+        self, contexts: IntArray, values: IntArray, shorter: NDArray[np.float64], discount: float
+    ) -> NDArray[np.float64]:
         """p(value | context) [n], given the same of shorter contexts [n]."""
         first = np.searchsorted(self.codes, contexts << BITS)
         last = np.searchsorted(self.codes, (contexts + 1) << BITS)
@@ -44,19 +46,20 @@ class _Counts:
         total, kinds = seen[last] - seen[first], last - first
         at = np.minimum(np.searchsorted(self.codes, contexts << BITS | values), len(self.codes) - 1)
         own = np.where(self.codes[at] == contexts << BITS | values, self.counts[at], 0)
-        weight = np.maximum(total + kinds, 1)
-        leaned: NDArray[np.float64] = np.where(total > 0, (own + kinds * shorter) / weight, shorter)
-        return leaned
+        leaned = np.maximum(own - discount, 0) + discount * kinds * shorter
+        chances: NDArray[np.float64] = np.where(total > 0, leaned / np.maximum(total, 1), shorter)
+        return chances
 
-    def lean_all(self, context: int, shorter: NDArray[np.float64]) -> NDArray[np.float64]:
+    def lean_all(self, context: int, shorter: NDArray[np.float64], discount: float) -> NDArray[np.float64]:
         """p(value | one context) for all values [v]."""
         first, last = np.searchsorted(self.codes, [context << BITS, (context + 1) << BITS])
         if first == last:
             return shorter
         own = np.zeros(len(shorter))
         own[self.codes[first:last] & ((1 << BITS) - 1)] = self.counts[first:last]
-        leaned: NDArray[np.float64] = (own + (last - first) * shorter) / (own.sum() + (last - first))
-        return leaned
+        leaned = np.maximum(own - discount, 0) + discount * (last - first) * shorter
+        chances: NDArray[np.float64] = leaned / own.sum()
+        return chances
 
 
 class NoteChain:
@@ -68,10 +71,13 @@ class NoteChain:
     order : notes that are looked back on
     known : how many of the attributes of the note that are known are looked at; 0 is a plain unigram model
         where the order is 0
+    discount : in 0..1, what each count gives to the shorter context; may be changed later
     """
 
-    def __init__(self, pieces: Sequence[Tokens], order: int = 3, known: int = 1) -> None:
-        self.order, self.known = order, known
+    def __init__(
+        self, pieces: Sequence[Tokens], order: int = 3, known: int = 1, discount: float = 0.9
+    ) -> None:
+        self.order, self.known, self.discount = order, known, discount
         self._levels: list[list[_Counts]] = []
         for attribute in range(len(ATTRIBUTES)):
             rows, values, lags = _events(pieces, attribute, order)
@@ -87,19 +93,22 @@ class NoteChain:
             context = context << BITS | rows[:, known]
         if attribute and self.known:
             yield context
-        for lag in range(self.order):
+        for lag in range(lags.shape[1]):
             context = context << BITS | lags[:, lag]
             yield context
 
-    def bits(self, pieces: Sequence[Tokens]) -> NDArray[np.float64]:
-        """Bits [4] of each attribute, an event: the sum over all notes and ends, divided by their number."""
+    def bits(self, pieces: Sequence[Tokens], order: int | None = None) -> NDArray[np.float64]:
+        """Bits [4] of each attribute, an event: the sum over all notes and ends, divided by their number.
+
+        `order` may be smaller than the chain's, which is then used as one of that order.
+        """
         total = np.zeros(len(ATTRIBUTES))
         for attribute, size in enumerate(ATTRIBUTES.values()):
-            rows, values, lags = _events(pieces, attribute, self.order)
+            rows, values, lags = _events(pieces, attribute, self.order if order is None else order)
             chance = np.full(len(values), 1 / size)
             levels = self._levels[attribute]
-            for counts, context in zip(levels, self._contexts(rows, lags, attribute), strict=True):
-                chance = counts.lean(context, values, chance)
+            for counts, context in zip(levels, self._contexts(rows, lags, attribute), strict=False):
+                chance = counts.lean(context, values, chance, self.discount)
             total[attribute] = -np.log2(chance).sum()
             if attribute == 0:
                 events = len(values)
@@ -116,7 +125,7 @@ class NoteChain:
             chance = np.full(size, 1 / size)
             contexts = self._contexts(note, lags[:, :, attribute], attribute)
             for counts, context in zip(self._levels[attribute], contexts, strict=True):
-                chance = counts.lean_all(int(context[0]), chance)
+                chance = counts.lean_all(int(context[0]), chance, self.discount)
             note[0, attribute] = rng.choice(size, p=chance / chance.sum())
             if attribute == 0 and note[0, 0] == END:
                 return None

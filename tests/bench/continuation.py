@@ -3,7 +3,7 @@
     python tests/bench/continuation.py CORPUS DATA [--weights FOLDER] [--only bits,speed,closeness,copies]
 
 CORPUS is a prepared corpus whose split the model was trained on, DATA the folder that its paths are in.
-Held-out works are those of its test split; the Markov chain's form is chosen on its validation split.
+Held-out works are those of its test split; forms and discounts of the Markov chains are chosen on validation.
 
 bits        a note of whole held-out pieces, beside a unigram model and Markov chains of order 3 over the same
             attributes in the same order (`train.markov`), learned from all training pieces
@@ -24,7 +24,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from embedder import Encoder, Notes
@@ -38,41 +37,39 @@ from train.language import language_bits, split_tokens
 from train.markov import NoteChain
 
 PROMPT_S, NEW_S, PASSAGE_S = 15.0, 30.0, 10.0
+ORDER, DISCOUNTS = 3, (0.7, 0.9, 0.97)
 
 
 def bits(corpus: Corpus, weights: str | None, pieces: int) -> None:
     language = load_language(weights or "midikin-small-lm", "cpu")
     train = split_tokens(corpus, "train")
-    held_out = {split: split_tokens(corpus, split, pieces) for split in ("validation", "test")}
+    held_out = [split_tokens(corpus, split, pieces) for split in ("validation", "test")]
     print(f"\nbits a note: {len(train):,} training pieces, {sum(map(len, train)):,} notes;", end=" ")
+    print(", ".join(f"{len(some)} held-out pieces, {sum(map(len, some)):,} notes" for some in held_out))
+    print(f"{'model':<40} {'validation':>10} {'test':>6}   gap  pitch  duration  velocity (test)", flush=True)
+    _row("unigram", *(NoteChain(train, 0, 0).bits(some) for some in held_out))
+    chains = []
+    for name, known in (("the gap", 1), ("all that is known", 3)):
+        chain = NoteChain(train, ORDER, known)
+        for order in (1, ORDER):
+            given = []
+            for chain.discount in DISCOUNTS:
+                given.append([chain.bits(some, order) for some in held_out])
+            best = min(given, key=lambda found: found[0].sum())  # by validation
+            chains.append((order, *_row(f"Markov, order {order}, after {name}", *best)))
+    ours = _row(language.id, *(language_bits(language, some) for some in held_out))
+    of_order = min((one for one in chains if one[0] == ORDER), key=lambda one: one[1])
+    best_of_all = min(chains, key=lambda one: one[1])
     print(
-        ", ".join(
-            f"{split} {len(some)} pieces, {sum(map(len, some)):,} notes" for split, some in held_out.items()
-        )
+        f"below the order-{ORDER} chain that is best on validation: {1 - ours[1] / of_order[2]:.1%} on test;",
+        end=" ",
     )
-    print(f"{'model':<34} {'validation':>10} {'test':>7}   gap  pitch  duration  velocity (test)")
-    totals = {}
-    for name, order, known in (
-        ("unigram", 0, 0),
-        ("Markov, order 3, after the gap", 3, 1),
-        ("Markov, order 3, after all known", 3, 3),
-    ):
-        chain = NoteChain(train, order, known)
-        totals[name] = _row(name, [chain.bits(some) for some in held_out.values()])
-    ours = _row(language.id, [language_bits(language, some) for some in held_out.values()])
-    best = min((name for name in totals if name != "unigram"), key=lambda name: totals[name][0])
-    print(
-        f"below the chain that is better on validation ({best}): {1 - ours[1] / totals[best][1]:.1%} on test"
-    )
+    print(f"below the best chain of order {best_of_all[0]}: {1 - ours[1] / best_of_all[2]:.1%}")
 
 
-def _row(name: str, found: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
-    validation, test = found
-    print(
-        f"{name:<34} {validation.sum():>10.2f} {test.sum():>7.2f} ",
-        "  ".join(f"{x:.2f}" for x in test),
-        flush=True,
-    )
+def _row(name: str, validation: NDArray[np.float64], test: NDArray[np.float64]) -> tuple[float, float]:
+    parts = "  ".join(f"{bits:.2f}" for bits in test)
+    print(f"{name:<40} {validation.sum():>10.2f} {test.sum():>6.2f}  {parts}", flush=True)
     return float(validation.sum()), float(test.sum())
 
 
@@ -91,6 +88,8 @@ def prompts(corpus: Corpus, count: int) -> list[tuple[int, Notes]]:
 
 
 def speed(corpus: Corpus, continuer: Continuer) -> None:
+    import torch  # last, so that its threads wait as midikin has them wait
+
     print(f"\nspeed: {continuer.name}, {NEW_S:g} s of music, {torch.get_num_threads()} threads")
     _, notes = prompts(corpus, 1)[0]
     continuer.continue_from(notes.slice_time(0, PROMPT_S), 2, begin_s=PROMPT_S)

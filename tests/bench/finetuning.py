@@ -3,9 +3,10 @@
     python tests/bench/finetuning.py DATA [--labels 100,300,1000] [--tasks composer,pianist] [--epochs 8]
 
 Test works are drawn once for each task and never seen; of the labels that a system is given, it keeps a fifth
-of the works apart to validate on (finetuning: the epoch; the probe: its strength). Files with the same notes are
-one work, and so are those of one title. Rows: a full finetune of midikin's language model, a logistic regression
-on that model's mean states, and one on the vectors of the shipped encoder. Chance is the commonest class.
+of the works apart to validate on (finetuning: the epoch; the probe: its strength). Files with the same notes
+are one work, and so are those of one title. Rows: a full finetune of midikin's language model, a logistic
+regression on that model's mean states, and one on the vectors of the shipped encoder. Chance is the commonest
+class.
 """
 
 from __future__ import annotations

@@ -29,9 +29,9 @@ def test_chances_of_all_values_add_up() -> None:
     shorter = np.full(128, 1 / 128)
     for context in (1, 1 << 8 | 61, 12345):
         for counts in chain._levels[1]:
-            chances = counts.lean_all(context, shorter)
+            chances = counts.lean_all(context, shorter, 0.8)
             assert chances.sum() == pytest.approx(1)
-            each = counts.lean(np.full(128, context), np.arange(128), shorter)
+            each = counts.lean(np.full(128, context), np.arange(128), shorter, 0.8)
             np.testing.assert_allclose(each, chances)
 
 
