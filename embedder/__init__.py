@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .classifier import Classifier
     from .descriptors import Descriptors, describe
     from .encoder import Embedded, Encoder
     from .errors import (
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
         PieceNotFound,
         TagError,
     )
+    from .generation.continuing import Continuation, Continuer
+    from .generation.sampling import Sampling
     from .notes import GRID_HZ, Notes
     from .reading import Limits, MidiFile, read_midi, read_piece
     from .writing import write_midi
 
 _HOME = {
+    "Classifier": "classifier",
+    "Continuation": "generation.continuing",
+    "Continuer": "generation.continuing",
     "CorpusError": "errors",
     "Descriptors": "descriptors",
     "DiskFull": "errors",
@@ -49,6 +55,7 @@ _HOME = {
     "Notes": "notes",
     "PieceNotFound": "errors",
     "TagError": "errors",
+    "Sampling": "generation.sampling",
     "describe": "descriptors",
     "read_midi": "reading",
     "read_piece": "reading",
@@ -57,6 +64,9 @@ _HOME = {
 
 __all__ = [
     "GRID_HZ",
+    "Classifier",
+    "Continuation",
+    "Continuer",
     "CorpusError",
     "Descriptors",
     "DiskFull",
@@ -75,6 +85,7 @@ __all__ = [
     "Notes",
     "PieceNotFound",
     "TagError",
+    "Sampling",
     "describe",
     "read_midi",
     "read_piece",

@@ -28,12 +28,11 @@ from train.finetune import FinetuneSettings, Labelled, finetune, pretrained, spl
 
 TASKS = {"composer": ("maestro", "composer", "title"), "pianist": ("pianist8", "artist", None)}
 FEWEST = 15  # pieces of a class
-MOST_NOTES = 1_500  # of a piece: its first ones, so that the bench takes minutes
 STRENGTHS = (0.003, 0.03, 0.3, 3.0)
 
 
-def read_task(data: Path, task: str) -> list[Labelled]:
-    """All pieces of the classes that have enough of them."""
+def read_task(data: Path, task: str, most_notes: int) -> list[Labelled]:
+    """All pieces of the classes that have enough of them, no more than their first notes."""
     folder, column, work = TASKS[task]
     with open(data / folder / "labels.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -42,7 +41,7 @@ def read_task(data: Path, task: str) -> list[Labelled]:
     for row in rows:
         if row[column] in enough:
             try:
-                notes = read_midi(data / folder / row["file"]).slice_notes(0, MOST_NOTES)
+                notes = read_midi(data / folder / row["file"]).slice_notes(0, most_notes)
             except MidiError:
                 continue
             group = f"{row[column]}: {row[work]}" if work else notes.digest()
@@ -99,8 +98,8 @@ def states(pieces: list[Labelled]) -> NDArray[np.float32]:
     return np.array(rows)
 
 
-def run(data: Path, task: str, counts: list[int], settings: FinetuneSettings) -> None:
-    rest, test = split_by_work(read_task(data, task), 0.25, seed=1)
+def run(data: Path, task: str, most_notes: int, counts: list[int], settings: FinetuneSettings) -> None:
+    rest, test = split_by_work(read_task(data, task, most_notes), 0.25, seed=1)
     chance = Counter(piece.label for piece in test).most_common(1)[0][1] / len(test)
     print(
         f"\n{task}: {len({p.label for p in rest})} classes, {len(rest)} pieces to label, {len(test)} to test",
@@ -140,10 +139,12 @@ def main() -> None:
     parser.add_argument("--tasks", default="composer,pianist")
     parser.add_argument("--epochs", type=int, default=8)
     parser.add_argument("--windows", type=int, default=4)
+    parser.add_argument("--notes", type=int, default=1_500, help="of each piece at most")
     arguments = parser.parse_args()
     settings = FinetuneSettings(epochs=arguments.epochs, windows=arguments.windows)
     for task in arguments.tasks.split(","):
-        run(arguments.data, task, [int(count) for count in arguments.labels.split(",")], settings)
+        counts = [int(count) for count in arguments.labels.split(",")]
+        run(arguments.data, task, arguments.notes, counts, settings)
 
 
 if __name__ == "__main__":
