@@ -6,6 +6,7 @@ every chord, is what it has to beat. It learned from pop songs arranged for the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
 from .errors import EncoderError
@@ -26,20 +27,36 @@ from .notes import Notes
 from .tokens import ATTRIBUTES, to_tokens
 from .voices import SURROUNDINGS, VOICES, NoteHead, surroundings
 
-__all__ = ["SHIPPED_MELODY", "MelodyModel", "melody_model", "save_melody_model", "skyline"]
+__all__ = [
+    "SHIPPED_MELODY",
+    "MelodyModel",
+    "lead",
+    "melody_model",
+    "melody_of_query",
+    "save_melody_model",
+    "skyline",
+]
 
 SHIPPED_MELODY = Path(__file__).parent / "weights" / "midikin-melody"
 SETTINGS = "melody.json"  # not config.json: this is no encoder
 CHORD_GAP_S = 0.04
 WINDOW = 512  # notes that the model hears at once, as in training
 ROWS_AT_ONCE = 8
+SUNG = 0.05  # share of the notes from which a piece is taken to be sung
+ONE_VOICE = 0.9  # share of the notes that are highest from which music is taken to be a single line
 
 
 class MelodyModel(nn.Module):
-    """Names the voice of every note; load the shipped one with `melody_model`."""
+    """Names the voice of every note; load the shipped one with `melody_model`.
+
+    Attributes
+    ----------
+    digest : names the weights; empty until they are loaded from a file
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
+        self.digest = ""
         self.reader = NoteReader(config)
         self.head = NoteHead(config.width, len(VOICES))
 
@@ -101,6 +118,19 @@ def skyline(notes: Notes) -> NDArray[np.bool_]:
     return kept
 
 
+def lead(notes: Notes) -> NDArray[np.bool_]:
+    """Which notes lead, bool [n]: those of the melody, or the skyline where hardly any note is sung."""
+    sung = melody_model().voices(notes) == VOICES.index("melody")
+    return sung if sung.sum() >= SUNG * len(notes) else skyline(notes)
+
+
+def melody_of_query(notes: Notes) -> Notes:
+    """The melody of what somebody asks with: the notes themselves if they are of one voice, else the lead."""
+    highest = skyline(notes)
+    one_voice = highest.sum() >= ONE_VOICE * len(notes)
+    return notes.select(highest if one_voice else lead(notes))
+
+
 @cache
 def melody_model(folder: Path = SHIPPED_MELODY) -> MelodyModel:
     """The shipped model, or one from its folder.
@@ -117,10 +147,12 @@ def melody_model(folder: Path = SHIPPED_MELODY) -> MelodyModel:
                 f"melody model {folder}: {SETTINGS} names voices that this midikin does not know"
             )
         model = MelodyModel(ModelConfig.from_dict(settings))
-        weights = load_file(folder / "model.safetensors")
+        blob = (folder / "model.safetensors").read_bytes()
+        weights = load(blob)
         model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
         raise EncoderError(f"melody model {folder} cannot be used: {error}") from None
+    model.digest = hashlib.sha256(blob).hexdigest()[:12]
     return model.eval()
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .identity.kinds import Kind
     from .identity.records import FindResult, Found
     from .library import Library, default_folder
+    from .melodies import MelodyHit, MelodyResult
     from .records import (
         AddProgress,
         AddReport,
@@ -100,6 +101,8 @@ _HOME = {
     "LabelReport": "tags.records",
     "Library": "library",
     "LibraryInfo": "records",
+    "MelodyHit": "melodies",
+    "MelodyResult": "melodies",
     "Piece": "records",
     "PieceTag": "tags.records",
     "Prediction": "tags.probe_records",
@@ -146,6 +149,8 @@ __all__ = [
     "LabelReport",
     "Library",
     "LibraryInfo",
+    "MelodyHit",
+    "MelodyResult",
     "Piece",
     "PieceTag",
     "Prediction",

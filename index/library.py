@@ -20,6 +20,7 @@ from .database import DATABASE_NAME, Database
 from .encoding import EncoderLike, LibraryEncoder
 from .filters import Filters
 from .identity.facade import Identity
+from .melodies import MelodySearch
 from .numbers import check_part, is_number, whole
 from .paths import absolute, below, display, from_bytes, to_bytes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
@@ -50,7 +51,7 @@ def default_folder() -> Path:
     return Path(platformdirs.user_data_dir("midikin", appauthor=False)) / "library"
 
 
-class Library(Identity, Tags, Care):
+class Library(Identity, Tags, Care, MelodySearch):
     """Pieces of MIDI music in a folder on disk, that can be searched for what sounds alike.
 
     Open one with `Library.open`; use it as a context manager or call `close`. One Library may be used from

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from embedder import Notes
 from embedder.errors import CorpusError, MidiError
-from embedder.melody import MelodyModel, save_melody_model
+from embedder.melody import MelodyModel, save_melody_model, skyline
 from embedder.model import ModelConfig
 from embedder.read_symusic import Refused, read_with_symusic
 from embedder.voices import VOICES
@@ -30,11 +30,22 @@ from embedder.voices import VOICES
 from .corpus import Corpus, PieceRecord, write_corpus
 from .works import split_of
 
-__all__ = ["VOICE_FILE", "VoiceScores", "assemble", "prepare_voices", "read_voices", "voices_of"]
+__all__ = [
+    "VOICE_FILE",
+    "VoiceScores",
+    "assemble",
+    "measure",
+    "prepare_voices",
+    "read_voices",
+    "skyline_scores",
+    "voices_of",
+]
 
 VOICE_FILE = "voice.npy"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.05
 MOST_NOTES = 100_000
+EVEN_VELOCITY = 64
+CARD = Path(__file__).parent / "melody_card.md"
 
 
 def read_voices(path: str | Path) -> tuple[Notes, NDArray[np.uint8]]:
@@ -131,7 +142,7 @@ def voices_of(corpus: Corpus) -> NDArray[np.uint8]:
     return voices
 
 
-def assemble(run: str | Path, folder: str | Path, card: str) -> MelodyModel:
+def assemble(run: str | Path, folder: str | Path) -> MelodyModel:
     """Make the folder of a melody model from a finished run of recipe `melody`.
 
     Raises
@@ -149,7 +160,7 @@ def assemble(run: str | Path, folder: str | Path, card: str) -> MelodyModel:
         model.head.load_state_dict(load_file(weights / "objective.safetensors"))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise CorpusError(f"{run} is no finished run of the recipe melody: {error}") from None
-    save_melody_model(model, folder, card)
+    save_melody_model(model, folder, CARD.read_text(encoding="utf-8"))
     return model.eval()
 
 
@@ -161,22 +172,66 @@ class VoiceScores:
     ----------
     accuracy : share of all notes whose voice is right; by_song : the same of each song
     precision, recall : of the melody's notes
+    even : accuracy where all velocities are made equal
     """
 
     accuracy: float
     by_song: list[float]
     precision: float
     recall: float
+    even: float
 
-    @classmethod
-    def of(cls, told: list[NDArray[np.uint8]], true: list[NDArray[np.uint8]]) -> VoiceScores:
-        """From the voices of each song's notes as told and as they are."""
-        melody = VOICES.index("melody")
-        found, right = np.concatenate(told), np.concatenate(true)
-        both = int(((found == melody) & (right == melody)).sum())
-        return cls(
-            accuracy=float((found == right).mean()),
-            by_song=[float((one == other).mean()) for one, other in zip(told, true, strict=True)],
-            precision=both / max(int((found == melody).sum()), 1),
-            recall=both / max(int((right == melody).sum()), 1),
-        )
+    def shown(self) -> tuple[float, ...]:
+        """The figures as a line of a table has them."""
+        return self.accuracy, float(np.mean(self.by_song)), self.even, self.precision, self.recall
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def measure(
+    model: MelodyModel, corpus: Corpus, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> VoiceScores:
+    """How well a model tells the voices of the test songs.
+
+    Raises
+    ------
+    CorpusError
+        If the corpus has no voices or no test songs.
+    """
+    told, even, true = [], [], []
+    for done, (notes, voice) in enumerate(songs := _test_songs(corpus)):
+        told.append(model.voices(notes))
+        even.append(model.voices(notes.with_velocity(EVEN_VELOCITY)))
+        true.append(voice)
+        on_progress(done + 1, len(songs))
+    found, right = np.concatenate(told), np.concatenate(true)
+    melody = VOICES.index("melody")
+    precision, recall = _melody_scores(found == melody, right == melody)
+    return VoiceScores(
+        accuracy=float((found == right).mean()),
+        by_song=[float((one == other).mean()) for one, other in zip(told, true, strict=True)],
+        precision=precision,
+        recall=recall,
+        even=float((np.concatenate(even) == right).mean()),
+    )
+
+
+def skyline_scores(corpus: Corpus) -> tuple[float, float]:
+    """Precision and recall of the highest note of every chord as the melody of the test songs."""
+    songs = _test_songs(corpus)
+    highest = np.concatenate([skyline(notes) for notes, _ in songs])
+    return _melody_scores(highest, np.concatenate([voice for _, voice in songs]) == VOICES.index("melody"))
+
+
+def _test_songs(corpus: Corpus) -> list[tuple[Notes, NDArray[np.uint8]]]:
+    voices = voices_of(corpus)
+    test = corpus.indices("test").tolist()
+    if not test:
+        raise CorpusError(f"{corpus.folder} holds no test songs")
+    return [(corpus.notes(i), voices[corpus.offsets[i] : corpus.offsets[i + 1]]) for i in test]
+
+
+def _melody_scores(found: NDArray[np.bool_], right: NDArray[np.bool_]) -> tuple[float, float]:
+    both = int((found & right).sum())
+    return both / max(int(found.sum()), 1), both / max(int(right.sum()), 1)

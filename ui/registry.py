@@ -50,6 +50,9 @@ class CommandEntry:
 COMMANDS: tuple[CommandEntry, ...] = (
     CommandEntry("add", "add", "add", "Add folders of MIDI files to the library."),
     CommandEntry("search", "search", "search", "Find what sounds like a piece, or like a part of one."),
+    CommandEntry(
+        "melody", "melody", "melody", "Extract the melody of a piece: the notes that a singer would sing."
+    ),
     CommandEntry("find", "find", "find", "Find the piece that a passage is from, and where in it."),
     CommandEntry(
         "compare",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from ..style import plain_key
 from .collection import Collection
 
-__all__ = ["LABEL_COUNTS", "Probe", "ProbeFigures", "probe_figures", "probes"]
+__all__ = ["LABEL_COUNTS", "Probe", "ProbeFigures", "probe_figures", "probe_of", "probes", "thinned"]
 
 # What a probe is called, and the column of labels that it reads.
 COLUMNS = {
@@ -66,7 +66,7 @@ class ProbeFigures:
 def probes(collection: Collection, most: int, seed: int = 0) -> list[Probe]:
     """All probes that the labels of a collection allow; of larger tasks, `most` pieces drawn by work."""
     found = [
-        _probe(
+        probe_of(
             name, [plain_key(column, piece.labels.get(column, "")) for piece in collection.pieces], collection
         )
         for name, column in COLUMNS.items()
@@ -74,11 +74,12 @@ def probes(collection: Collection, most: int, seed: int = 0) -> list[Probe]:
     # Sets whose pieces have composers are one genre, however many they are.
     classical = {piece.set for piece in collection.pieces if piece.labels.get("composer")}
     of_set = ["classical" if p.set in classical else p.set for p in collection.pieces]
-    found.append(_probe("genre by set", of_set, collection))
-    return [_thinned(probe, most, np.random.default_rng(seed)) for probe in found if probe is not None]
+    found.append(probe_of("genre by set", of_set, collection))
+    return [thinned(probe, most, np.random.default_rng(seed)) for probe in found if probe is not None]
 
 
-def _probe(name: str, labels: Sequence[str], collection: Collection) -> Probe | None:
+def probe_of(name: str, labels: Sequence[str], collection: Collection) -> Probe | None:
+    """A task from one label a piece, "" for pieces that have none; None if too few works are left."""
     members: dict[str, set[int]] = {}
     for label, piece in zip(labels, collection.pieces, strict=True):
         if label:
@@ -91,7 +92,7 @@ def _probe(name: str, labels: Sequence[str], collection: Collection) -> Probe | 
     return Probe(name, pieces, classes, collection.works[pieces])
 
 
-def _thinned(probe: Probe, most: int, rng: np.random.Generator) -> Probe:
+def thinned(probe: Probe, most: int, rng: np.random.Generator) -> Probe:
     """At most `most` pieces: whole works, drawn evenly."""
     if len(probe.pieces) <= most:
         return probe

@@ -39,6 +39,10 @@ def search(
     include_self: Annotated[
         bool, typer.Option("--include-self", help="Let the query itself be an answer.")
     ] = False,
+    melody: Annotated[
+        bool,
+        typer.Option("--melody", help="Find the pieces in which the query's melody is sung, in any key."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Find what sounds like a piece, or like a part of one.
@@ -54,6 +58,7 @@ def search(
       midikin search theme.mid
       midikin search theme.mid --from 0:30 --to 1:00 --passages
       midikin search '#12' -k 5 --where 'key=C minor' --where 'duration<3:30'
+      midikin search hummed.mid --melody
       midikin search theme.mid --json
     """
     from index import Filters, Library
@@ -69,6 +74,14 @@ def search(
     with usage_errors("--where"):
         filters = Filters.parse(where or ())
     target = _target(query)
+    if melody:
+        from .melody import print_melody_search
+
+        if passages or where:
+            raise typer.BadParameter("a search by melody takes neither --passages nor --where")
+        with Library.open(library, create=False) as opened:
+            print_melody_search(opened, target, limit, start_s, end_s, include_self=include_self, json=json)
+        return
     with Library.open(library, create=False) as opened:
         result = opened.search(
             target,

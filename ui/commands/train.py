@@ -10,6 +10,8 @@ from .train_finetune import finetune
 from .train_head import head
 from .train_prepare import prepare
 from .train_run import run
+from .train_tasks import tasks
+from .train_voices import voices
 
 __all__ = ["train"]
 
@@ -25,3 +27,5 @@ train.command("head")(head)
 train.command("assemble")(assemble)
 train.command("evaluate")(evaluate)
 train.command("finetune")(finetune)
+train.command("tasks")(tasks)
+train.command("voices")(voices)

@@ -1,0 +1,174 @@
+"""Voices of songs: reading them, learning them, and the model that comes of it."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from songs import REGISTERS, write_song, write_songs
+from typer.testing import CliRunner
+
+from embedder import CorpusError, EncoderError, MidiError, read_midi
+from embedder.melody import melody_model
+from embedder.voices import VOICES
+from train.corpus import Corpus
+from train.loop import Progress, run
+from train.melody import assemble, measure, prepare_voices, read_voices, skyline_scores, voices_of
+from train.objectives import make_objective
+from train.objectives.voices import loudness
+from train.recipe import Recipe
+from ui.cli import app
+
+RECIPE = """
+[run]
+steps = {steps}
+precision = "float32"
+learning_rate = 3e-3
+warmup = 2
+log_every = 1
+validate_every = 100
+checkpoint_minutes = 0.0
+
+[model]
+width = 32
+layers = 1
+heads = 2
+hidden = 64
+projection = 16
+causal = false
+
+[objective]
+name = "voices"
+rows = 4
+length = 64
+target = "{target}"
+"""
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture(scope="module")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_songs(tmp_path_factory.mktemp("songs"), 24)
+
+
+@pytest.fixture(scope="module")
+def corpus(songs: Path, tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return prepare_voices(songs, tmp_path_factory.mktemp("voices"))
+
+
+def test_every_note_gets_the_voice_of_its_track(songs: Path, corpus: Corpus) -> None:
+    notes, voices = read_voices(songs / "003" / "003.mid")
+    assert notes == read_midi(songs / "003" / "003.mid")
+    low = {name: REGISTERS[name.upper()] - 10 for name in VOICES}
+    assert (notes.pitch[voices == VOICES.index("piano")] < low["melody"]).all()
+    assert (notes.pitch[voices == VOICES.index("bridge")] >= low["bridge"]).all()
+    assert [int((voices == number).sum()) for number in range(3)] == [36, 12, 288]
+    of_corpus = voices_of(corpus)[corpus.offsets[3] : corpus.offsets[4]]
+    assert np.array_equal(of_corpus, voices)
+
+
+def test_what_names_no_voices_is_refused(songs: Path, corpus: Corpus, tmp_path: Path) -> None:
+    import mido
+
+    odd = mido.MidiFile(songs / "000" / "000.mid")
+    odd.tracks[1].name = "violin"
+    odd.save(tmp_path / "odd.mid")
+    with pytest.raises(MidiError, match="violin"):
+        read_voices(tmp_path / "odd.mid")
+    with pytest.raises(CorpusError, match="POP909"):
+        prepare_voices(tmp_path, tmp_path / "corpus")
+    damaged = tmp_path / "damaged"
+    prepare_voices(songs, damaged)
+    np.save(damaged / "voice.npy", np.zeros(3, np.uint8))
+    with pytest.raises(CorpusError, match="differ in number"):
+        voices_of(Corpus(damaged))
+    (damaged / "voice.npy").unlink()
+    with pytest.raises(CorpusError, match="names no voices"):
+        make_objective("voices", Corpus(damaged), "train", {})
+
+
+def test_a_run_learns_voices_and_becomes_a_model(corpus: Corpus, tmp_path: Path, songs: Path) -> None:
+    torch.set_num_threads(1)
+    recipe = Recipe.parse(RECIPE.format(steps=60, target="voice"))
+    run(recipe, corpus, tmp_path / "run", device="cpu")
+    model = assemble(tmp_path / "run", tmp_path / "model")
+    scores = measure(model, corpus)
+    assert scores.accuracy > 0.95
+    assert min(scores.precision, scores.recall, scores.even) > 0.8
+    assert len(scores.by_song) == len(corpus.indices("test"))
+    assert skyline_scores(corpus)[0] < 0.9  # between the melody's notes the chords are highest
+    loaded = melody_model(tmp_path / "model")
+    notes = read_midi(songs / "001" / "001.mid")
+    assert np.allclose(loaded.probabilities(notes), model.probabilities(notes), atol=0.02)
+    assert (tmp_path / "model" / "MODEL_CARD.md").read_text().startswith("# midikin-melody")
+    (tmp_path / "model" / "melody.json").write_text("{}")
+    melody_model.cache_clear()
+    with pytest.raises(EncoderError, match="cannot be used"):
+        melody_model(tmp_path / "model")
+    with pytest.raises(CorpusError, match="no finished run"):
+        assemble(tmp_path, tmp_path / "other")
+
+
+@pytest.mark.parametrize("target", ["voice", "velocity"])
+def test_a_killed_run_continues_to_the_same_weights(corpus: Corpus, tmp_path: Path, target: str) -> None:
+    from safetensors.torch import load_file
+
+    recipe = Recipe.parse(RECIPE.format(steps=5, target=target))
+    whole = run(recipe, corpus, tmp_path / "whole", device="cpu")
+
+    def kill_at_three(progress: Progress) -> None:
+        if progress.step == 3:
+            raise Killed
+
+    with pytest.raises(Killed):
+        run(recipe, corpus, tmp_path / "killed", device="cpu", on_progress=kill_at_three)
+    resumed = run(recipe, corpus, tmp_path / "killed", device="cpu")
+    for name in ("model.safetensors", "objective.safetensors"):
+        expected, found = (load_file(folder / name) for folder in (whole, resumed))
+        assert all(torch.equal(expected[key], found[key]) for key in expected)
+
+
+def test_masks_and_alterations_are_off_when_measured(corpus: Corpus) -> None:
+    learning = make_objective("voices", corpus, "train", {"rows": 4, "length": 64})
+    measured = make_objective("voices", corpus, "test", {"rows": 4, "length": 64})
+    drawn = [o.batch(np.random.default_rng(0))["hidden"].any() for o in (learning, measured)]
+    assert [bool(one) for one in drawn] == [True, False]
+    batch = measured.batch(np.random.default_rng(1))
+    known = {tuple(row) for row in measured.tokens[:, 1:].tolist()}  # type: ignore[attr-defined]
+    shown = batch["tokens"][:, :, 1:].reshape(-1, 3)[(batch["classes"] != -100).flatten()]
+    assert {tuple(row) for row in shown.tolist()} <= known
+
+
+def test_velocities_are_not_shown_where_they_are_asked_for(corpus: Corpus) -> None:
+    objective = make_objective("voices", corpus, "train", {"rows": 4, "length": 64, "target": "velocity"})
+    batch = objective.batch(np.random.default_rng(0))
+    assert not batch["tokens"][..., 3].any()
+    assert loudness(np.array([1, 31, 32, 47, 64, 80, 95, 96, 127])).tolist() == [0, 0, 1, 1, 3, 4, 4, 5, 5]
+    with pytest.raises(CorpusError, match="target is"):
+        make_objective("voices", corpus, "train", {"target": "colour"})
+
+
+def test_the_command_makes_a_corpus_and_measures_a_run(songs: Path, corpus: Corpus, tmp_path: Path) -> None:
+    run(Recipe.parse(RECIPE.format(steps=2, target="voice")), corpus, tmp_path / "run", device="cpu")
+    arguments = ["train", "voices", str(songs), "--out", str(corpus.folder), "--run", str(tmp_path / "run")]
+    result = CliRunner().invoke(app, [*arguments, "--json"])
+    assert result.exit_code == 0, result.stderr
+    found = json.loads(result.stdout)
+    assert found["files"] == 24
+    assert 0 < found["model"]["accuracy"] < 1
+    assert (tmp_path / "run" / "model" / "melody.json").exists()
+    plain = CliRunner().invoke(app, arguments)
+    assert "skyline" in plain.stdout
+
+
+def test_a_file_that_the_fast_reader_refuses_is_left_out(songs: Path, tmp_path: Path) -> None:
+    write_song(tmp_path / "one" / "one.mid", 1)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "two.mid").write_bytes(b"no music")
+    made = prepare_voices(tmp_path, tmp_path / "corpus")
+    assert made.counts == {"files": 2, "left_out": 1}
+    assert len(made) == 1

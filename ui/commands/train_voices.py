@@ -1,0 +1,76 @@
+"""`midikin train voices`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ui.options import JsonOption
+
+__all__ = ["voices"]
+
+
+def voices(
+    songs: Annotated[
+        str, typer.Argument(metavar="POP909", help="Folder of songs whose tracks are named after voices.")
+    ],
+    out: Annotated[str, typer.Option("--out", metavar="CORPUS", help="Folder for the corpus.")],
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", metavar="RUN", help="A finished run of the recipe melody, to be measured."),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="Make that run's melody model here.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a corpus of songs with a voice for every note, and measure a melody model on its test songs.
+
+    SONG/SONG.mid holds the tracks MELODY, BRIDGE and PIANO, as in POP909. Songs are split by their names.
+    Without --run the melody model that comes with midikin is measured, and the skyline beside it.
+
+    \b
+    Examples:
+      midikin train voices POP909 --out corpus-voices
+      midikin train run melody --corpus corpus-voices --out runs/melody
+      midikin train voices POP909 --out corpus-voices --run runs/melody --model melody-model --json
+    """
+    from embedder.melody import SHIPPED_MELODY, melody_model
+    from train.corpus import Corpus
+    from train.melody import assemble, measure, prepare_voices, skyline_scores, voices_of
+    from ui.output import print_json, print_table
+    from ui.progress import progress_bar
+
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=None, rate="")
+
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        if (Path(out) / "pieces.jsonl").exists():
+            corpus = Corpus(out)
+            voices_of(corpus)
+        else:
+            corpus = prepare_voices(songs, out, lambda done, total: show("reading", done, total))
+        if run is not None:
+            made = assemble(run, model or Path(run) / "model")
+        else:
+            made = melody_model(SHIPPED_MELODY)
+        scores = measure(made, corpus, lambda done, total: show("measuring", done, total))
+        highest = skyline_scores(corpus)
+    result: dict[str, Any] = {"corpus": str(corpus.folder), **corpus.counts, "model": scores.to_json()}
+    result["skyline"] = {"precision": highest[0], "recall": highest[1]}
+    if json:
+        print_json(result)
+        return
+    print(f"{len(corpus):,} songs; {len(scores.by_song):,} of them for testing")
+    print_table(
+        ("", "accuracy", "of songs", "even velocities", "melody precision", "melody recall"),
+        [
+            ("model", *(f"{100 * value:.1f}" for value in scores.shown())),
+            ("skyline", "", "", "", *(f"{100 * value:.1f}" for value in highest)),
+        ],
+        right=("accuracy", "of songs", "even velocities", "melody precision", "melody recall"),
+    )
