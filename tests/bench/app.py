@@ -1,10 +1,13 @@
 """How long a visitor of the app waits, measured in the browser: first page, search, map.
 
-    python tests/bench/app.py [--pieces 10000] [--map-pieces 100000] [--plotly PLOTLY.MIN.JS]
+    python tests/bench/app.py [--only pages|map|frames] [--pieces 10000] [--map-pieces 100000] [--plotly FILE]
 
-Libraries with drawn vectors are made in a temporary folder, the app is started on each as `midikin ui` starts
-it, and a headless Chromium without a graphics processor visits it. With `--plotly`, the same number of points
-is drawn by Plotly's scattergl in the same browser, as a rival to the map.
+pages   first page and searches on a library with drawn vectors, served as `midikin ui` serves it
+map     the same for the map, from the press to the first drawing
+frames  the map's drawing alone, while a hand moves it; with `--plotly`, the same number of points drawn by
+        Plotly's scattergl in the same browser, as a rival
+
+The browser is a headless Chromium without a graphics processor.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from ui_app_chromium import FLAGS, find_chromium  # noqa: E402
 
 from index import Library  # noqa: E402
 from ui.app.launching import Launch, free_port  # noqa: E402
+from ui.app.parts import MAP_BODY, MAP_CODE, MAP_STYLE, map_data  # noqa: E402
 
 SEARCHES = 12
 MOVES = 60
@@ -43,6 +47,13 @@ WATCH = """
     window.gaps.push(now - last); last = now; window.watch = requestAnimationFrame(step);
   };
   window.watch = requestAnimationFrame(step); }
+"""
+MOUNT = """
+async ([code, data]) => {
+  const module = await import(URL.createObjectURL(new Blob([code], { type: "text/javascript" })));
+  const nothing = () => {}, parentElement = document.getElementById("at");
+  module.default({ data, parentElement, setStateValue: nothing, setTriggerValue: nothing });
+}
 """
 RIVAL = """
 <div id="plot" style="width:720px;height:560px"></div><script>
@@ -120,6 +131,70 @@ def line(name: str, values: Any, unit: str) -> None:
     print(f"{name:46} {p50:9.2f} {p95:9.2f} {unit}", flush=True)
 
 
+def pages(browser: Any, home: Path, options: argparse.Namespace) -> None:
+    """First page and searches."""
+    with Library.open(home) as library:
+        fill(library, options.pieces, 2, options.dim)
+    with app(home) as url:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        for name in ("first page, of a process just started", "first page, later"):
+            begun = time.perf_counter()
+            page.goto(url)
+            until_drawn(page, "h1")
+            line(f"{name}, {options.pieces:,} pieces", [time.perf_counter() - begun], "s")
+        line(f"search, ten answers drawn, {options.pieces:,} pieces", seconds_of_searches(page, url), "s")
+
+
+def whole_map(browser: Any, home: Path, options: argparse.Namespace) -> None:
+    """The page of the map, until it is drawn."""
+    with Library.open(home) as library:
+        fill(library, options.map_pieces, 1, options.dim)
+    with app(home) as url:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        for name in ("map, drawn for the first time", "map, later"):
+            begun = time.perf_counter()
+            page.goto(f"{url}/browse")
+            page.wait_for_selector(".midikin.map[data-drawn]", timeout=600_000)
+            line(f"{name}, {options.map_pieces:,} pieces", [time.perf_counter() - begun], "s")
+
+
+def frames(browser: Any, home: Path, options: argparse.Namespace) -> None:
+    """The map's drawing, and its rival's."""
+    count, rng = options.map_pieces, np.random.default_rng(0)
+    data = map_data(
+        places=rng.random((count, 2)),
+        numbers=np.arange(count),
+        names=[f"composer{i % 200}/piece{i}.mid" for i in range(count)],
+        kind_of=rng.integers(0, 12, count),
+        kinds=[f"kind {i}" for i in range(12)],
+        palette=["#44aa99"] * 12,
+        focus=None,
+        near=[],
+        height=560,
+    )
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.set_content(f"<style>{MAP_STYLE}</style><div id='at' style='width:720px'>{MAP_BODY}</div>")
+    began = time.perf_counter()
+    page.evaluate(MOUNT, [MAP_CODE, data])
+    page.wait_for_selector(".midikin.map[data-drawn]")
+    line(f"map of {count:,}, drawing", [time.perf_counter() - began], "s")
+    gaps = dragged(page, page.locator(".midikin.map canvas").bounding_box())
+    line(f"map of {count:,}, between frames while moved", gaps, "ms")
+    line(
+        f"map of {count:,}, of which drawing", page.evaluate("document.querySelector('.map').frames()"), "ms"
+    )
+    if options.plotly:
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        page.set_content(f"<script>{options.plotly.read_text()}</script>{RIVAL % count}")
+        page.wait_for_function("window.drawn", timeout=600_000)
+        line(f"Plotly scattergl of {count:,}, drawing", [page.evaluate("window.drawn") / 1000], "s")
+        gaps = dragged(page, page.locator("#plot .nsewdrag").bounding_box())
+        line(f"Plotly scattergl of {count:,}, between frames", gaps, "ms")
+
+
+SECTIONS = {"pages": pages, "map": whole_map, "frames": frames}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -127,48 +202,16 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=10_000)
     parser.add_argument("--map-pieces", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--only", choices=SECTIONS)
     parser.add_argument("--plotly", type=Path, help="plotly.min.js, to compare the map with")
     options = parser.parse_args()
     print(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}")
     print(f"{'what':46} {'p50':>9} {'p95':>9}")
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=find_chromium(driver), args=FLAGS)
-        home = Path(folder)
-        with Library.open(home / "search") as library:
-            fill(library, options.pieces, 2, options.dim)
-        with app(home / "search") as url:
-            page = browser.new_page(viewport={"width": 1280, "height": 800})
-            for name in ("first page, of a process just started", "first page, later"):
-                begun = time.perf_counter()
-                page.goto(url)
-                until_drawn(page, "h1")
-                line(f"{name}, {options.pieces:,} pieces", [time.perf_counter() - begun], "s")
-            line(f"search, ten answers drawn, {options.pieces:,} pieces", seconds_of_searches(page, url), "s")
-        with Library.open(home / "map") as library:
-            fill(library, options.map_pieces, 1, options.dim)
-        with app(home / "map") as url:
-            page = browser.new_page(viewport={"width": 1280, "height": 800})
-            for name in ("map, drawn for the first time", "map, later"):
-                begun = time.perf_counter()
-                page.goto(f"{url}/browse")
-                page.wait_for_selector(".midikin.map[data-drawn]", timeout=600_000)
-                line(f"{name}, {options.map_pieces:,} pieces", [time.perf_counter() - begun], "s")
-            until_drawn(page, ".midikin.map canvas")
-            gaps = dragged(page, page.locator(".midikin.map canvas").bounding_box())
-            line("map, between frames while it is moved", gaps, "ms")
-            line("map, drawing a frame", page.evaluate(
-                "[...document.querySelectorAll('*')].flatMap(e => e.shadowRoot"
-                " ? [...e.shadowRoot.querySelectorAll('.midikin.map')] : [])[0].frames()"
-            ), "ms")  # fmt: skip
-        if options.plotly:
-            page = browser.new_page(viewport={"width": 1280, "height": 800})
-            page.set_content(
-                "<script>" + options.plotly.read_text() + "</script>" + RIVAL % options.map_pieces
-            )
-            page.wait_for_function("window.drawn", timeout=600_000)
-            line("Plotly scattergl, drawing", [page.evaluate("window.drawn") / 1000], "s")
-            gaps = dragged(page, page.locator("#plot .nsewdrag").bounding_box())
-            line("Plotly scattergl, between frames while moved", gaps, "ms")
+        for name, section in SECTIONS.items():
+            if options.only in (None, name):
+                section(browser, Path(folder) / name, options)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,17 @@ from embedder.notes import Notes
 from .plainly import clock
 from .travel import to_browser
 
-__all__ = ["keyboard", "numbers_of", "pair_of_rolls", "piano_roll", "piece_map"]
+__all__ = [
+    "MAP_BODY",
+    "MAP_CODE",
+    "MAP_STYLE",
+    "keyboard",
+    "map_data",
+    "numbers_of",
+    "pair_of_rolls",
+    "piano_roll",
+    "piece_map",
+]
 
 _FRONTEND = Path(__file__).parent / "frontend"
 _AUDIO = '<audio preload="none"></audio>'
@@ -49,13 +59,15 @@ _keyboard = _part(
     f'<div class="bar"></div>{_AUDIO}',
     "keyboard.css",
 )
-_map = _part(
-    "map",
-    '<div class="bar"></div><div class="paper"><canvas role="application" tabindex="0"></canvas>'
+MAP_BODY = (
+    '<div class="midikin map"><div class="bar"></div>'
+    '<div class="paper"><canvas role="application" tabindex="0"></canvas>'
     '<div class="tip" role="status" hidden></div></div>'
-    '<div class="key" role="group" aria-label="Colours"></div>',
-    "map.css",
+    '<div class="key" role="group" aria-label="Colours"></div></div>'
 )
+MAP_STYLE = _code("common.css", "map.css")
+MAP_CODE = _code("common.js", "map.js")
+_map = st.components.v2.component("midikin_map", html=MAP_BODY, css=MAP_STYLE, js=MAP_CODE)
 
 
 def piano_roll(
@@ -136,8 +148,22 @@ def keyboard(key: str, on_played: Callable[[], None]) -> Any:
     return _keyboard(key=key, data={}, on_played_change=on_played)
 
 
-def piece_map(
-    key: str,
+def piece_map(key: str, on_opened: Callable[[], None], **shown: Any) -> Any:
+    """The map of a library, that shows what `map_data` is given.
+
+    The state `key` has the piece that was opened as `opened` when `on_opened` is called, and the pieces that
+    were drawn around as `chosen`, for `numbers_of`.
+    """
+    return _map(
+        key=key,
+        data=map_data(**shown),
+        default={"chosen": ""},
+        on_chosen_change=_nothing,
+        on_opened_change=on_opened,
+    )
+
+
+def map_data(
     *,
     places: np.ndarray,
     numbers: np.ndarray,
@@ -148,9 +174,8 @@ def piece_map(
     focus: int | None,
     near: Sequence[int],
     height: int,
-    on_opened: Callable[[], None],
-) -> Any:
-    """The map of a library.
+) -> dict[str, Any]:
+    """What a map shows, for the browser.
 
     Parameters
     ----------
@@ -160,7 +185,7 @@ def piece_map(
     kind_of : for each piece the place of its kind in `kinds` and of its colour in `palette`
     focus, near : a piece, and those that are joined to it by lines
     """
-    data = {
+    return {
         "points": _bytes(np.rint(np.clip(places, 0, 1) * 65535).astype("<u2")),
         "numbers": _bytes(np.asarray(numbers, dtype="<u4")),
         "names": "\n".join(name.replace("\n", " ") for name in names),
@@ -173,9 +198,6 @@ def piece_map(
         "alt": f"Map of {len(numbers):,} pieces: what sounds alike lies near. Arrows move, plus and minus "
         "zoom, L switches to the lasso, Enter opens the piece in the middle.",
     }
-    return _map(
-        key=key, data=data, default={"chosen": ""}, on_chosen_change=_nothing, on_opened_change=on_opened
-    )
 
 
 def _bytes(numbers: np.ndarray) -> str:
