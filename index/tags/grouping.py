@@ -6,7 +6,7 @@ labelled pieces alone are compared, by their landmarks alone, and a pair is join
 the rarer ones; so is one that somebody decided to be the same. A decision that two are not the same keeps
 them from being joined directly.
 
-On 505 performances and transcriptions 99 in 100 of the pairs that hold the same notes are found, and 99 in 100
+On 505 performances 99 in 100 of the pairs that hold the same notes are found, and 99 in 100
 of those joined do; of 44,000 pairs of different pop songs one is joined. Short folk tunes and
 their bare chords have few landmarks of their own, and more of them are joined than should be.
 """

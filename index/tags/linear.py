@@ -82,6 +82,7 @@ def fit_plainly(
     model = LogisticRegression(C=strength, class_weight="balanced", max_iter=_ITERATIONS, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a little short of the best is as good here
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # a few labels of many
         model.fit(rows, label)
     if len(present) == 2:  # one column says both: half of it for, half against
         half, middle = model.coef_[0] / 2, model.intercept_[0] / 2

@@ -1,9 +1,11 @@
 """Which pieces to label next: those the probe is least sure of, in places that nothing labelled covers yet.
 
-A piece covers what is near to it. Each choice takes the piece that covers most of what is not covered,
-doubtful pieces counting for more: so the answers are typical of many others, and no two alike
-(facility location, weighted by the margin between the two likeliest classes). Before there are labels of two
-classes all pieces count alike, and the answers are simply varied.
+A piece covers what is near to it. Each choice takes the piece with the largest product of two: how much
+it covers that nothing labelled or chosen covers yet (facility location), and how little the probe can decide
+between its two likeliest classes. So the answers are doubtful, typical of many others, and no two alike.
+Before there are labels of two classes all pieces are equally doubtful, and the answers are simply varied.
+
+Either alone is worse: the margin asks for ten oddities of one kind, cover for pieces that are known already.
 """
 
 from __future__ import annotations
@@ -14,7 +16,8 @@ from numpy.typing import NDArray
 __all__ = ["MOST_WEIGHED", "choose", "doubt_of"]
 
 MOST_WEIGHED = 3_000  # pieces that are candidates, and whose cover counts
-_SHARPNESS = 4  # power of the cosine: how near a piece must be to be covered
+_SHARPNESS = 6  # power of the cosine: how near a piece must be to be covered
+_DOUBT = 2  # power of the doubt: how much more it counts than cover
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -44,7 +47,7 @@ def choose(rows: FloatArray, labelled: FloatArray, doubt: FloatArray, k: int) ->
     chosen: list[int] = []
     open_ = np.ones(len(rows), dtype=bool)
     for _ in range(min(k, len(rows))):
-        gain = np.maximum(likeness - cover[:, None], 0).T @ doubt
+        gain = np.maximum(likeness - cover[:, None], 0).mean(0) * doubt**_DOUBT
         gain[~open_] = -1.0
         best = int(gain.argmax())
         chosen.append(best)
