@@ -36,6 +36,7 @@ RUN = 6  # chords
 FARTHEST = 13  # semitones; larger intervals count as this
 COMMON = 150  # pieces
 SAME_WORK = 0.1  # cosine
+FEWEST = 30  # runs in common: folk tunes, and their accompaniments above all, share some by custom
 SHARED = 0.08  # of the runs of the piece that has fewer: what few common runs cannot reach in a small corpus
 WORK_COLUMNS = ("composition", "work", "piece", "song", "tune")
 _BLOCK = 512  # rows of the table of similarities held at once
@@ -66,8 +67,8 @@ def note_links(
 ) -> Iterator[tuple[int, int, float]]:
     """Pairs (i < j) of pieces whose runs agree, with their cosine.
 
-    On 500 pieces of ASAP this finds 1,882 of 1,883 pairs of one work, on 500 of POP909 658 of 704; of the
-    pairs that the labels do not name, all but 12 are pieces that ASAP keeps twice.
+    On 7,292 pieces of seven sets, outside the folk tunes, this finds all 8,746 linked pairs of an earlier
+    grouping, and 14 more, of which those that were looked at are pairs of one work indeed.
 
     Parameters
     ----------
@@ -93,7 +94,7 @@ def note_links(
         for at in np.flatnonzero((cosine.data > threshold) & (row < column_)).tolist():
             one, other = int(row[at]), int(column_[at])
             shared = len(np.intersect1d(runs[one], runs[other], assume_unique=True))
-            if shared > SHARED * min(len(runs[one]), len(runs[other])):
+            if shared >= FEWEST and shared > SHARED * min(len(runs[one]), len(runs[other])):
                 yield one, other, float(cosine.data[at])
 
 
