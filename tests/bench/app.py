@@ -39,6 +39,7 @@ from ui.app.parts import MAP_BODY, MAP_CODE, MAP_STYLE, map_data  # noqa: E402
 
 SEARCHES = 12
 MOVES = 60
+LONGEST_S = 20.0  # of moving; a rival that takes seconds for each need not do all
 RUNS = "document.querySelector('[data-testid=stApp]').dataset.testScriptState === 'running'"
 # Milliseconds between the frames that the browser shows, while something is done.
 WATCH = """
@@ -119,7 +120,10 @@ def dragged(page: Any, box: dict[str, float]) -> np.ndarray:
     page.mouse.move(x, y)
     page.mouse.down()
     page.evaluate(WATCH)
+    begun = time.perf_counter()
     for i in range(MOVES):
+        if time.perf_counter() - begun > LONGEST_S:
+            break
         page.mouse.move(x + 150 * np.sin(i / 6), y + 120 * np.cos(i / 7))
     gaps = page.evaluate("() => { cancelAnimationFrame(window.watch); return window.gaps; }")
     page.mouse.up()
