@@ -91,7 +91,8 @@ class PitchTable:
             if twin is not None:
                 own = np.clip(held + away * twin, 0, len(self.key) - 1)
                 held = np.where(np.abs(self.key[own] - self.key[held]) <= _UNISON_S, own, held)
-            gap = np.where(self.pitch[held] == pitch, self.onset_s[held] - time_s, np.inf)
+            usable = (self.pitch[held] == pitch) & (place >= 0) & (place < len(self.key))
+            gap = np.where(usable, self.onset_s[held] - time_s, np.inf)
             nearer = np.abs(gap) < np.abs(late)
             late[nearer], best[nearer] = gap[nearer], self.order[held[nearer]]
         return best, late

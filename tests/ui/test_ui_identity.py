@@ -117,3 +117,52 @@ def test_reports_are_files(run: Run, tmp_path: Path) -> None:
     assert names["html"].read_text().startswith("<!doctype html>")
     assert "\nrm" not in names["script"].read_text()
     assert run("duplicates", "--workers", "1", "--csv", str(tmp_path / "no" / "x.csv")).exit_code == 1
+
+
+def test_two_files_are_compared_without_a_library(tmp_path: Path) -> None:
+    write_midi(tune(1), tmp_path / "a.mid")
+    write_midi(tune(1).stretch(1.1), tmp_path / "b.mid")
+    nowhere = tmp_path / "no library"
+    names = [str(tmp_path / name) for name in ("a.mid", "b.mid")]
+    result = CliRunner().invoke(app, ["compare", *names, "--library", str(nowhere)])
+    assert result.exit_code == 0
+    assert "the same performance, edited" in result.stdout
+    assert not nowhere.exists()
+    assert CliRunner().invoke(app, ["compare", "#1", names[0], "--library", str(nowhere)]).exit_code == 1
+    assert not nowhere.exists()
+
+
+def test_numbers_stand_beside_names(run: Run, tmp_path: Path) -> None:
+    file = str(tmp_path / "music" / "part0" / "tune000.mid")
+    number = json.loads(run("find", file, "--json").stdout)["results"][0]["piece_id"]
+    assert f"#{number}" in run("find", file).stdout
+    assert f"#{number}  {file}" in run("compare", file, str(tmp_path / "music" / "plain.mid")).stdout
+
+
+def test_a_few_notes_come_with_a_warning(run: Run, tmp_path: Path) -> None:
+    write_midi(tune(4).slice_notes(40, 50), tmp_path / "few.mid")
+    assert "10 notes say little" in run("find", str(tmp_path / "few.mid")).stderr
+    write_midi(tune(4).slice_notes(40, 70), tmp_path / "more.mid")
+    assert "say little" not in run("find", str(tmp_path / "more.mid")).stderr
+
+
+def test_every_file_has_its_row(run: Run, tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    (music / "same bytes.mid").write_bytes((music / "plain.mid").read_bytes())
+    with Library.open(tmp_path / "library", encoder=FakeEncoder()) as library:
+        library.add(music, workers=1)
+    text = run("duplicates", "--workers", "1").stdout
+    for name in ("tune002.mid", "slower.mid", "plain.mid", "same bytes.mid"):
+        assert sum(name in line for line in text.splitlines()) == 1
+
+
+def test_decisions_name_files(run: Run, tmp_path: Path) -> None:
+    said = json.loads(run("duplicates", "--workers", "1", "--json").stdout)
+    one, other = (member["piece_id"] for member in said["groups"][0]["members"][:2])
+    run("decide", f"#{one}", f"#{other}", "duplicate")
+    text = run("decisions").stdout
+    assert text.index(f"#{one}  ") < text.index(f"#{other}  ")
+    assert run("remove", f"#{other}").exit_code == 0
+    listed = json.loads(run("decisions", "--json").stdout)["decisions"][0]
+    assert {one, None} == set(listed["pieces"])
+    assert "no longer here" in run("decisions").stdout
