@@ -80,6 +80,7 @@ def test_aria_s_weights_continue_too(here: Path) -> None:
         (("theme.mid", "--weights", "lm", "--min-p", "2"), 2, "min-p"),
         (("theme.mid", "--weights", "lm", "--seconds", "0"), 2, "--seconds"),
         (("theme.mid", "--weights", ""), 2, "empty name"),
+        (("theme.mid", "--out", "theme.mid"), 2, "theme.mid is a file, not a folder"),
     ],
 )
 def test_what_cannot_be_continued_is_said(

@@ -79,13 +79,15 @@ def continue_(
         sampling = Sampling(temperature, top_p, min_p)
     if not file or not out or weights == "":
         raise typer.BadParameter("an empty name stands for nothing")
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise typer.BadParameter(f"{out} is a file, not a folder", param_hint="'--out'")
     read_midi(file)  # what is no music is said at once, not after a model is loaded
     continuer = Continuer.load(weights)
     prompt = _part(read_midi(file, sustain=continuer.reads_pedal), start_s, end_s)
     found = continuer.continue_from(
         prompt, seconds, begin_s=end_s, variations=variations, sampling=sampling, seed=seed
     )
-    folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
     for one, path in zip(found, _free_names(folder, Path(file).stem), strict=False):
