@@ -38,6 +38,7 @@ def continuers(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Continuer]
 # -- the draw ---------------------------------------------------------------------------------------------
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=30), st.floats(0.05, 1), st.floats(0, 0.9))
 def test_what_is_left_out_is_the_unlikeliest(logits: list[float], top_p: float, min_p: float) -> None:
     plain = Sampling(1.0, 1.0, 0.0).probabilities(np.array(logits))
