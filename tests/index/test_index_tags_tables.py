@@ -3,15 +3,41 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fake_encoder import FakeEncoder, write_tunes
 
 from embedder.errors import TagError
 from index import Library
 from index.tags.tablefiles import read_table
 
 TABLE = "file,composer\npart0/tune000.mid,Frédéric Chopin\npart1/tune001.mid,Antonín Dvořák\n"
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six tunes, and a library of them."""
+    folder = tmp_path_factory.mktemp("tables")
+    write_tunes(folder / "music", 6)
+    with Library.open(folder / "library", encoder=FakeEncoder()) as library:
+        library.add(folder / "music", workers=1)
+    return folder
+
+
+@pytest.fixture
+def music(made: Path) -> Path:
+    return made / "music"
+
+
+@pytest.fixture
+def library(made: Path, tmp_path: Path) -> Iterator[Library]:
+    """A copy of that library, to be changed."""
+    shutil.copytree(made / "library", tmp_path / "library")
+    with Library.open(tmp_path / "library", encoder=FakeEncoder()) as library:
+        yield library
 
 
 def written(folder: Path, raw: bytes) -> Path:

@@ -55,10 +55,10 @@ def train(tag: TagsArgument = None, library: LibraryOption = None, json: JsonOpt
         report = opened.train_probes(tag or None, progress=told)
     if json:
         print_json(report.to_json())
-    else:
+    elif report.trained:
         _print_probes(list(report.trained))
-        if not report.trained and not report.problems:
-            remark("no labels yet; give some with `midikin tag TAG --add PIECE ...`")
+    elif not report.problems:
+        remark("no labels yet; give some with `midikin tag TAG --add PIECE ...`")
     for problem in report.problems:
         complain(problem.reason)
     if report.problems and not report.trained:
