@@ -78,7 +78,7 @@ class MelodyCache:
 
     def _load(self) -> dict[int, MelodyLine]:
         try:
-            with np.load(self._path, allow_pickle=False) as kept:
+            with open(self._path, "rb") as file, np.load(file, allow_pickle=False) as kept:
                 if str(kept["made_by"]) != self._made_by:
                     return {}
                 edges = np.concatenate([[0], np.cumsum(kept["sizes"])])

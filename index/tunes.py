@@ -136,14 +136,19 @@ class TuneIndex:
 
 
 def _common(line: IntArray, melody: IntArray) -> tuple[int, int, int]:
-    """Longest common subsequence: a stretch of the melody that holds it, first and last, and its length."""
+    """Longest common subsequence: a stretch of the melody that holds it, first and last, and its length.
+
+    Where notes are wrong, others from far off may stand in for them: the stretch then leaves out up to a
+    twelfth of the common notes at either end.
+    """
     forward = _lengths(line, melody)
     length = int(forward[-1])
     if not length:
         return 0, 0, 0
-    last = int(np.searchsorted(forward, length))
+    strays = min(length // 12, len(line) - length)
+    last = int(np.searchsorted(forward, length - strays))
     backward = _lengths(line[::-1], melody[:last][::-1])
-    return last - int(np.searchsorted(backward, length)), last, length
+    return last - int(np.searchsorted(backward, backward[-1] - strays)), last, length
 
 
 def _lengths(line: IntArray, melody: IntArray) -> IntArray:

@@ -8,7 +8,7 @@ import mido
 import numpy as np
 
 BEAT = 480
-REGISTERS = {"MELODY": 72, "BRIDGE": 84, "PIANO": 48}
+REGISTERS = {"MELODY": 72, "BRIDGE": 96, "PIANO": 48}
 
 
 def write_song(path: Path, seed: int, *, bars: int = 24, minor: bool = False) -> None:
@@ -20,7 +20,7 @@ def write_song(path: Path, seed: int, *, bars: int = 24, minor: bool = False) ->
     head.append(mido.MetaMessage("key_signature", key="Am" if minor else "C"))
     head.append(mido.MetaMessage("time_signature", numerator=3 if seed % 2 else 4, denominator=4))
     file.tracks.append(head)
-    line = REGISTERS["MELODY"] + np.cumsum(rng.integers(-2, 3, 2 * bars)).clip(-8, 8)
+    line = REGISTERS["MELODY"] - 8 + np.abs(np.cumsum(rng.integers(-3, 4, 2 * bars)) % 32 - 16)
     notes: dict[str, list[tuple[int, int, int]]] = {name: [] for name in REGISTERS}
     for bar in range(bars):
         begin = 4 * BEAT * bar

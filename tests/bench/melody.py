@@ -1,0 +1,84 @@
+"""How often a melody alone finds its song: the melody track of one take against all songs' full takes.
+
+    python tests/bench/melody.py POP909 [--songs 300] [--queries 60]
+
+Rows: melodies as the model extracts them, the skyline, and the true melody tracks, which are the most that
+extraction could give. Columns: whole melodies, and 30 and 15 notes of them; all transposed by 3 semitones.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from embedder import MidiError, Notes
+from embedder.melody import lead, skyline
+from embedder.voices import VOICES
+from index.tunes import FEWEST, TuneIndex
+from train.melody import read_voices
+
+PARTS = (None, 30, 15)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--songs", type=int, default=10_000)
+    parser.add_argument("--queries", type=int, default=100)
+    asked = parser.parse_args()
+    rng = np.random.default_rng(0)
+    paths = sorted(asked.folder.glob("*/*.mid"))
+    paths = [paths[i] for i in np.sort(rng.permutation(len(paths))[: asked.songs])]
+    songs = [(path, *read) for path in paths if (read := voices(path)) is not None]
+    queries = {}
+    for number in rng.permutation(len(songs)).tolist():
+        sung = other_take(songs[number][0])
+        if sung is not None and len(queries) < asked.queries:
+            queries[number] = sung + 3
+    print(f"{len(songs)} songs, {len(queries)} queries; first among all songs, per cent")
+    print("\t".join(("melodies", "whole", "30 notes", "15 notes")))
+    rows: dict[str, Callable[[Notes, np.ndarray], np.ndarray]] = {
+        "skyline": lambda notes, voice: skyline(notes),
+        "true": lambda notes, voice: voice == VOICES.index("melody"),
+        "model": lambda notes, voice: lead(notes),
+    }
+    for name, chosen in rows.items():
+        index = TuneIndex([notes.pitch[chosen(notes, voice)] for _, notes, voice in songs])
+        cells = [f"{100 * first(index, queries, length):.1f}" for length in PARTS]
+        print("\t".join((name, *cells)), flush=True)
+
+
+def voices(path: Path) -> tuple[Notes, np.ndarray] | None:
+    try:
+        return read_voices(path)
+    except MidiError:
+        return None
+
+
+def other_take(path: Path) -> np.ndarray | None:
+    """Pitches of the melody of another take of a song, if one names its tracks."""
+    for other in sorted(path.parent.glob("versions/*.mid"), reverse=True):
+        read = voices(other)
+        if read is not None and (read[1] == VOICES.index("melody")).sum() >= FEWEST:
+            return read[0].pitch[read[1] == VOICES.index("melody")].astype(np.int64)
+    return None
+
+
+def first(index: TuneIndex, queries: dict[int, np.ndarray], length: int | None) -> float:
+    rng = np.random.default_rng(1)
+    right = []
+    for number, line in queries.items():
+        begin = 0 if length is None else int(rng.integers(0, max(len(line) - length, 1)))
+        found = index.search(line[begin : None if length is None else begin + length], 1)
+        right.append(bool(found) and found[0].number == number)
+    return float(np.mean(right))
+
+
+if __name__ == "__main__":
+    main()

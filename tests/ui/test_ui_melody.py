@@ -1,0 +1,40 @@
+"""`midikin melody` and `midikin search --melody`."""
+
+import json
+from pathlib import Path
+
+import pytest
+from songs import write_songs
+
+from embedder import read_midi
+from embedder.melody import skyline
+
+
+@pytest.fixture
+def songs(tmp_path: Path) -> Path:
+    return write_songs(tmp_path / "songs", 4)
+
+
+def test_a_melody_is_extracted_and_written(midikin, songs: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    song, out = songs / "001" / "001.mid", tmp_path / "melody.mid"
+    found = json.loads(midikin("melody", song, "--out", out, "--bridge", "--json").stdout)
+    notes = read_midi(song)
+    assert found["notes"] == len(notes) == sum(found["voices"].values())
+    assert len(found["skyline"]["pitch"]) == skyline(notes).sum()
+    led = found["voices"]["melody"] + found["voices"]["bridge"]
+    assert len(found["melody"]["onset_s"]) == led
+    if led:
+        assert found["out"] == str(out)
+        assert read_midi(out).pitch.tolist() == found["melody"]["pitch"]
+    table = midikin("melody", song).stdout.splitlines()
+    assert [line.split("\t")[0] for line in table] == ["", "melody", "skyline"]
+
+
+def test_a_search_by_melody_names_the_piece(midikin, songs: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    midikin("add", songs)
+    result = json.loads(midikin("search", "#1", "--melody", "--include-self", "--json").stdout)
+    assert result["pieces"] == 4
+    assert result["results"][0]["piece_id"] == 1
+    assert midikin("search", "#1", "--melody", "--include-self").stdout.startswith("rank\tmatched")
+    assert "takes neither" in midikin("search", "#1", "--melody", "--where", "notes>3", status=2).stderr
+    assert "no piece" in midikin("search", "#99", "--melody", status=1).stderr
