@@ -206,7 +206,10 @@ class _Run:
         vectors: dict[str, Vectors],
     ) -> AddReport:
         """All rows of a batch; the report as it stands once they are committed."""
-        report, numbers = self.report, dict(known)
+        report = self.report
+        # Where several machines add at once, another may have been first with some of these.
+        unsure = [file.sha256 for file in batch.files if file.sha256 not in known]
+        numbers = known | storing.known_contents(connection, unsure)
         before = dict(_pieces_at(connection, [to_bytes(file.path) for file in batch.files]))
         loose: set[int] = set()
         for file in batch.files:

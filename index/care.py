@@ -84,6 +84,7 @@ class Care:
             If the folder holds another library.
         DiskFull, LibraryReadOnly
         """
+        _only_files("backup")
         return backup(self.folder / DATABASE_NAME, Path(absolute(target))).parent
 
     def merge(self, results: str | os.PathLike[str], *, wait_s: float | None = None) -> Merged:
@@ -168,6 +169,7 @@ def verify_library(path: str | os.PathLike[str]) -> VerifyReport:
     LibraryError
         If there is no library; damage is not raised but reported.
     """
+    _only_files("verify")
     folder = Path(absolute(path))
     with suppress(LibraryDamaged):
         Database(folder, create=False).close()  # an older one is brought up to date first
@@ -199,6 +201,11 @@ def repair_library(path: str | os.PathLike[str], *, wait_s: float | None = None)
             f"{display(str(folder))}: could not be repaired ({again.problems[0].reason}); use a backup"
         )
     return found
+
+
+def _only_files(what: str) -> None:
+    if os.environ.get("MIDIKIN_DATABASE"):
+        raise LibraryError(f"{what} is for a library in a file; PostgreSQL has its own tools, like pg_dump")
 
 
 def _record(trial: Trial, *, chosen: bool) -> IndexTrial:

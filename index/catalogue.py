@@ -23,9 +23,9 @@ from .keys import FloatArray, IntArray, keys_of
 from .packing import unpack_vectors
 from .records import IndexInfo
 from .tuning import Trial
-from .vectors import FaissStore
+from .vectors import FaissStore, VectorStore
 
-__all__ = ["INDEX_NAMES", "Catalogue"]
+__all__ = ["INDEX_NAMES", "Catalogue", "Owner", "batches", "changes"]
 
 INDEX_NAMES = ("pieces", "windows")
 _READ_PIECES = 500  # rows fetched at a time; stays below SQLite's limit on variables
@@ -64,7 +64,7 @@ class Catalogue:
         self._lock = threading.Lock()
         self._building = threading.Lock()
 
-    def store(self, name: str) -> FaissStore | None:
+    def store(self, name: str) -> VectorStore | None:
         """The store `name`, holding what is committed now; None while the library has no pieces yet."""
         with self._lock, self._database.read() as connection:
             owner = self._owner(connection)
@@ -97,9 +97,9 @@ class Catalogue:
             return
         with self._database.read() as connection:
             total = _total(connection, name)
-        store = self.store(name) if total > tuning.EXACT_LIMIT else None
-        if store is None:
+        if total <= tuning.EXACT_LIMIT or self.store(name) is None:
             return
+        store = self._held[name].store
         grown = max(store.count, 1) / max(store.trained_on, 1)
         if store.setting == "exact" or not 1 / _OUTGROWN < grown < _OUTGROWN:
             self.rebuild(name)
@@ -179,7 +179,7 @@ class Catalogue:
 
     def _bring_up(self, connection: Connection, name: str, held: _Held) -> bool:
         """Add and remove what came and went; False if so much did that building anew is cheaper."""
-        missing, gone = _changes(connection, held.numbers)
+        missing, gone = changes(connection, held.numbers)
         store = held.store
         wanted = len(held.numbers) + len(missing) - len(gone)
         if len(missing) + len(gone) > _REBUILD_SHARE * wanted:
@@ -187,7 +187,7 @@ class Catalogue:
         before = store.count
         store.remove(gone)
         removed = before - store.count
-        for keys, vectors in _batches(connection, name, store.dim, missing):
+        for keys, vectors in batches(connection, name, store.dim, missing):
             store.add(keys, vectors)
         held.unsaved += removed + store.count - (before - removed)
         held.numbers = np.union1d(np.setdiff1d(held.numbers, gone, assume_unique=True), missing)
@@ -214,7 +214,7 @@ class Catalogue:
             column = schema.pieces.c.id
             rows = connection.execute(select(column).where(column > after).order_by(column))
             wanted = np.fromiter(rows.scalars(), dtype=np.int64)
-            vectors = [vectors for _, vectors in _batches(connection, "pieces", dim, wanted)]
+            vectors = [vectors for _, vectors in batches(connection, "pieces", dim, wanted)]
             return wanted, np.concatenate([np.empty((0, dim), np.float32), *vectors])
 
     def info(self, connection: Connection) -> tuple[IndexInfo, ...]:
@@ -238,7 +238,7 @@ class Catalogue:
         return tuple(found)
 
 
-def _changes(connection: Connection, held: IntArray) -> tuple[IntArray, IntArray]:
+def changes(connection: Connection, held: IntArray) -> tuple[IntArray, IntArray]:
     """Pieces that the database has and the store has not, and the other way round.
 
     Numbers only grow, so that what is new is found at the end; all numbers are compared only if their count
@@ -271,10 +271,10 @@ def _trials(connection: Connection, name: str, dim: int, settings: Sequence[str]
     """Indexes of all vectors, one for each setting."""
     wanted, total = _numbers(connection), _total(connection, name)
     sample = _sample(connection, name, dim, wanted, total)
-    return tuning.build(settings, dim, total, _batches(connection, name, dim, wanted), sample)
+    return tuning.build(settings, dim, total, batches(connection, name, dim, wanted), sample)
 
 
-def _batches(
+def batches(
     connection: Connection, name: str, dim: int, wanted: IntArray
 ) -> Iterator[tuple[IntArray, FloatArray]]:
     """Keys and vectors of the wanted pieces, some hundreds of pieces at a time, keys rising."""
@@ -302,7 +302,7 @@ def _sample(
     rng = np.random.default_rng(0)  # the same library gives the same index
     share = min(1.0, 1.1 * wish / max(1, total))
     drawn = np.sort(rng.choice(wanted, min(len(wanted), 1 + int(share * len(wanted))), replace=False))
-    found = list(_batches(connection, name, dim, drawn))
+    found = list(batches(connection, name, dim, drawn))
     if not found:
         return np.empty(0, dtype=np.int64), np.empty((0, dim), dtype=np.float32)
     keys, vectors = (np.concatenate(column) for column in zip(*found, strict=True))

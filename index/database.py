@@ -1,4 +1,8 @@
-"""The SQLite database of a library: opening it, transactions, and errors in plain words.
+"""The database of a library: opening it, transactions, and errors in plain words.
+
+It is a SQLite file in the library's folder; or, if the environment variable MIDIKIN_DATABASE holds the
+address of a PostgreSQL server, that, and several machines may write to it, each with a folder of its own
+for caches.
 
 WAL lets searches read while an add writes. A killed process loses at most its open transaction;
 `synchronous=FULL` extends that to a power cut, at the price of one flush for each batch of files, which
@@ -22,16 +26,17 @@ from sqlalchemy import (
     Connection,
     Engine,
     Integer,
+    Table,
     Text,
     cast,
     create_engine,
     event,
-    insert,
     inspect,
+    make_url,
     select,
     update,
 )
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from embedder.errors import DiskFull, LibraryDamaged, LibraryError, LibraryReadOnly
@@ -44,12 +49,17 @@ from .paths import display
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["DATABASE_NAME", "Database", "disk_errors"]
+__all__ = ["DATABASE_NAME", "Database", "disk_errors", "upsert"]
 
 DATABASE_NAME = "midikin.db"
 BUSY_TIMEOUT_S = 60.0  # a writer holds the database for one batch's inserts, well below a second
 MIGRATION_WAIT_S = 10.0  # for a process of an older midikin that is just adding
 _NEARLY_NOTHING_BYTES = 1 << 20
+# PostgreSQL: what `_begin` and the filters need there.
+_ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+_ONE_WRITER = "SELECT pg_advisory_xact_lock(hashtext('midikin.' || current_schema()))"
+_CASEFOLD = """CREATE OR REPLACE FUNCTION casefold(text) RETURNS text
+    LANGUAGE sql IMMUTABLE AS 'SELECT lower($1)'"""
 
 
 class Database:
@@ -65,8 +75,9 @@ class Database:
         self.folder = folder
         self.path = folder / DATABASE_NAME
         self.read_only = False
+        self.shared = os.environ.get("MIDIKIN_DATABASE", "")
         with disk_errors(folder):
-            exists = self.path.exists()
+            exists = bool(self.shared) or self.path.exists()
         if not exists and not create:
             raise _no_library(folder)
         with disk_errors(folder):
@@ -75,7 +86,7 @@ class Database:
         self._claim: Claim | None = None
         self._engine = self._open(exists)
         try:
-            if not self.read_only and on_network(folder):
+            if not self.shared and not self.read_only and on_network(folder):
                 self._claim = Claim(folder)
             self._check_or_create(create)
             self._identity = _identity(self.path)
@@ -86,6 +97,8 @@ class Database:
     # -- opening --------------------------------------------------------------------------------
 
     def _open(self, exists: bool) -> Engine:
+        if self.shared:
+            return _shared_engine(self.shared)
         if not exists or (os.access(self.folder, os.W_OK) and os.access(self.path, os.W_OK)):
             return self._engine_of("rwc" if not exists else "rw")
         self.read_only = True
@@ -136,9 +149,11 @@ class Database:
             with self.write() as connection:
                 # Another process may have been first; `checkfirst` and OR IGNORE make it a no-op then.
                 schema.tables().create_all(connection)
+                if self.shared:
+                    connection.exec_driver_sql(_CASEFOLD)
                 start = {"schema": str(schema.SCHEMA_VERSION), "commit": "0", "library": uuid.uuid4().hex}
                 rows = [{"name": name, "value": value} for name, value in start.items()]
-                connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), rows)
+                connection.execute(upsert(connection, schema.meta).on_conflict_do_nothing(), rows)
             return
         if not tables:  # someone was killed before the first table was made
             raise _no_library(self.folder)
@@ -166,7 +181,7 @@ class Database:
             if now > schema.SCHEMA_VERSION:
                 raise _newer(self.path, str(now))
             self.set(connection, schema=str(upgrade(connection, now)))
-            if connection.exec_driver_sql("PRAGMA foreign_key_check").first() is not None:
+            if not self.shared and connection.exec_driver_sql("PRAGMA foreign_key_check").first():
                 raise damaged("rows belong to pieces that do not exist")
             names = set(inspect(connection).get_table_names())
         self._engine.dispose()  # this connection does not enforce foreign keys
@@ -192,7 +207,7 @@ class Database:
                 self._check_in_place()
                 self._check_version(connection)
                 row = {"name": "library", "value": uuid.uuid4().hex}
-                connection.execute(insert(schema.meta).prefix_with("OR IGNORE"), row)
+                connection.execute(upsert(connection, schema.meta).on_conflict_do_nothing(), row)
             yield connection
 
     @contextmanager
@@ -210,7 +225,7 @@ class Database:
 
     def _check_in_place(self) -> None:
         """Refuse to write into a file that is no longer the one at the library's path."""
-        if _identity(self.path) != self._identity:
+        if not self.shared and _identity(self.path) != self._identity:
             raise LibraryError(
                 f"{display(str(self.path))}: the library's file is gone or is another one; open it anew"
             )
@@ -245,8 +260,8 @@ class Database:
 
     def set(self, connection: Connection, **facts: str) -> None:
         for name, value in facts.items():
-            row = {"name": name, "value": value}
-            connection.execute(insert(schema.meta).prefix_with("OR REPLACE"), row)
+            row = upsert(connection, schema.meta).values(name=name, value=value)
+            connection.execute(row.on_conflict_do_update(index_elements=["name"], set_={"value": value}))
 
     def count_commit(self, connection: Connection) -> None:
         """Raise the commit number: every transaction that adds or removes vectors calls this."""
@@ -267,6 +282,17 @@ class Database:
         if not isinstance(value, str) or not value.isdecimal() or len(value) > 18:
             raise damaged(f"its {name} is no number")
         return int(value)
+
+
+def upsert(connection: Connection, table: Table) -> Any:
+    """An INSERT that can say what happens to a row that is there already, in the words of the database."""
+    if connection.dialect.name == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
+    from sqlalchemy.dialects import sqlite
+
+    return sqlite.insert(table)
 
 
 def _no_library(folder: Path) -> LibraryError:
@@ -294,11 +320,27 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def _begin(connection: Connection) -> None:
     purpose = connection.get_execution_options().get("midikin_purpose", "read")
+    if connection.dialect.name != "sqlite":
+        # The same promises: readers see one state, and writers come one after the other.
+        connection.exec_driver_sql(_ONE_STATE if purpose == "read" else _ONE_WRITER)
+        return
     if (
         purpose == "migrate"
     ):  # tables are made anew under their old names; inside a transaction it is too late
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # says nothing inside a transaction
     connection.exec_driver_sql("BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")
+
+
+def _shared_engine(address: str) -> Engine:
+    """Connections to a PostgreSQL server, which several machines may write to."""
+    try:
+        engine = create_engine(make_url(address).set(drivername="postgresql+psycopg"), pool_pre_ping=True)
+    except ImportError as error:
+        raise LibraryError('PostgreSQL needs the extra: pip install "midikin[cluster]"') from error
+    except ArgumentError as error:
+        raise LibraryError("MIDIKIN_DATABASE is no address; write postgresql://USER@HOST/NAME") from error
+    event.listen(engine, "begin", _begin)
+    return engine
 
 
 def _casefold(text: str | None) -> str | None:
@@ -308,6 +350,7 @@ def _casefold(text: str | None) -> str | None:
 def library_error(reason: str, folder: Path) -> LibraryError:
     """The exception for what SQLite or the operating system said about a library's folder."""
     where = display(str(folder))
+    reason = " ".join(reason.split())
     words = reason.lower()
     if "full" in words or "no space" in words or ("disk i/o" in words and _nearly_full(folder)):
         return DiskFull(

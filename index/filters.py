@@ -62,6 +62,7 @@ FIELDS: tuple[FilterField, ...] = (
 
 _BY_NAME = {field.name: field for field in FIELDS} | {field.column: field for field in FIELDS[:-2]}
 _WRITTEN = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|!=|!~|=|>|<|~)\s*(.*?)\s*", re.DOTALL)
+_WILDCARDS = str.maketrans({"*": "%", "?": "_", "%": "/%", "_": "/_", "/": "//"})
 _TONICS = ("C B#", "C# Db", "D", "D# Eb", "E Fb", "F E#", "F# Gb", "G", "G# Ab", "A", "A# Bb", "B Cb")
 
 
@@ -205,11 +206,11 @@ def _condition(term: Term, table: object) -> ColumnElement[bool]:
         compare = {">": column > value, ">=": column >= value, "<": column < value, "<=": column <= value}
         found = column == value if plain == "=" else compare[plain]
     elif plain == "~":
-        found = func.instr(func.casefold(column), value.casefold()) > 0
+        found = func.casefold(column).contains(value.casefold(), autoescape=True)
     elif field.kind == "key":
         found = column.in_(_spellings(value))
     else:
-        found = func.casefold(column).op("GLOB", is_comparison=True)(value.casefold())
+        found = func.casefold(column).like(value.casefold().translate(_WILDCARDS), escape="/")
     return not_(found) if term.operator.startswith("!") else found
 
 

@@ -68,7 +68,7 @@ class Library(Identity, Tags, Care, MelodySearch):
         self.read_only = database.read_only
         self._database = database
         self._encoder = LibraryEncoder(encoder, database.folder)
-        self._catalogue = Catalogue(database)
+        self._catalogue = _catalogue(database)
         self._statistics = Statistics(database)
 
     @classmethod
@@ -345,6 +345,19 @@ class Library(Identity, Tags, Care, MelodySearch):
                 read_only=self.read_only,
                 indexes=self._catalogue.info(connection),
             )
+
+
+def _catalogue(database: Database) -> Catalogue:
+    """The vectors: beside the database, or on the Milvus server that MIDIKIN_VECTORS names."""
+    address = os.environ.get("MIDIKIN_VECTORS")
+    if not address:
+        return Catalogue(database)
+    try:
+        from .cluster.catalogue import SharedCatalogue
+
+        return SharedCatalogue(database, address)
+    except ImportError as error:
+        raise LibraryError('Milvus needs the extra: pip install "midikin[cluster]"') from error
 
 
 def _size_bytes(folder: Path) -> int:

@@ -36,7 +36,7 @@ from .scan import clamped_ns
 if TYPE_CHECKING:
     from embedder.descriptors import Descriptors
 
-    from .vectors import FaissStore
+    from .vectors import VectorStore
 
 __all__ = ["Asked", "search"]
 
@@ -105,7 +105,7 @@ def search(database: Database, catalogue: Catalogue, encoder: LibraryEncoder, as
 def _answered(
     database: Database,
     connection: Connection,
-    store: FaissStore | None,
+    store: VectorStore | None,
     encoder: LibraryEncoder,
     asked: Asked,
 ) -> SearchResult:
@@ -265,7 +265,7 @@ def _same_notes(
 
 
 def _nearest(
-    store: FaissStore,
+    store: VectorStore,
     resolved: _Resolved,
     asked: Asked,
     only: NDArray[np.int64] | None,

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, delete, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
 from . import schema
+from .database import upsert
 from .packing import SPAN, pack_notes, pack_vectors
 from .paths import display, to_bytes
 from .scan import clamped_ns
@@ -116,7 +116,8 @@ def _plain(value: object) -> object:
 
 
 def _storable(text: str | None) -> str | None:
-    return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
+    """Text that every database takes: no lone surrogates, no NUL."""
+    return None if text is None else text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
 
 
 def put_path(connection: Connection, path: str, piece_id: int, size_bytes: int, mtime_ns: int) -> None:
@@ -128,7 +129,7 @@ def put_path(connection: Connection, path: str, piece_id: int, size_bytes: int, 
         "seen_s": time.time(),
     }
     names = {"path": to_bytes(path), "display": display(path), "name": display(os.path.basename(path))}
-    row = upsert(schema.paths).values(**names, **values)
+    row = upsert(connection, schema.paths).values(**names, **values)
     connection.execute(row.on_conflict_do_update(index_elements=["path"], set_=values))
 
 
@@ -142,7 +143,7 @@ def put_failure(
         "changed_ns": changed_ns,
         "failed_s": time.time(),
     }
-    row = upsert(schema.failures).values(path=to_bytes(path), display=display(path), **values)
+    row = upsert(connection, schema.failures).values(path=to_bytes(path), display=display(path), **values)
     connection.execute(row.on_conflict_do_update(index_elements=["path"], set_=values))
 
 

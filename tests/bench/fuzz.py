@@ -1,9 +1,9 @@
 """Fuzzing: damaged MIDI, checkpoints, configurations and tables; whatever comes out must be an error of ours.
 
-    python tests/bench/fuzz.py guided --seconds 3600 [DATA]
-    python tests/bench/fuzz.py reading --seconds 600 [DATA]
+    python tests/bench/fuzz.py guided --seconds 3600 [--data DATA]
+    python tests/bench/fuzz.py reading --seconds 600 [--data DATA]
     python tests/bench/fuzz.py formats --seconds 300
-    python tests/bench/fuzz.py adding --files 10000 [DATA]
+    python tests/bench/fuzz.py adding --files 10000 [--data DATA]
 
 `guided` lets atheris choose what to damage (libFuzzer, which watches what code is reached; `pip install
 atheris` first); `reading` and `formats` change bytes at random. `adding` writes damaged files into a folder
@@ -274,7 +274,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("what", choices=["reading", "guided", "formats", "adding"])
-    parser.add_argument("data", nargs="?", type=Path, help="a folder of real MIDI files")
+    parser.add_argument("--data", type=Path, help="a folder of real MIDI files")
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--findings", type=Path)

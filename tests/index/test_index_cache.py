@@ -244,8 +244,8 @@ def test_base_and_tail_become_one_when_the_tail_is_long(
     with Library.open(large, encoder=encoder) as library:
         library.remove(music / "part0" / "tune000.mid")
         library.add(music / "more", workers=1)
-        store = library._catalogue.store("pieces")
-        assert store is not None
+        library._catalogue.store("pieces")
+        store = library._catalogue._held["pieces"].store
         assert (store.loose, store.wasted, store.count) == (0, 0, 16)
         assert store.mapped == (os.name == "posix" and os.uname().sysname == "Linux")
         assert best(library, range(1, 17)) == names(range(1, 17))
