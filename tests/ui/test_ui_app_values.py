@@ -6,8 +6,10 @@ import base64
 import os
 import socket
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_encoder import tune
@@ -208,3 +210,31 @@ def test_a_port_that_is_taken_is_said_and_otherwise_avoided() -> None:
         with pytest.raises(ValueError, match=f"{port}.*--port"):
             free_port("127.0.0.1", port)
     assert free_port("127.0.0.1", None) >= 8501
+
+
+def test_the_command_says_in_a_line_what_it_cannot_do(
+    midikin: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[list[str]] = []
+    monkeypatch.setattr(os, "execve", lambda program, command, environment: started.append(command))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert "--port" in midikin("ui", "--port", port, "--no-browser", status=2).stderr
+    (tmp_path / "file").write_text("no library")
+    midikin("ui", "--library", tmp_path / "file", "--no-browser", status=1)
+    assert started == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="elsewhere the app is a process of its own")
+def test_the_command_becomes_the_app(midikin: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    def become(program: str, command: list[str], environment: dict[str, str]) -> None:
+        assert program == command[0]
+        assert "--server.headless=true" in command
+        assert environment["MIDIKIN_UI_MUSIC"] == ""
+        raise SystemExit(0)
+
+    monkeypatch.setattr(os, "execve", become)
+    said = midikin("ui", "--host", "0.0.0.0", "--no-browser")
+    assert "put a login in front" in said.stderr
