@@ -245,7 +245,7 @@ def _part(source: Source, start_s: float | None, end_s: float | None) -> Notes:
         where = source.display if source.path else None
         spans = f"the file's notes lie between {whole.start_s:.1f} and {whole.end_s:.1f} s"
         raise MidiError(
-            f"{len(notes)} notes are too few to look for, give at least {FEWEST_NOTES}; {spans}", where
+            f"too few notes to look for ({len(notes)}), give at least {FEWEST_NOTES}; {spans}", where
         )
     return notes
 

@@ -38,6 +38,7 @@ from index.identity.landmarks import line_of
 from index.identity.linking import find_links
 
 SETS = ("asap", "maestro", "piano-midi-de", "pianist8", "vgmidi", "pop909", "nottingham")
+SAME_SONG = {"017", "018"}  # POP909 holds one song under two numbers
 Cut = Callable[[Notes, np.random.Generator], Notes]
 
 
@@ -229,9 +230,17 @@ def pairs_of(groups: list[set[int]]) -> set[tuple[int, int]]:
     return {(a, b) for group in groups for a in group for b in group if a < b}
 
 
-def works(corpus: Corpus, folder: Path, workers: int) -> None:
+def some_of(corpus: Corpus, name: str, label: str, count: int | None) -> list[int]:
+    """Files of a set: of all works, or of so many drawn ones."""
+    numbers = corpus.of(name)
+    titles = sorted({corpus.rows[i][label] for i in numbers} - SAME_SONG)
+    drawn = set(np.random.default_rng(1).permutation(titles)[:count].tolist())
+    return [i for i in numbers if corpus.rows[i][label] in drawn]
+
+
+def works(corpus: Corpus, folder: Path, workers: int, count: int | None) -> None:
     """Same-work pairs among ASAP's files, with a bootstrap over works."""
-    numbers = corpus.of("asap")
+    numbers = some_of(corpus, "asap", "title", count)
     begun = time.perf_counter()
     links, compared = find_links(
         corpus.snapshot(folder / "works", numbers), numbers, workers=workers, progress=lambda *_: None
@@ -373,9 +382,9 @@ def _unrelated(corpus: Corpus, a: int, b: int) -> bool:
     return a != b and one.get("composer", one["set"]) != other.get("composer", other["set"])
 
 
-def songs(corpus: Corpus, folder: Path, workers: int) -> None:
+def songs(corpus: Corpus, folder: Path, workers: int, count: int | None) -> None:
     """POP909's takes of one song."""
-    numbers = corpus.of("pop909")
+    numbers = some_of(corpus, "pop909", "song", count)
     links, compared = find_links(
         corpus.snapshot(folder / "songs", numbers), numbers, workers=workers, progress=lambda *_: None
     )
@@ -391,11 +400,9 @@ def songs(corpus: Corpus, folder: Path, workers: int) -> None:
         print("  other song:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
 
 
-def tunes(corpus: Corpus, folder: Path, workers: int, count: int) -> None:
+def tunes(corpus: Corpus, folder: Path, workers: int, count: int | None) -> None:
     """Nottingham's melody, chords and full versions of one tune."""
-    names = sorted({corpus.rows[i]["tune"] for i in corpus.of("nottingham")})
-    chosen = set(np.random.default_rng(0).permutation(names)[:count].tolist())
-    numbers = [i for i in corpus.of("nottingham") if corpus.rows[i]["tune"] in chosen]
+    numbers = some_of(corpus, "nottingham", "tune", count)
     links, _ = find_links(
         corpus.snapshot(folder / "tunes", numbers), numbers, workers=workers, progress=lambda *_: None
     )
@@ -421,7 +428,7 @@ def main() -> None:
     parser.add_argument("--only", default="fragments,works,containment,edits,songs,tunes")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--copies", type=int, default=100)
-    parser.add_argument("--tunes", type=int, default=400)
+    parser.add_argument("--works", type=int, help="draw so many works, songs and tunes; all if not given")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
     wanted = given.only.split(",")
@@ -432,15 +439,15 @@ def main() -> None:
             everything = [i for i in range(len(corpus.rows)) if len(corpus.notes[i])]
             fragments(corpus, corpus.snapshot(folder / "all", everything), given.queries)
         if "works" in wanted:
-            works(corpus, folder, given.workers)
+            works(corpus, folder, given.workers, given.works)
         if "containment" in wanted:
             containment(corpus, folder, given.workers)
         if "edits" in wanted:
             edits(corpus, folder, given.workers, given.copies)
         if "songs" in wanted:
-            songs(corpus, folder, given.workers)
+            songs(corpus, folder, given.workers, given.works)
         if "tunes" in wanted:
-            tunes(corpus, folder, given.workers, given.tunes)
+            tunes(corpus, folder, given.workers, given.works)
 
 
 if __name__ == "__main__":
