@@ -56,6 +56,7 @@ class Corpus:
         def fetch(missing: NDArray[np.int64]) -> Iterator[tuple[int, Notes]]:
             return ((int(i), self.notes[i]) for i in missing)
 
+        folder.mkdir(exist_ok=True)
         return Fingerprints(folder).snapshot(np.array(sorted(numbers), np.int64), fetch)
 
 
