@@ -44,11 +44,12 @@ def write_files(folder: Path, data: Path, count: int) -> int:
     total = 0
     for number in range(count):
         notes = sources[number % len(sources)]
-        keep = np.random.default_rng(number).random(len(notes)) > 0.02
         shift = rng.randint(-5, 5)
         if len(notes) and not 0 <= notes.pitch.min() + shift <= notes.pitch.max() + shift <= 127:
             shift = 0
-        notes = notes[keep].transpose(shift).stretch(rng.uniform(0.9, 1.1))
+        notes = (
+            notes.drop(0.02, np.random.default_rng(number)).transpose(shift).stretch(rng.uniform(0.9, 1.1))
+        )
         path = folder / f"{number // 1000:03}" / f"{number:06}.mid"
         path.parent.mkdir(parents=True, exist_ok=True)
         write_midi(notes, path)
