@@ -25,6 +25,7 @@ from .writer import writer_lock
 
 if TYPE_CHECKING:
     from .cluster.merging import Merged
+    from .tags.probe_records import TrainReport
     from .tuning import Trial
 
 __all__ = ["Care", "repair_library", "verify_library"]
@@ -38,6 +39,7 @@ class Care:
     _database: Database
     _catalogue: Catalogue
     _encoder: LibraryEncoder
+    refresh_probes: Callable[[], TrainReport]
 
     def build_index(self, name: str = "pieces", kind: str | None = None) -> list[IndexTrial]:
         """Build a search index anew, beside the one that is there, which serves until it is done.
@@ -140,6 +142,7 @@ class Care:
         if report.switched:
             self._encoder = LibraryEncoder(encoder, self.folder)
             self.prepare()
+            self.refresh_probes()
         return report
 
     def prepare(self) -> None:

@@ -268,6 +268,13 @@ class Tags:
             records = [record_of(connection, by_id[tag_id], probe, encoder) for tag_id, probe in trained]
         return TrainReport(tuple(records), tuple(problems))
 
+    def refresh_probes(self, *, progress: Progress | None = None) -> TrainReport:
+        """Train the probes anew that were made for another encoder; nothing to do is no error."""
+        from .probe_records import TrainReport
+
+        stale = [one.tag for one in self.probes() if one.state == "stale"]
+        return self.train_probes(stale, progress=progress) if stale else TrainReport((), ())
+
     def probe(self, tag: str) -> Probe:
         """The probe of a tag with its scores.
 

@@ -106,11 +106,11 @@ def pieces_of_contents(connection: Connection, hashes: Sequence[str]) -> dict[st
     """Number and first path of the pieces that hold contents, by hash."""
     held: dict[str, tuple[int, str]] = {}
     joined = schema.pieces.join(schema.paths, schema.paths.c.piece_id == schema.pieces.c.id)
-    columns = (schema.pieces.c.sha256, schema.pieces.c.id, func.min(schema.paths.c.path))
+    columns = (schema.pieces.c.sha256, schema.pieces.c.id, schema.paths.c.path)
     for some in chunks(hashes):
         query = select(*columns).select_from(joined).where(schema.pieces.c.sha256.in_(some))
-        for sha256, number, path in connection.execute(query.group_by(schema.pieces.c.id)):
-            held[sha256] = number, from_bytes(path)
+        for sha256, number, path in connection.execute(query.order_by(schema.paths.c.path.desc())):
+            held[sha256] = number, from_bytes(path)  # the first one comes last
     return held
 
 

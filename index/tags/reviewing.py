@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, select
 
 from embedder.errors import TagError
 
@@ -175,9 +175,9 @@ def first_paths(connection: Connection, numbers: Iterable[int]) -> dict[int, str
     columns = schema.paths.c
     found = {}
     for some in chunks(sorted(set(numbers))):
-        query = select(columns.piece_id, func.min(columns.path)).where(columns.piece_id.in_(some))
-        for number, path in connection.execute(query.group_by(columns.piece_id)):
-            found[number] = from_bytes(path)
+        query = select(columns.piece_id, columns.path).where(columns.piece_id.in_(some))
+        for number, path in connection.execute(query.order_by(columns.path.desc())):
+            found[number] = from_bytes(path)  # the first one comes last
     return found
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, delete, select
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import Connection, Row, delete, insert, select
 
 from embedder.errors import TagError
 
@@ -119,9 +118,9 @@ def store_trained(connection: Connection, tag_id: int, probe: Trained) -> None:
         "arrays": save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
         "trained_s": probe.trained_s,
     }
-    row = upsert(probes).values(tag_id=tag_id, **values)
-    connection.execute(row.on_conflict_do_update(index_elements=["tag_id"], set_=values))
-    connection.execute(delete(predictions).where(predictions.c.tag_id == tag_id))
+    for table in (predictions, probes):
+        connection.execute(delete(table).where(table.c.tag_id == tag_id))
+    connection.execute(insert(probes).values(tag_id=tag_id, **values))
 
 
 def load_trained(connection: Connection, tag: Row[Any]) -> Trained:
@@ -220,8 +219,8 @@ def store_predicted(connection: Connection, tag_id: int, trained_s: float, said:
         "probabilities": said.probabilities.astype("<f2").tobytes(),
         "outside": said.outside.astype("u1").tobytes(),
     }
-    row = upsert(predictions).values(tag_id=tag_id, **values)
-    connection.execute(row.on_conflict_do_update(index_elements=["tag_id"], set_=values))
+    connection.execute(delete(predictions).where(predictions.c.tag_id == tag_id))
+    connection.execute(insert(predictions).values(tag_id=tag_id, **values))
 
 
 def load_predicted(connection: Connection, tag: Row[Any], classes: int) -> Predicted:

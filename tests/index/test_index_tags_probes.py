@@ -210,6 +210,16 @@ def test_new_labels_are_noticed_and_another_encoder_retrains(registers: Library)
     assert now.trained_s > first.trained_s
 
 
+def test_embedding_anew_trains_the_probes_anew(registers: Library) -> None:
+    label_some(registers)
+    registers.train_probe("register")
+    registers.reembed(FakeEncoder(id="wider@000000000000", dim=48))
+    now = registers.probe("register")
+    assert (now.state, now.encoder) == ("current", "wider@000000000000")
+    assert now.scores.accuracy >= 0.9
+    assert registers.refresh_probes().trained == ()
+
+
 def test_training_again_drops_what_the_old_probe_said(registers: Library) -> None:
     label_some(registers)
     registers.train_probe("register")
