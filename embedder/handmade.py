@@ -5,8 +5,9 @@ of a piece come from the summed counts of its windows by the same formulas. All 
 batch are counted together, without a loop over pieces.
 
 `statistic_counts` fills named histograms (pitch classes relative to the tonic, intervals of the outer voices,
-inter-onset intervals, articulation, dynamics, polyphony, and those of `texture`); `pattern_counts` counts hashed transposition-free
-note patterns (interval n-grams of the outer voices, chord pairs, note triples), the bag of words of a piece.
+inter-onset intervals, articulation, dynamics, polyphony, and those of `texture`); `pattern_counts` counts
+hashed transposition-free note patterns (interval n-grams of the outer voices, chord pairs, note triples), the
+bag of words of a piece.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Histograms of texture, timing and touch: what tells players and composers apart when the notes differ.
 
-They come beside the plain histograms of `handmade` and are counted the same way. None of them needs a beat, so
-scores, performances and transcriptions can be counted alike.
+They come beside the plain histograms of `handmade` and are counted the same way. None of them needs a beat,
+so scores, performances and transcriptions can be counted alike.
 """
 
 from __future__ import annotations
