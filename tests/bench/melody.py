@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import symusic
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--songs", type=int, default=10_000)
     parser.add_argument("--queries", type=int, default=100)
+    parser.add_argument("--only", help="one row: skyline, true or model")
     asked = parser.parse_args()
     rng = np.random.default_rng(0)
     paths = sorted(asked.folder.glob("*/*.mid"))
@@ -49,6 +51,8 @@ def main() -> None:
         "model": lambda notes, voice: lead(notes),
     }
     for name, chosen in rows.items():
+        if asked.only not in (None, name):
+            continue
         index = TuneIndex([notes.pitch[chosen(notes, voice)] for _, notes, voice in songs])
         cells = [f"{100 * first(index, queries, length):.1f}" for length in PARTS]
         print("\t".join((name, *cells)), flush=True)
@@ -62,11 +66,12 @@ def voices(path: Path) -> tuple[Notes, np.ndarray] | None:
 
 
 def other_take(path: Path) -> np.ndarray | None:
-    """Pitches of the melody of another take of a song, if one names its tracks."""
+    """Pitches of the melody track of another take of a song, if one has a track of that name."""
     for other in sorted(path.parent.glob("versions/*.mid"), reverse=True):
-        read = voices(other)
-        if read is not None and (read[1] == VOICES.index("melody")).sum() >= FEWEST:
-            return read[0].pitch[read[1] == VOICES.index("melody")].astype(np.int64)
+        for track in symusic.Score(other).tracks:
+            if track.name.strip().lower() == "melody" and len(track.notes) >= FEWEST:
+                sung = track.notes.numpy()
+                return sung["pitch"][np.lexsort((sung["pitch"], sung["time"]))].astype(np.int64)
     return None
 
 
