@@ -162,7 +162,7 @@ def test_first_visit_adding_a_folder_and_searching(chromium: object, page: objec
     try:
         page.goto(app.url)
         page.get_by_text("This library is empty").wait_for()
-        assert page.get_by_role("button", name="Add the demonstration").is_visible()
+        page.get_by_role("button", name="Add the demonstration").wait_for()
         page.get_by_label("A folder on the computer").fill(str(tmp_path / "nowhere"))
         page.get_by_role("button", name="Add", exact=True).click()
         page.get_by_text("no such file or folder").wait_for()
@@ -252,7 +252,7 @@ def test_a_part_is_chosen_on_the_roll(stocked: App, page: object) -> None:
     page.wait_for_url("**from=**")
     settled(page)
     page.get_by_text("of 9 pieces").wait_for()
-    assert page.get_by_text("Whole piece").first.is_visible()
+    page.get_by_text("Whole piece").first.wait_for()
     first = page.locator("[class*='st-key-card-']").first.locator(".midikin.roll")
     first.get_by_role("button", name="Query, then this").click()
     assert first.get_attribute("data-playing") == "query"
@@ -343,15 +343,17 @@ def test_a_tag_is_labelled_learnt_and_accepted(stocked: App, page: object) -> No
     settled(page)
     page.goto(f"{stocked.url}/tags?tag=half&view=predictions")
     settled(page)
-    slider = page.locator("[role=slider]").first
+    slider = page.get_by_role("slider").first
     slider.focus()
-    for _ in range(6):
-        page.keyboard.press("PageDown")
     slider.press("Home")
-    page.get_by_role("button", name="Accept all").click()
+    page.get_by_text("at least 0% sure").first.wait_for()
+    accept = page.get_by_role("button", name="Accept all")
+    many = int(accept.inner_text().split(",")[1])  # those unlike all that is labelled are not among them
+    assert many >= 1
+    accept.click()
     page.get_by_text("predictions accepted").wait_for()
     with Library.open(stocked.log.parent / "library", create=False) as library:
-        assert len(library.labels("half")) == 10
+        assert len(library.labels("half")) == 5 + many
 
 
 @pytest.mark.parametrize(("size", "scheme"), [((390, 844), "dark"), ((1280, 800), "light")])
