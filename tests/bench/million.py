@@ -181,7 +181,8 @@ def ask(folder: Path) -> None:
             times.append(1000 * (time.perf_counter() - begun))
             of_processor.append(1000 * (time.process_time() - cpu))
             found += len(set(answers.tolist()) & keys)
-        print(f"{name:24} {found / (AT * len(nearest)):9.3f} {line(times)} {line(of_processor)}")
+        recall = found / (AT * len(nearest))
+        print(f"{name:24} {recall:9.3f} {line(times)} {line(of_processor)}")
     rng = np.random.default_rng(2)
     numbers = rng.integers(1, store.count, 200).tolist()
     for name, filters in (("library.search", None), ("  tempo=100..130", ["tempo=100..130"])):
