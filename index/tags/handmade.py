@@ -14,7 +14,7 @@ from .. import schema
 from ..packing import unpack_notes
 from ..storing import chunks
 
-__all__ = ["statistics_of"]
+__all__ = ["standardised", "statistics_of"]
 
 _CLIP = 4.0  # standard deviations
 
