@@ -3,9 +3,9 @@
 A probe must choose among its classes, and is often sure of one for music of quite another kind. So a piece
 is compared with the labelled ones: the mean cosine of the three nearest, on the main axes of the library.
 Labelled pieces themselves, each compared with those of other works, tell what is usual; a piece below all but
-a fiftieth of them is outside. Measured with composers of concert music as classes, three to all pieces
-of each labelled: of folk tunes, pop songs and game music 99 in 100 were outside, of other works of the same
-composers 2 to 4 in 100.
+a fiftieth of them is outside. Measured with
+composers of concert music as classes, three to all pieces of each labelled: of folk tunes, pop songs and game
+music 99 in 100 were outside, of pop pianists 95, of other works of the same composers 2 to 4.
 """
 
 from __future__ import annotations
