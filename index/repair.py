@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,7 +102,7 @@ def repair(folder: Path, *, sound: bool) -> RepairReport:
 
 def _salvage(database: Path, beside: Path) -> tuple[int, int]:
     """Write what can be read into a new database; places lost, and pieces lost."""
-    with closing(open_plain(database)) as source:
+    with _of_full_length(database) as whole, closing(open_plain(whole)) as source:
         facts = _facts(source, database.parent)
         metadata = _empty(beside, int(facts["schema"]))
         with closing(sqlite3.connect(beside)) as target:
@@ -116,6 +116,27 @@ def _salvage(database: Path, beside: Path) -> tuple[int, int]:
             target.execute("INSERT INTO sqlite_sequence VALUES ('pieces', ?)", (highest,))
             target.commit()
     return lost, gone
+
+
+@contextmanager
+def _of_full_length(database: Path) -> Iterator[Path]:
+    """The database, or a copy with the pages that a cut took away as zeros: SQLite reads no shorter one."""
+    with open(database, "rb") as file:
+        head = file.read(32)
+    page = int.from_bytes(head[16:18], "big")
+    wanted = int.from_bytes(head[28:32], "big") * (65536 if page == 1 else page)
+    if not database.stat().st_size < wanted < _FARTHEST:
+        yield database
+        return
+    padded = database.with_name(f"{database.name}.padded")
+    try:
+        with disk_errors(database.parent):
+            shutil.copyfile(database, padded)
+            os.truncate(padded, wanted)
+        yield padded
+    finally:
+        for end in ("", "-wal", "-shm"):
+            padded.with_name(padded.name + end).unlink(missing_ok=True)
 
 
 def _empty(beside: Path, version: int) -> MetaData:

@@ -1,0 +1,59 @@
+"""The commands that look after a library: index, verify, repair, backup, reembed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_encoder import FakeEncoder
+
+Run = Callable[..., Any]
+
+
+def test_indexes_are_built_compared_and_listed(midikin: Run, added: list[Path]) -> None:
+    (built,) = json.loads(midikin("index", "build", "--kind", "sq8", "--json").stdout)
+    assert (built["setting"], built["chosen"]) == ("sq8", True)
+    tried = midikin("index", "tune").stdout.splitlines()
+    assert tried[0].split("\t")[:4] == ["used", "setting", "kind", "recall@10"]
+    assert tried[1].split("\t")[:4] == ["*", "exact", "exact", "1.000"]
+    assert len(tried) > 4
+    listed = midikin("index", "info").stdout.splitlines()
+    assert listed[1].split("\t")[:3] == ["pieces", "exact", "12"]
+    assert "no kind of index" in midikin("index", "build", "--kind", "best", status=2).stderr
+    assert "no index is called" in midikin("index", "tune", "--of", "notes", status=2).stderr
+
+
+def test_a_damaged_library_is_found_repaired_and_filled_again(
+    midikin: Run, added: list[Path], tmp_path: Path
+) -> None:
+    assert "sound, 12 pieces" in midikin("verify").stdout
+    assert midikin("repair").stdout == "nothing to repair\n"
+    database = tmp_path / "library" / "midikin.db"
+    data = database.read_bytes()
+    database.write_bytes(data[: len(data) // 2])
+    assert "midikin repair" in midikin("verify", status=1).stdout
+    assert not json.loads(midikin("verify", "--json", status=1).stdout)["sound"]
+    assert "kept as" in midikin("repair").stdout
+    midikin("add", tmp_path / "music")
+    assert "sound, 12 pieces" in midikin("verify").stdout
+
+
+def test_a_backup_can_be_searched(midikin: Run, added: list[Path], tmp_path: Path) -> None:
+    assert midikin("backup", tmp_path / "copy").stdout.startswith("12 pieces copied to ")
+    mine, copied = (
+        json.loads(midikin("search", added[0], "--json", "--library", folder).stdout)
+        for folder in (tmp_path / "library", tmp_path / "copy")
+    )
+    assert mine == copied
+    assert "the library itself" in midikin("backup", tmp_path / "library", status=1).stderr
+
+
+def test_a_library_is_embedded_anew(midikin: Run, added: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "nothing to do" in midikin("reembed").stdout
+    newer = FakeEncoder(id="newer@0123456789ab", dim=48)
+    monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: newer)
+    assert "12 pieces embedded anew; newer@0123456789ab" in midikin("reembed").stdout
+    assert json.loads(midikin("info", "--json").stdout)["dim"] == 48
