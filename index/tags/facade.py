@@ -131,6 +131,7 @@ class Tags:
         tag: str | None = None,
         encoding: str | None = None,
         skip_unknown: bool = False,
+        name: str | None = None,
     ) -> ImportReport:
         """Give the labels of a table (CSV, or the JSON of MAESTRO), all or none.
 
@@ -140,6 +141,7 @@ class Tags:
         tag : a free tag that every file of the table gets, for a table that only lists files
         encoding : of the table; told from its bytes if not given
         skip_unknown : label the files that the library holds and only report the others
+        name : what the table is called in the history and in messages, if not by its path
 
         Raises
         ------
@@ -150,7 +152,7 @@ class Tags:
         from .tablefiles import read_table
 
         file = absolute(path)
-        table = read_table(file, encoding)
+        table = read_table(file, encoding, name)
         if columns is not None and not isinstance(columns, Mapping):
             columns = {name: name for name in columns}
         with self._database.write() as connection:

@@ -39,19 +39,20 @@ class TableFile:
     lines: tuple[int, ...]  # where each row begins, from 1; in JSON, its number
 
 
-def read_table(path: str, encoding: str | None = None) -> TableFile:
+def read_table(path: str, encoding: str | None = None, name: str | None = None) -> TableFile:
     """Read a table of labels.
 
     Parameters
     ----------
     encoding : name of the encoding if it is known
+    name : what people know the table by, if not its path
 
     Raises
     ------
     TagError
         If the file cannot be read, or is no such table.
     """
-    where = display(path)
+    where = display(path if name is None else name)
     try:
         if os.path.getsize(path) > LARGEST_BYTES:
             raise TagError(f"{where}: larger than {LARGEST_BYTES >> 20} MB; a table of labels is smaller")

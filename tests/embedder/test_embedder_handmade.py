@@ -9,7 +9,6 @@ from embedder import Notes
 from embedder.encoder import window_ranges
 from embedder.handmade import (
     PATTERN_BINS,
-    PLAIN,
     STATISTICS,
     Layout,
     column_count,

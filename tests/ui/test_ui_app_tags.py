@@ -129,7 +129,7 @@ def test_labels_come_from_a_file(library: Library) -> None:
     page.file_uploader[0].set_value(("labels.csv", data.encode(), "text/csv")).run()
     press(page, "Take these labels")
     assert {label.value for label in library.labels("mood")} == {"calm", "wild"}
-    assert "1 files are not in the library" in texts(page)
+    assert "1 file not in the library" in texts(page)
     page = run("tags", tag="mood", view="labels")
     page.file_uploader[0].set_value(("bad.csv", b"\xff\xfe\x00", "text/csv")).run()
     press(page, "Take these labels")

@@ -116,7 +116,7 @@ def test_tables_go_out_and_come_back(midikin: Run, labelled: None, tmp_path: Pat
     assert "lost.mid" in midikin("tags", "import", tmp_path / "more.csv", status=1).stderr
     options = ("--column", "Wer", "--as", "composer", "--skip-unknown")
     said = midikin("tags", "import", tmp_path / "more.csv", *options)
-    assert "1 files are not in the library" in said.stderr
+    assert "1 file not in the library" in said.stderr
     assert "Grieg" in midikin("tag", "composer").stdout
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from embedder.errors import LibraryError, MidikinError
+from embedder.errors import MidikinError
+from ui.output import count
 
 from . import shared
 from .plainly import cell, plain
@@ -220,7 +221,7 @@ def _files(library: Library, tag: Tag | None) -> None:
             report = _import(library, dropped.name, dropped.getvalue())
             st.success(f"{report.set:,} labels set, {report.unchanged:,} were there.")
             if report.unknown:
-                st.caption(f"{len(report.unknown):,} files are not in the library:")
+                st.caption(f"{count(len(report.unknown), 'file')} not in the library:")
                 st.dataframe({"file": [cell(name) for name in report.unknown[:1000]]}, hide_index=True)
 
 
@@ -230,8 +231,6 @@ def _import(library: Library, name: str, data: bytes) -> ImportReport:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        return library.import_labels(path, skip_unknown=True)
-    except MidikinError as error:
-        raise LibraryError(str(error).replace(path, name)) from None  # it knows only our name for the file
+        return library.import_labels(path, skip_unknown=True, name=name)
     finally:
         Path(path).unlink()

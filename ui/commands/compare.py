@@ -20,7 +20,9 @@ def compare(
     library: LibraryOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Compare the notes of two pieces: where they agree, and what differs. Two files need no library.
+    """Compare the notes of two pieces: where they agree, and what differs.
+
+    Two files need no library.
 
     \b
     Examples:

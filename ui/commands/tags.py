@@ -85,7 +85,7 @@ def import_(
     """
     from index import Library
     from ui.errors import usage_errors
-    from ui.output import remark
+    from ui.output import count, remark
 
     with usage_errors("--as"):
         if called is not None and len(column or ()) != 1:
@@ -99,7 +99,7 @@ def import_(
     if not json:
         remark(f"{report.rows:,} rows, read as {report.encoding}")
         if report.unknown:
-            remark(f"{len(report.unknown):,} files are not in the library and were skipped")
+            remark(f"{count(len(report.unknown), 'file')} not in the library, skipped")
 
 
 @app.command("export")
