@@ -291,7 +291,7 @@ def test_a_writer_killed_before_its_manifest_costs_nothing(
     replace = os.replace
 
     def killing(source: Path, target: Path) -> None:
-        if str(target).endswith("json"):
+        if Path(target).name in ("pieces.json", "windows.json"):
             raise Killed
         replace(source, target)
 

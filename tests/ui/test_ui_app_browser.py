@@ -255,7 +255,7 @@ def test_a_part_is_chosen_on_the_roll(stocked: App, page: object) -> None:
     page.get_by_text("Whole piece").first.wait_for()
     first = page.locator("[class*='st-key-card-']").first.locator(".midikin.roll")
     first.get_by_role("button", name="Query, then this").click()
-    assert first.get_attribute("data-playing") == "query"
+    first.locator("xpath=self::*[@data-playing='query']").wait_for()
     assert heard(first)["rms"] > 0.02
 
 

@@ -33,7 +33,7 @@ else:
 
 
 def ended(jobs: Jobs, kind: str = "add") -> Job:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while (job := jobs.last(kind)) is not None and job.running and time.monotonic() < deadline:
         time.sleep(0.01)
     assert job is not None
