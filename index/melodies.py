@@ -22,15 +22,15 @@ from . import rows, schema
 from .database import Database
 from .identity.sources import Target, resolve
 from .melody_cache import MelodyCache, MelodyLine
+from .named import Named
 from .numbers import check_part, whole
-from .paths import display
 from .tunes import FEWEST, Tune, TuneIndex
 
 __all__ = ["MelodyHit", "MelodyResult", "MelodySearch"]
 
 
 @dataclass(frozen=True)
-class MelodyHit:
+class MelodyHit(Named):
     """A piece whose melody holds the query's, and where.
 
     Attributes
@@ -48,13 +48,6 @@ class MelodyHit:
     end_s: float
     transposition: int
     matched: float
-
-    @property
-    def display(self) -> str:
-        return display(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
 
 
 @dataclass(frozen=True)

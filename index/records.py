@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from .paths import display
+from .named import Named
 
 if TYPE_CHECKING:
     from embedder.descriptors import Descriptors
@@ -26,7 +26,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Piece:
+class Piece(Named):
     """A piece of the library: one content, in one or more files.
 
     Attributes
@@ -47,10 +47,6 @@ class Piece:
     def path(self) -> str:
         return self.paths[0]
 
-    @property
-    def display(self) -> str:
-        return display(self.path)
-
     def to_json(self) -> dict[str, Any]:
         return {
             "id": self.id,
@@ -67,7 +63,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Query:
+class Query(Named):
     """What was searched for.
 
     Attributes
@@ -90,10 +86,6 @@ class Query:
     filters: str
     pieces: int
 
-    @property
-    def display(self) -> str:
-        return "(notes)" if self.path is None else display(self.path)
-
     def to_json(self) -> dict[str, Any]:
         return {
             "path": self.path,
@@ -110,7 +102,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Hit:
+class Hit(Named):
     """One answer: a piece, or a passage of one.
 
     Attributes
@@ -133,10 +125,6 @@ class Hit:
     title: str | None
     descriptors: Descriptors
     shared: tuple[str, ...]
-
-    @property
-    def display(self) -> str:
-        return display(self.path)
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -236,20 +224,13 @@ class RemoveReport:
 
 
 @dataclass(frozen=True)
-class Failure:
+class Failure(Named):
     """A file or folder that could not be read, and why."""
 
     path: str
     reason: str
     size_bytes: int | None
     failed_s: float
-
-    @property
-    def display(self) -> str:
-        return display(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
 
 
 @dataclass(frozen=True)

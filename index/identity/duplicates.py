@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
 from .. import rows, schema
+from ..named import Named
 from ..paths import display
 from ..records import Piece
 from .alignment import LEAST_CHANCE, surprise_bits
@@ -25,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Member:
+class Member(Named):
     """A piece of a group, with all files that hold these bytes."""
 
     piece_id: int
@@ -41,15 +42,11 @@ class Member:
         return self.paths[0]
 
     @property
-    def display(self) -> str:
-        return display(self.path)
-
-    @property
     def displays(self) -> tuple[str, ...]:
         return tuple(display(path) for path in self.paths)
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"paths": list(self.paths), "path": self.path, "display": self.display}
+        return super().to_json() | {"paths": list(self.paths), "path": self.path}
 
 
 @dataclass(frozen=True)

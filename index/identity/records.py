@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from ..paths import display
+from ..named import Named
 
 __all__ = ["FindQuery", "FindResult", "Found"]
 
 
 @dataclass(frozen=True)
-class FindQuery:
+class FindQuery(Named):
     """What was looked for.
 
     Attributes
@@ -32,16 +32,9 @@ class FindQuery:
     pieces: int
     min_confidence: float
 
-    @property
-    def display(self) -> str:
-        return "(notes)" if self.path is None else display(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
-
 
 @dataclass(frozen=True)
-class Found:
+class Found(Named):
     """A piece that holds the query, and where.
 
     Attributes
@@ -70,12 +63,8 @@ class Found:
     matched: float
     confidence: float
 
-    @property
-    def display(self) -> str:
-        return display(self.path)
-
     def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"paths": list(self.paths), "display": self.display}
+        return super().to_json() | {"paths": list(self.paths)}
 
 
 @dataclass(frozen=True)

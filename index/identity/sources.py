@@ -12,8 +12,9 @@ from embedder.errors import MidiError, PieceNotFound
 from embedder.notes import Notes
 
 from .. import rows, schema
+from ..named import Named
 from ..numbers import is_number
-from ..paths import absolute, display, to_bytes
+from ..paths import absolute, to_bytes
 
 __all__ = ["Source", "Target", "of_file", "resolve"]
 
@@ -21,7 +22,7 @@ Target = str | os.PathLike[str] | Notes | int
 
 
 @dataclass(frozen=True)
-class Source:
+class Source(Named):
     """Notes and where they are from.
 
     Attributes
@@ -33,10 +34,6 @@ class Source:
     notes: Notes
     path: str | None
     piece_id: int | None
-
-    @property
-    def display(self) -> str:
-        return "(notes)" if self.path is None else display(self.path)
 
 
 def resolve(connection: Connection, target: Target) -> Source:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from ..paths import display as printable
+from ..named import Named
 
 __all__ = [
     "Applied",
@@ -187,7 +187,7 @@ class Applied:
 
 
 @dataclass(frozen=True)
-class Prediction:
+class Prediction(Named):
     """What a probe says of a piece without a label.
 
     Attributes
@@ -206,13 +206,6 @@ class Prediction:
     runner_up: str | None
     outside: bool
 
-    @property
-    def display(self) -> str:
-        return printable(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
-
 
 @dataclass(frozen=True)
 class CurvePoint:
@@ -224,7 +217,7 @@ class CurvePoint:
 
 
 @dataclass(frozen=True)
-class Suggestion:
+class Suggestion(Named):
     """A piece worth labelling next.
 
     Attributes
@@ -239,13 +232,6 @@ class Suggestion:
     value: str | None
     probability: float | None
     why: str
-
-    @property
-    def display(self) -> str:
-        return printable(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
 
 
 @dataclass(frozen=True)
@@ -270,20 +256,13 @@ class Suggestions:
 
 
 @dataclass(frozen=True)
-class Neighbour:
+class Neighbour(Named):
     """A labelled piece near to one that is explained; the score is the cosine in the probe's space."""
 
     piece_id: int
     path: str
     value: str
     score: float
-
-    @property
-    def display(self) -> str:
-        return printable(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
 
 
 @dataclass(frozen=True)
@@ -307,7 +286,7 @@ class TimelineWindow:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class Timeline(Named):
     """A tag through a piece, window by window."""
 
     tag: str
@@ -316,16 +295,9 @@ class Timeline:
     classes: tuple[str, ...]
     windows: tuple[TimelineWindow, ...]
 
-    @property
-    def display(self) -> str:
-        return printable(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
-
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Named):
     """Why a probe says what it says of a piece.
 
     Attributes
@@ -347,10 +319,6 @@ class Explanation:
     traits: tuple[Trait, ...]
     says: tuple[str, ...]
 
-    @property
-    def display(self) -> str:
-        return printable(self.path)
-
     def to_json(self) -> dict[str, Any]:
         nearest = [one.to_json() for one in self.nearest]
-        return asdict(self) | {"display": self.display, "nearest": nearest}
+        return super().to_json() | {"nearest": nearest}

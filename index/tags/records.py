@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ..named import Named
 from ..paths import display as printable
 
 __all__ = [
@@ -47,7 +48,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class TagValue:
+class TagValue(Named):
     """A value of a facet, or yes or no of a free tag: labels given, and pieces predicted so."""
 
     value: str
@@ -58,12 +59,9 @@ class TagValue:
     def display(self) -> str:
         return printable(self.value)
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
-
 
 @dataclass(frozen=True)
-class Tag:
+class Tag(Named):
     """A tag of the library.
 
     Attributes
@@ -88,11 +86,11 @@ class Tag:
 
     def to_json(self) -> dict[str, Any]:
         values = [value.to_json() for value in self.values]
-        return asdict(self) | {"display": self.display, "values": values}
+        return super().to_json() | {"values": values}
 
 
 @dataclass(frozen=True)
-class Label:
+class Label(Named):
     """What somebody said of a content.
 
     Attributes
@@ -119,9 +117,6 @@ class Label:
     @property
     def display(self) -> str:
         return f"content {self.sha256[:12]}" if self.path is None else printable(self.path)
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self) | {"display": self.display}
 
 
 @dataclass(frozen=True)
