@@ -7,6 +7,7 @@ costs nothing, and a worker that dies costs its shard, which another one takes u
 from __future__ import annotations
 
 import multiprocessing
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -64,8 +65,8 @@ class Processes:
 class Ray:
     """On the machines of a Ray cluster that `ray.init` has joined.
 
-    Each worker is an actor that keeps its encoder warm; one a GPU, if they are given any. Ray starts actors
-    and their shards again elsewhere when a machine is lost.
+    Each worker is an actor that keeps its encoder warm; one a GPU, if they are given any. When a machine is
+    lost, the workers that are left take up its shards, and new ones join them as soon as there is room again.
 
     Parameters
     ----------
@@ -80,39 +81,94 @@ class Ray:
         self._cpus, self._gpus = cpus, gpus
 
     def run(self, shards: Sequence[Shard]) -> Iterator[Done]:
-        import ray
-
-        waiting = []
+        waiting: deque[tuple[Shard, int]] = deque()
         for shard in shards:
             done = read_done(shard)
             if done is None:
                 waiting.append((shard, 1))
             else:
                 yield done
-        worker = ray.remote(num_cpus=self._cpus, num_gpus=self._gpus)(_Worker)
-        idle = [worker.remote() for _ in range(min(self._workers, len(waiting)))]
-        busy: dict[Any, tuple[Any, Shard, int]] = {}
-        while waiting or busy:
-            while waiting and idle:
-                shard, tries = waiting.pop(0)
-                actor = idle.pop()
-                busy[actor.run.remote(shard)] = actor, shard, tries
-            (ready,), _ = ray.wait(list(busy), num_returns=1)
-            actor, shard, tries = busy.pop(ready)
+        if waiting:
+            team = _Team(self._cpus, self._gpus)
             try:
-                record: Done = ray.get(ready)
-            except ray.exceptions.RayActorError:  # its machine or process is gone, and with it the actor
+                team.hire(min(self._workers, len(waiting)))
+                yield from team.work(waiting)
+            finally:
+                team.dismiss()
+
+
+class _Team:
+    """Actors of one run: what each is at, and which are free.
+
+    An actor gets its first shard when it has answered, and not before: on a cluster that has lost a machine
+    it may wait for room for ever, and its shard must not wait with it.
+    """
+
+    def __init__(self, cpus: float, gpus: float) -> None:
+        import ray
+
+        self._ray = ray
+        self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus)(_Worker)
+        self._coming: dict[Any, Any] = {}
+        self._busy: dict[Any, tuple[Any, Shard, int]] = {}
+        self._idle: list[Any] = []
+        self._failed_starts = 0
+
+    def hire(self, actors: int) -> None:
+        """Ask for more actors; they come when there is room for them."""
+        for _ in range(actors):
+            actor = self._actor.remote()
+            self._coming[actor.ready.remote()] = actor
+
+    def work(self, waiting: deque[tuple[Shard, int]]) -> Iterator[Done]:
+        """Do all shards, each with the number of the try that comes next."""
+        while waiting or self._busy:
+            while waiting and self._idle:
+                shard, tries = waiting.popleft()
+                actor = self._idle.pop()
+                self._busy[actor.run.remote(shard)] = actor, shard, tries
+            (ready,), _ = self._ray.wait([*self._busy, *self._coming], num_returns=1)
+            if ready in self._coming:
+                self._welcome(ready)
+                continue
+            actor, shard, tries = self._busy.pop(ready)
+            try:
+                record: Done = self._ray.get(ready)
+            except self._ray.exceptions.RayActorError:  # its machine or process is gone, the actor with it
                 if tries >= _TRIES:
                     raise _hopeless([shard]) from None
                 waiting.append((shard, tries + 1))
-                actor = worker.remote()
+                self.hire(1)
             else:
                 yield record
-            idle.append(actor)
+                self._idle.append(actor)
+
+    def _welcome(self, ready: Any) -> None:
+        """Let an actor that has answered work; ask for another if it died on the way."""
+        actor = self._coming.pop(ready)
+        try:
+            self._ray.get(ready)
+        except self._ray.exceptions.RayActorError as error:
+            self._failed_starts += 1
+            if self._failed_starts >= _TRIES:
+                reason = " ".join(str(error).split())[:200]
+                raise LibraryError(f"no worker could be started on the Ray cluster ({reason})") from error
+            self.hire(1)
+        else:
+            self._failed_starts = 0
+            self._idle.append(actor)
+
+    def dismiss(self) -> None:
+        """End all actors, also those that are in the middle of something."""
+        for actor in (*self._idle, *self._coming.values(), *(actor for actor, _, _ in self._busy.values())):
+            self._ray.kill(actor)
 
 
 class _Worker:
     """A process somewhere, with its encoder."""
+
+    def ready(self) -> None:
+        """Answers as soon as the process is there."""
 
     def run(self, shard: Shard) -> Done:
         return run_shard(shard)

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
@@ -127,25 +128,31 @@ def test_a_process_that_dies_costs_its_shard(shards: list[Shard], tmp_path: Path
 
 
 @pytest.fixture
-def two_machines() -> Iterator[object]:
-    """A Ray cluster of two nodes on this machine."""
+def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
+    """A Ray cluster of two nodes on this machine, one processor each."""
     pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     import ray
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    second = cluster.add_node(num_cpus=1)
-    ray.init(address=cluster.address, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}})
-    yield cluster, second
-    ray.shutdown()
-    cluster.shutdown()
+    small = {"num_cpus": 1, "object_store_memory": 80 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args=small | {"include_dashboard": False})
+    try:
+        second = cluster.add_node(**small)
+        ray.init(address=cluster.address, log_to_driver=False)
+        yield cluster, second
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
 
 
 @pytest.mark.slow
 @pytest.mark.cluster
+@pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 def test_a_machine_that_is_lost_costs_its_shard(
-    two_machines: tuple[object, object], mixed: Path, tmp_path: Path
+    two_machines: tuple[Any, Any], mixed: Path, tmp_path: Path
 ) -> None:
     cluster, second = two_machines
     shards = plan([mixed], tmp_path / "results", SMALL, files=2)
@@ -153,7 +160,7 @@ def test_a_machine_that_is_lost_costs_its_shard(
     for record in Ray(2).run(shards):
         names.append(record.name)
         if len(names) == 2:
-            cluster.remove_node(second, allow_graceful=False)  # type: ignore[attr-defined]
+            cluster.remove_node(second, allow_graceful=False)
     assert sorted(names) == sorted(shard.name for shard in shards)
     with Library.open(tmp_path / "merged") as merged, Library.open(tmp_path / "added") as added:
         assert merged.merge(tmp_path / "results").pieces == 12
