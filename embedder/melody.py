@@ -49,25 +49,31 @@ ONE_VOICE = 0.9  # share of the notes that are highest from which music is taken
 class MelodyModel(nn.Module):
     """Names the voice of every note; load the shipped one with `melody_model`.
 
+    Parameters
+    ----------
+    config : size of the transformer
+    classes : to tell apart; other than `VOICES` only to measure what was learned of another target
+
     Attributes
     ----------
     digest : names the weights; empty until they are loaded from a file
     """
 
-    def __init__(self, config: ModelConfig) -> None:
+    def __init__(self, config: ModelConfig, classes: int = len(VOICES)) -> None:
         super().__init__()
         self.digest = ""
+        self.classes = classes
         self.reader = NoteReader(config)
-        self.head = NoteHead(config.width, len(VOICES))
+        self.head = NoteHead(config.width, classes)
 
     @torch.inference_mode()
     def probabilities(self, notes: Notes) -> NDArray[np.float32]:
-        """Probability of each of `VOICES` for every note, float32 [n, 3].
+        """Probability of each class, usually of `VOICES`, for every note, float32 [n, classes].
 
         Windows overlap by half; each counts less towards its ends, where it hears one side only.
         """
         count = len(notes)
-        sums = np.zeros((count, len(VOICES)))
+        sums = np.zeros((count, self.classes))
         if count:
             tokens, numbers = to_tokens(notes), surroundings(notes)
             ranges = _windows(count)
@@ -81,7 +87,7 @@ class MelodyModel(nn.Module):
         return shares
 
     def voices(self, notes: Notes) -> NDArray[np.uint8]:
-        """Number of the likeliest of `VOICES` for every note, uint8 [n]."""
+        """Number of the likeliest class for every note, uint8 [n]."""
         likeliest: NDArray[np.uint8] = self.probabilities(notes).argmax(1).astype(np.uint8)
         return likeliest
 

@@ -28,23 +28,31 @@ from embedder.read_symusic import Refused, read_with_symusic
 from embedder.voices import VOICES
 
 from .corpus import Corpus, PieceRecord, write_corpus
+from .recipe import Recipe
 from .works import split_of
 
 __all__ = [
+    "LOUDNESS",
     "VOICE_FILE",
     "VoiceScores",
     "assemble",
+    "learned_loudness",
+    "loudness",
     "measure",
+    "measure_loudness",
     "prepare_voices",
     "read_voices",
     "skyline_scores",
     "voices_of",
 ]
 
+# Where p, mp, mf, f and ff begin, as MIDIBERT-Piano (arXiv 2107.05223) divides velocities; below is pp.
+LOUDNESS = (32, 48, 64, 80, 96)
 VOICE_FILE = "voice.npy"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.05
 MOST_NOTES = 100_000
 EVEN_VELOCITY = 64
+UNHEARD = 1  # the velocity that stands for none where loudness is to be told
 CARD = Path(__file__).parent / "melody_card.md"
 
 
@@ -142,6 +150,11 @@ def voices_of(corpus: Corpus) -> NDArray[np.uint8]:
     return voices
 
 
+def loudness(velocity: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
+    """Degree of loudness 0..5 of velocities."""
+    return np.searchsorted(LOUDNESS, velocity, "right")
+
+
 def assemble(run: str | Path, folder: str | Path) -> MelodyModel:
     """Make the folder of a melody model from a finished run of recipe `melody`.
 
@@ -150,17 +163,48 @@ def assemble(run: str | Path, folder: str | Path) -> MelodyModel:
     CorpusError
         If the run is not finished, or learned something else.
     """
+    model = _finished(run, len(VOICES))
+    save_melody_model(model, folder, CARD.read_text(encoding="utf-8"))
+    return model
+
+
+def learned_loudness(run: str | Path) -> bool:
+    """Whether a run's recipe asks for the loudness of every note, not for its voice."""
+    recipe = Recipe.read(Path(run) / "recipe.toml")
+    return recipe.objective_settings.get("target") == "velocity"
+
+
+def measure_loudness(
+    run: str | Path, corpus: Corpus, on_progress: Callable[[int, int], None] = lambda done, total: None
+) -> float:
+    """Share of the test songs' notes whose degree of loudness a finished run of `velocity` tells, 0..1.
+
+    The model sees notes of one velocity only.
+
+    Raises
+    ------
+    CorpusError
+        If the run is not finished or learned something else, or there are no test songs.
+    """
+    model = _finished(run, len(LOUDNESS) + 1)
+    right = []
+    for done, (notes, _) in enumerate(songs := _test_songs(corpus)):
+        right.append(model.voices(notes.with_velocity(UNHEARD)) == loudness(notes.velocity))
+        on_progress(done + 1, len(songs))
+    return float(np.concatenate(right).mean())
+
+
+def _finished(run: str | Path, classes: int) -> MelodyModel:
     weights = Path(run) / "encoder"
     try:
         config = ModelConfig.from_dict(json.loads((weights / "model.json").read_text(encoding="utf-8")))
-        model = MelodyModel(config)
+        model = MelodyModel(config, classes)
         own = model.reader.state_dict()
         of_run = load_file(weights / "model.safetensors")
         model.reader.load_state_dict({name: of_run[name] for name in own})
         model.head.load_state_dict(load_file(weights / "objective.safetensors"))
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CorpusError(f"{run} is no finished run of the recipe melody: {error}") from None
-    save_melody_model(model, folder, CARD.read_text(encoding="utf-8"))
+        raise CorpusError(f"{run} is no finished run of such a recipe: {error}") from None
     return model.eval()
 
 

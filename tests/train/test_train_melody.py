@@ -14,9 +14,8 @@ from embedder.melody import melody_model
 from embedder.voices import VOICES
 from train.corpus import Corpus
 from train.loop import Progress, run
-from train.melody import assemble, measure, prepare_voices, read_voices, skyline_scores, voices_of
+from train.melody import assemble, loudness, measure, prepare_voices, read_voices, skyline_scores, voices_of
 from train.objectives import make_objective
-from train.objectives.voices import loudness
 from train.recipe import Recipe
 from ui.cli import app
 
@@ -163,6 +162,20 @@ def test_the_command_makes_a_corpus_and_measures_a_run(songs: Path, corpus: Corp
     assert (tmp_path / "run" / "model" / "melody.json").exists()
     plain = CliRunner().invoke(app, arguments)
     assert "skyline" in plain.stdout
+
+
+def test_a_run_that_learned_loudness_is_measured_by_loudness(
+    songs: Path, corpus: Corpus, tmp_path: Path
+) -> None:
+    run(Recipe.parse(RECIPE.format(steps=60, target="velocity")), corpus, tmp_path / "run", device="cpu")
+    arguments = ["train", "voices", str(songs), "--out", str(corpus.folder), "--run", str(tmp_path / "run")]
+    found = CliRunner().invoke(app, [*arguments, "--json"])
+    assert found.exit_code == 0, found.stderr
+    truth = np.concatenate([loudness(corpus.notes(i).velocity) for i in corpus.indices("test")])
+    assert json.loads(found.stdout)["loudness"] >= 0.9 * np.bincount(truth).max() / len(truth)
+    assert "degree of loudness" in CliRunner().invoke(app, arguments).stdout
+    with pytest.raises(CorpusError, match="no finished run"):
+        assemble(tmp_path / "run", tmp_path / "model")
 
 
 def test_a_file_that_the_fast_reader_refuses_is_left_out(songs: Path, tmp_path: Path) -> None:

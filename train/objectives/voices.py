@@ -19,14 +19,12 @@ from embedder.tokens import ATTRIBUTES, to_tokens
 from embedder.voices import EVEN, SURROUNDINGS, VELOCITY_COLUMNS, VOICES, NoteHead, surroundings
 
 from ..corpus import Corpus
-from ..melody import voices_of
+from ..melody import LOUDNESS, loudness, voices_of
 from ..speed import training_flops
 from .base import Batch, Step
 
-__all__ = ["LOUDNESS", "Voices", "loudness"]
+__all__ = ["Voices"]
 
-# Where p, mp, mf, f and ff begin, as MIDIBERT-Piano (arXiv 2107.05223) divides velocities; below is pp.
-LOUDNESS = (32, 48, 64, 80, 96)
 GAP, PITCH, DURATION, VELOCITY = range(len(ATTRIBUTES))
 IGNORE = -100
 
@@ -77,6 +75,7 @@ class Voices:
         self.starts = np.cumsum([0, *(len(piece) for piece in notes)])
         self.tokens = np.concatenate([to_tokens(piece) for piece in notes])
         self.numbers = np.concatenate([surroundings(piece) for piece in notes])
+        parts: list[np.ndarray[Any, Any]]
         if target == "voice":
             voices = voices_of(corpus)
             parts = [voices[corpus.offsets[i] : corpus.offsets[i + 1]] for i in pieces]
@@ -161,11 +160,6 @@ class Voices:
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         rows, length, _ = batch["tokens"].shape
         return training_flops(config, rows, length, predicts=False, projects=False)
-
-
-def loudness(velocity: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    """Degree of loudness 0..5 of velocities."""
-    return np.searchsorted(LOUDNESS, velocity, "right")
 
 
 def _last(column: int) -> int:

@@ -16,8 +16,7 @@ from embedder.notes import Notes
 from embedder.voices import surroundings
 
 from ..corpus import Corpus
-from ..melody import voices_of
-from ..objectives.voices import loudness
+from ..melody import loudness, voices_of
 
 __all__ = ["NOTE_TASKS", "note_accuracy", "plain_numbers"]
 

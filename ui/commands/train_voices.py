@@ -19,7 +19,9 @@ def voices(
     out: Annotated[str, typer.Option("--out", metavar="CORPUS", help="Folder for the corpus.")],
     run: Annotated[
         Path | None,
-        typer.Option("--run", metavar="RUN", help="A finished run of the recipe melody, to be measured."),
+        typer.Option(
+            "--run", metavar="RUN", help="A finished run of the recipe melody or velocity, to be measured."
+        ),
     ] = None,
     model: Annotated[
         Path | None, typer.Option("--model", metavar="DIR", help="Make that run's melody model here.")
@@ -29,7 +31,8 @@ def voices(
     """Make a corpus of songs with a voice for every note, and measure a melody model on its test songs.
 
     SONG/SONG.mid holds the tracks MELODY, BRIDGE and PIANO, as in POP909. Songs are split by their names.
-    Without --run the melody model that comes with midikin is measured, and the skyline beside it.
+    Without --run the melody model that comes with midikin is measured, and the skyline beside it. Of a run of
+    the recipe velocity it is measured how many notes get the right one of six degrees of loudness.
 
     \b
     Examples:
@@ -39,7 +42,15 @@ def voices(
     """
     from embedder.melody import SHIPPED_MELODY, melody_model
     from train.corpus import Corpus
-    from train.melody import assemble, measure, prepare_voices, skyline_scores, voices_of
+    from train.melody import (
+        assemble,
+        learned_loudness,
+        measure,
+        measure_loudness,
+        prepare_voices,
+        skyline_scores,
+        voices_of,
+    )
     from ui.output import print_json, print_table
     from ui.progress import progress_bar
 
@@ -54,6 +65,13 @@ def voices(
             voices_of(corpus)
         else:
             corpus = prepare_voices(songs, out, lambda done, total: show("reading", done, total))
+        if run is not None and learned_loudness(run):
+            right = measure_loudness(run, corpus, lambda done, total: show("measuring", done, total))
+            if json:
+                print_json({"corpus": str(corpus.folder), **corpus.counts, "loudness": right})
+            else:
+                print(f"{100 * right:.1f} % of the notes get the right degree of loudness")
+            return
         if run is not None:
             made = assemble(run, model or Path(run) / "model")
         else:
