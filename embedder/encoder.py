@@ -74,7 +74,10 @@ class Encoder:
     id : name and a hash of its weights and configuration; vectors of equal ids can be compared
     dim : length of a vector
     parts : columns of the learned, identity and style parts
+    front : what `embedder.pool` is to make of a file for `embed`, beside its notes; None if those are enough
     """
+
+    front: str | None = None
 
     def __init__(
         self, model: EncoderModel, digest: str, device: str | None = None, precision: str | None = None

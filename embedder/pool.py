@@ -38,7 +38,13 @@ _AHEAD = 2  # files read or being read for each worker, before the caller asks f
 
 @dataclass(frozen=True)
 class FileRead:
-    """A file and what it says; size, time of change and SHA-256 (hex) are of the bytes that were read."""
+    """A file and what it says.
+
+    Attributes
+    ----------
+    size_bytes, mtime_ns, sha256 : of the bytes that were read; the last is hexadecimal
+    prepared : what the front of an encoder made of the bytes, None if none was asked for
+    """
 
     path: str
     size_bytes: int
@@ -46,10 +52,16 @@ class FileRead:
     sha256: str
     midi: MidiFile
     descriptors: Descriptors
+    prepared: Any = None
 
 
 def read_many(
-    paths: Iterable[str], *, workers: int, timeout_s: float = 10.0, **read_options: Any
+    paths: Iterable[str],
+    *,
+    workers: int,
+    timeout_s: float = 10.0,
+    front: str | None = None,
+    **read_options: Any,
 ) -> Iterator[tuple[str, FileRead | MidiError]]:
     """Read files in worker processes; yields each path with its content or its error, in the given order.
 
@@ -58,6 +70,7 @@ def read_many(
     paths : consumed in the caller's thread, a few ahead of what was yielded
     workers : number of processes, at least 1
     timeout_s : seconds that one file may take
+    front : of the encoder that the files are for (`Encoder.front`); what it refuses is an error
     read_options : keyword arguments of `read_piece`
 
     Raises
@@ -71,7 +84,7 @@ def read_many(
     """
     if workers < 1:
         raise ValueError("at least one worker is needed")
-    with _Readers(workers, timeout_s, read_options) as readers:
+    with _Readers(workers, timeout_s, {"front": front, **read_options}) as readers:
         pending: deque[tuple[str, Future[FileRead | MidiError]]] = deque()
         for path in paths:
             pending.append((path, readers.submit(path)))

@@ -51,10 +51,17 @@ def receive(stream: IO[bytes]) -> Any:
 
 
 def read_file(path: str, options: dict[str, Any]) -> FileRead:
-    """Read and describe one file; raises MidiError."""
-    data, status = load(path, options.get("limits") or Limits())
+    """Read and describe one file; raises MidiError.
+
+    Parameters
+    ----------
+    options : the "front" of an encoder, if it has one, and keyword arguments of `read_piece`
+    """
+    how = {name: value for name, value in options.items() if name != "front"}
+    data, status = load(path, how.get("limits") or Limits())
     try:
-        midi = read_piece(data, **options)
+        midi = read_piece(data, **how)
+        prepared = _prepared(options.get("front"), data)
     except MidiError as error:
         raise MidiError(error.reason, printable(path)) from None
     return FileRead(
@@ -64,7 +71,19 @@ def read_file(path: str, options: dict[str, Any]) -> FileRead:
         sha256=hashlib.sha256(data).hexdigest(),
         midi=midi,
         descriptors=describe(midi.notes, midi.tempo_bpm),
+        prepared=prepared,
     )
+
+
+def _prepared(front: str | None, data: bytes) -> Any:
+    """What an encoder's front makes of the bytes of a file; None if it has none. Raises MidiError."""
+    if front is None:
+        return None
+    if front == "aria":
+        from .aria.runs import AriaRuns
+
+        return AriaRuns.of_file(data)
+    raise ValueError(f"no encoder has the front {front!r}")
 
 
 def serve() -> None:

@@ -128,7 +128,7 @@ class _Run:
 
         self._found = found = {file.path: file for file in files}
         batch = _Batch()
-        answers = read_many([file.path for file in files], workers=workers)
+        answers = read_many([file.path for file in files], workers=workers, front=self._front())
         with closing(answers):  # type: ignore[type-var]
             for path, answer in answers:
                 if isinstance(answer, MidiError):
@@ -165,7 +165,8 @@ class _Run:
             return {}
         encoder = self._loaded()
         try:
-            embedded = self._encoder.embed(encoder, [file.midi.notes for file in files])
+            pieces = [file.midi.notes if file.prepared is None else file.prepared for file in files]
+            embedded = self._encoder.embed(encoder, pieces)
         except EncoderError as error:
             if len(files) > 1:  # find the culprit, spare its neighbours
                 each = [self._embed([file], batch) for file in files]
@@ -181,9 +182,14 @@ class _Run:
         """The encoder, checked against the one that made the vectors that are there."""
         if self._used is None:
             with self._database.read() as connection:
-                remembered, source = self._database.encoder(connection)
-            self._used = self._encoder.get(remembered, source)
+                known = self._database.encoder(connection)
+            self._used = self._encoder.get(*known)
         return self._used
+
+    def _front(self) -> str | None:
+        with self._database.read() as connection:
+            known = self._database.encoder(connection)
+        return self._encoder.front(*known)
 
     def _paths_left_behind(self, connection: Connection, pieces: Iterable[int]) -> dict[int, list[bytes]]:
         """Of known pieces met again: the paths on record that no longer exist."""

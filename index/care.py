@@ -118,6 +118,9 @@ class Care:
     ) -> ReembedReport:
         """Embed all pieces anew with another encoder, from the notes that the library holds.
 
+        Aria's hears more in files than their notes: it reads those that are as they were, and the report says
+        how many pieces it had to take from their notes.
+
         The old vectors go on serving until the last piece is done; then all change at once. Ctrl-C, or
         whatever else stops it, loses seconds of work: the same call continues.
 

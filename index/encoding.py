@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,13 +17,17 @@ if TYPE_CHECKING:
     from embedder.encoder import Embedded
     from embedder.notes import Notes
 
-__all__ = ["DEFAULT_ENCODER", "EncoderLike", "LibraryEncoder"]
+__all__ = ["DEFAULT_ENCODER", "EncoderLike", "LibraryEncoder", "front_of"]
 
 DEFAULT_ENCODER = "midikin-small"
 
 
 class EncoderLike(Protocol):
-    """What the library asks of an encoder; `embedder.Encoder` is one."""
+    """What the library asks of an encoder; `embedder.Encoder` is one.
+
+    An encoder may have a `front` (see `embedder.Encoder`). What that makes of a file then comes in the place
+    of the file's notes, so that the encoder hears all of the file; notes still come where there is no file.
+    """
 
     @property
     def id(self) -> str: ...
@@ -32,6 +36,12 @@ class EncoderLike(Protocol):
     def dim(self) -> int: ...
 
     def embed(self, pieces: Sequence[Notes]) -> Embedded: ...
+
+
+def front_of(encoder: EncoderLike) -> str | None:
+    """What an encoder wants of a file beside its notes, None if those are enough."""
+    front: str | None = getattr(encoder, "front", None)
+    return front
 
 
 class LibraryEncoder:
@@ -75,6 +85,15 @@ class LibraryEncoder:
         self.check(remembered)
         return self._loaded
 
+    def front(self, remembered: str | None, source: str | None) -> str | None:
+        """The front of the encoder; parameters and errors as for `get`.
+
+        The encoder that comes by default has none, and is not loaded to learn it.
+        """
+        if self._loaded is None and (self.source or source or DEFAULT_ENCODER) == DEFAULT_ENCODER:
+            return None
+        return front_of(self.get(remembered, source))
+
     def check(self, remembered: str | None) -> None:
         """Refuse an encoder that is at hand and not the remembered one."""
         self._forget_replaced(remembered)
@@ -89,8 +108,12 @@ class LibraryEncoder:
         if self._free and self._loaded is not None and remembered not in (None, self._loaded.id):
             self._loaded = self.source = None
 
-    def embed(self, encoder: EncoderLike, pieces: Sequence[Notes]) -> Embedded:
+    def embed(self, encoder: EncoderLike, pieces: Sequence[Any]) -> Embedded:
         """Embed pieces and check what came back.
+
+        Parameters
+        ----------
+        pieces : notes, or what the front of the encoder made of files
 
         Raises
         ------

@@ -3,10 +3,12 @@
     next_piece_vectors, next_windows   tables like those without `next_`, filled piece by piece
     meta: next_encoder, next_source, next_dim   what they are being made with
 
-Nothing is read from files: the database holds the notes. Each batch is a short transaction of its own, so
-that adding, deciding and searching go on, and whoever stops it (Ctrl-C, kill, power) loses seconds of work.
-When every piece has its new vectors, one transaction puts the new tables in the place of the old ones; until
-then nothing of the library's answers changes.
+The database holds the notes, so no file need be there. Only an encoder that hears more in files than their
+notes (`Encoder.front`) reads them again, as far as they are as they were; the rest it hears as notes.
+
+Each batch is a short transaction of its own, so that adding, deciding and searching go on, and whoever stops
+it (Ctrl-C, kill, power) loses seconds of work. When every piece has its new vectors, one transaction puts the
+new tables in the place of the old ones; until then nothing of the library's answers changes.
 """
 
 from __future__ import annotations
@@ -24,9 +26,9 @@ from embedder.errors import LibraryBusy
 
 from . import rows, schema, storing
 from .database import Database, disk_errors
-from .encoding import EncoderLike, LibraryEncoder
+from .encoding import EncoderLike, LibraryEncoder, front_of
 from .packing import SPAN, pack_vectors
-from .paths import display
+from .paths import display, from_bytes
 from .writer import writer_lock
 
 __all__ = ["ReembedProgress", "ReembedReport", "reembed"]
@@ -52,6 +54,8 @@ class ReembedReport:
     ----------
     encoder, before : ids of the new encoder and of the one whose vectors served until now
     embedded : pieces that got new vectors this time
+    from_notes : those of them that the encoder would rather have heard from their files, which are gone or
+        changed
     switched : whether the new vectors serve now; if not, the same call continues
     """
 
@@ -61,6 +65,7 @@ class ReembedReport:
     switched: bool
     interrupted: bool
     seconds: float
+    from_notes: int = 0
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -99,7 +104,7 @@ def reembed(
     finally:
         lock.release()
     seconds = time.monotonic() - begun
-    return ReembedReport(encoder.id, before, run.embedded, switched, interrupted, seconds)
+    return ReembedReport(encoder.id, before, run.embedded, switched, interrupted, seconds, run.from_notes)
 
 
 class _Run:
@@ -119,7 +124,7 @@ class _Run:
         self._checked = LibraryEncoder(encoder, Path(database.folder))
         self._vectors, self._windows = _next_tables()
         self.before: str | None = None
-        self.embedded = 0
+        self.embedded = self.from_notes = 0
 
     def begin(self) -> str | None:
         """Make the new tables, or go on with those that are there; the encoder whose vectors serve."""
@@ -144,14 +149,18 @@ class _Run:
                 numbers = self._missing(connection, after)
                 if not numbers:
                     return
-                notes, taken = [], 0
+                pieces: list[Any] = []
+                taken = 0
                 for number in numbers:
-                    notes.append(rows.notes_of(connection, number))
-                    taken += len(notes[-1])
+                    pieces.append(rows.notes_of(connection, number))
+                    taken += len(pieces[-1])
                     if taken >= BATCH_NOTES:
                         break
-            numbers = numbers[: len(notes)]
-            embedded = self._checked.embed(self._encoder, notes)
+                numbers = numbers[: len(pieces)]
+                files = self._files(connection, numbers)
+            heard = self._heard(files)
+            pieces = [heard.get(number, notes) for number, notes in zip(numbers, pieces, strict=True)]
+            embedded = self._checked.embed(self._encoder, pieces)
             with self._database.write() as connection:
                 still = select(schema.pieces.c.id).where(schema.pieces.c.id.in_(numbers))
                 there = set(connection.execute(still).scalars())
@@ -163,8 +172,31 @@ class _Run:
                     for table in (self._vectors, schema.pieces)
                 )
             self.embedded += len(there)
+            if front_of(self._encoder) is not None:
+                self.from_notes += len(there - set(heard))
             after = numbers[-1]
             self._progress(ReembedProgress(done, total))
+
+    def _files(self, connection: Connection, numbers: list[int]) -> list[tuple[int, str, str]]:
+        """Number, SHA-256 and path of all files of pieces, if the encoder reads files."""
+        if front_of(self._encoder) is None:
+            return []
+        pieces, paths = schema.pieces.c, schema.paths.c
+        query = select(pieces.id, pieces.sha256, paths.path).join(schema.paths, paths.piece_id == pieces.id)
+        found = connection.execute(query.where(pieces.id.in_(numbers)).order_by(pieces.id, paths.path))
+        return [(number, sha256, from_bytes(path)) for number, sha256, path in found]
+
+    def _heard(self, files: list[tuple[int, str, str]]) -> dict[int, Any]:
+        """What the front of the encoder makes of files, by piece; without those that are gone or changed."""
+        from embedder.pool import FileRead, read_many
+
+        heard: dict[int, Any] = {}
+        if files:
+            answers = read_many([path for *_, path in files], workers=1, front=front_of(self._encoder))
+            for (number, sha256, _), (_, answer) in zip(files, answers, strict=True):
+                if isinstance(answer, FileRead) and answer.sha256 == sha256:
+                    heard[number] = answer.prepared
+        return heard
 
     def _missing(self, connection: Connection, after: int) -> list[int]:
         pieces, done = schema.pieces.c.id, self._vectors.c.piece_id

@@ -11,7 +11,7 @@ import hashlib
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,7 @@ from embedder.notes import Notes
 from . import rows, schema
 from .catalogue import Catalogue
 from .database import Database
-from .encoding import LibraryEncoder
+from .encoding import EncoderLike, LibraryEncoder, front_of
 from .filters import Filters
 from .likeness import shared_traits
 from .numbers import is_number
@@ -168,7 +168,7 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
     if not len(notes):
         raise MidiError(_no_notes(whole, asked), display(source.path) if source.path else None)
     model = encoder.get(remembered, encoder_source)
-    embedded = encoder.embed(model, [notes])
+    embedded = encoder.embed(model, [_heard(model, source, notes, asked)])
     return _Resolved(
         vector=embedded.pieces[0],
         windows=len(embedded.windows),
@@ -211,6 +211,16 @@ def _source(connection: Connection, query: str | os.PathLike[str] | Notes | int)
 
     midi = read_piece(path)
     return _Source(midi.notes, path, None, midi.title, midi.tempo_bpm)
+
+
+def _heard(encoder: EncoderLike, source: _Source, notes: Notes, asked: Asked) -> Any:
+    """What is to be embedded: a whole file as the encoder's front hears it, else its notes."""
+    front = front_of(encoder)
+    if front is None or asked.part or source.path is None:
+        return notes
+    from embedder.pool_worker import read_file
+
+    return read_file(source.path, {"front": front}).prepared
 
 
 def _stored(piece: Piece, path: str) -> _Source:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -17,8 +17,8 @@ from ..notes import Notes
 from ..reading import Limits, load
 from .hub import OWNER, fetch
 from .placing import place
-from .score import read_score
-from .tokenizer import NOTES_PER_RUN, Ids, cut_run, notes_ids, run_ids
+from .runs import AriaRuns
+from .tokenizer import Ids
 from .vocabulary import PAD
 from .weights import AriaFile, open_weights
 
@@ -33,8 +33,8 @@ FloatRows = NDArray[np.float32]
 class AriaEncoder(Encoder):
     """Aria, ready to embed; `Encoder.load` makes one where its argument means Aria.
 
-    `embed` reads notes as one piano. The reference's own vectors, with pedals, drums and every rule of the
-    tokenizer, come from files (`embed_files`).
+    The reference's own vectors, with pedals, drums and every rule of the tokenizer, come from files
+    (`embed_files`, or what `front` has the reading processes make of them). Notes are read as one piano.
 
     Attributes
     ----------
@@ -42,12 +42,14 @@ class AriaEncoder(Encoder):
     devices : where its layers lie
     """
 
+    front = "aria"
+
     def __init__(self, weights: AriaFile, device: str | None = None, precision: str | None = None) -> None:
         if weights.config.embedding is None:
             raise EncoderError(f"{weights.path} has no emb_head.weight: it continues music, it is no encoder")
         self.weights = weights
         self.name = "aria"
-        self.id = f"{self.name}@{weights.digest()}"
+        self.id = f"{self.name}-files@{weights.digest()}"  # vectors of notes alone were called aria@
         self.dim = weights.config.embedding
         self.parts = {"learned": slice(0, self.dim)}
         self.devices, dtype = place(weights.parameters, device, precision)
@@ -72,32 +74,34 @@ class AriaEncoder(Encoder):
         source = fetch(str(name_or_path)) if str(name_or_path).startswith(OWNER) else name_or_path
         return cls(open_weights(source), device, precision)
 
-    def embed(self, pieces: Sequence[Notes]) -> Embedded:
-        """Vectors of pieces, each as one piano, and of their windows.
+    def embed(self, pieces: Sequence[Notes | AriaRuns]) -> Embedded:
+        """Vectors of pieces and of their windows.
+
+        Parameters
+        ----------
+        pieces : what a file says to Aria (`AriaRuns.of_file`), or notes, which are read as one piano. Ranges
+            of notes in the answer count in the order of the file, or of the notes
 
         Raises
         ------
         ValueError
             If a piece holds no notes.
         """
-        if any(len(piece) == 0 for piece in pieces):
-            raise ValueError("a piece without notes has no vector")
-        runs = [
-            (number, first, min(first + NOTES_PER_RUN, len(piece)))
-            for number, piece in enumerate(pieces)
-            for first in range(0, len(piece), NOTES_PER_RUN)
-        ]
-        parts = [pieces[number].slice_notes(first, last) for number, first, last in runs]
-        vectors = self._of_runs(notes_ids(part) for part in parts)
-        piece_of, first_note, last_note = np.array(runs, np.int64).reshape(-1, 3).T
+        given = [piece if isinstance(piece, AriaRuns) else AriaRuns.of_notes(piece) for piece in pieces]
+        vectors = self._of_runs([ids for piece in given for ids in piece.ids])
+        piece_of = np.repeat(np.arange(len(given)), [len(piece.ids) for piece in given])
+
+        def joined(name: str, dtype: type) -> NDArray[Any]:
+            return np.concatenate([np.empty(0, dtype), *(getattr(piece, name) for piece in given)])
+
         return Embedded(
-            pieces=_unit(_means(vectors, piece_of, len(pieces))),
+            pieces=_unit(_means(vectors, piece_of, len(given))),
             windows=_unit(vectors),
             piece_of_window=piece_of,
-            start_s=np.array([part.start_s for part in parts]),
-            end_s=np.array([part.end_s for part in parts]),
-            first_note=first_note,
-            last_note=last_note,
+            start_s=joined("start_s", np.float64),
+            end_s=joined("end_s", np.float64),
+            first_note=joined("first_note", np.int64),
+            last_note=joined("last_note", np.int64),
         )
 
     def embed_files(self, paths: Sequence[str | os.PathLike[str]], *, unit: bool = True) -> FloatRows:
@@ -120,12 +124,12 @@ class AriaEncoder(Encoder):
         for row, path in enumerate(paths):
             try:
                 data, _ = load(path, Limits())
-                own = [ids for _, _, ids in run_ids(read_score(data))]
+                own = AriaRuns.of_file(data).ids
             except MidiError:
                 continue
             runs += own
             rows += [row] * len(own)
-            if len(runs) > RUNS_PER_GROUP or row == len(paths) - 1:
+            if len(runs) > RUNS_PER_GROUP:
                 self._fill_rows(vectors, runs, rows)
                 runs, rows = [], []
         self._fill_rows(vectors, runs, rows)
@@ -136,9 +140,8 @@ class AriaEncoder(Encoder):
             which, row_of = np.unique(rows, return_inverse=True)
             vectors[which] = _means(self._of_runs(runs), row_of, len(which))
 
-    def _of_runs(self, sequences: Iterable[Ids]) -> FloatRows:
+    def _of_runs(self, runs: Sequence[Ids]) -> FloatRows:
         """Vectors of runs of ids that end with <E>, float32 [n, dim]."""
-        runs = [cut_run(ids) for ids in sequences]
         lengths = np.array([len(ids) for ids in runs], np.int64)
         order = np.argsort(-lengths, kind="stable")  # runs of like length share a batch
         vectors = np.empty((len(runs), self.dim), np.float32)

@@ -42,7 +42,7 @@ class AriaScore:
     dropped : bool [16], channels whose notes are left out
     pedal_tick, pedal_down, pedal_channel : [p], by tick
     tempo_tick, tempo_us : int64 [k], by tick, at least one
-    ticks_per_beat : float
+    ticks_per_beat : float, ticks a second where `is_smpte`
     """
 
     start: IntArray
@@ -59,6 +59,7 @@ class AriaScore:
     tempo_tick: IntArray
     tempo_us: IntArray
     ticks_per_beat: float
+    is_smpte: bool
 
     def __len__(self) -> int:
         return len(self.start)
@@ -196,6 +197,7 @@ def read_score(data: bytes) -> AriaScore:
         tempo_tick=tempo_tick,
         tempo_us=tempo_us,
         ticks_per_beat=events.ticks_per_beat,
+        is_smpte=events.is_smpte,
     )
 
 

@@ -12,11 +12,13 @@ import huggingface_hub
 import numpy as np
 import pytest
 from aria_models import tiny_aria
+from bands import band_file
 from fake_encoder import tune
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
-from embedder import Encoder, EncoderError, Notes, write_midi
+from embedder import Encoder, EncoderError, Notes, read_midi, write_midi
 from embedder.aria.encoder import AriaEncoder
+from embedder.aria.runs import AriaRuns
 
 NAME = "loubb/aria-medium-embedding"
 
@@ -65,6 +67,29 @@ def test_files_and_their_notes_agree(encoder: Encoder, tmp_path: Path) -> None:
     plain = encoder.embed_files(paths, unit=False)
     np.testing.assert_allclose(plain / np.linalg.norm(plain, axis=1, keepdims=True), vectors[:3], atol=1e-5)
     assert not np.allclose(np.linalg.norm(plain, axis=1), 1)
+
+
+def test_runs_of_a_file_stand_for_its_notes(encoder: Encoder, tmp_path: Path) -> None:
+    """Vectors and times of windows, of a file and of its notes, where those say it all."""
+    piece = tune(4, 650).from_zero()
+    runs = AriaRuns.of_file(write_midi(piece))
+    embedded = encoder.embed([runs, piece, tune(5, 40)])  # type: ignore[list-item]
+    assert embedded.piece_of_window.tolist() == [0, 0, 0, 1, 1, 1, 2]
+    np.testing.assert_allclose(embedded.pieces[0], embedded.pieces[1], atol=1e-3)  # a half rounds either way
+    for name in ("windows", "start_s", "end_s", "first_note", "last_note"):
+        of_windows = getattr(embedded, name)
+        np.testing.assert_allclose(of_windows[:3], of_windows[3:6], atol=1e-3)
+
+
+def test_times_of_runs_follow_every_tempo() -> None:
+    for seed in range(3):
+        data = band_file(seed, 20)
+        runs, notes = AriaRuns.of_file(data), read_midi(data, drums=True)
+        assert runs.start_s[0] >= notes.start_s - 1e-4
+        assert runs.end_s.max() <= notes.end_s + 1e-4
+        assert (np.diff(runs.start_s) >= 0).all()
+        for start in runs.start_s.tolist():
+            assert np.abs(notes.onset - start).min() < 1e-3
 
 
 def test_nothing_gives_nothing_and_no_notes_are_refused(encoder: Encoder) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import mido
 import numpy as np
 import pytest
+from bands import band_file
 from hostile import header, hostile_files, track, tune, varint
 from hypothesis import given, settings
 from strategies import notes
@@ -247,6 +248,18 @@ def test_runs_of_corner_cases_follow_the_rules() -> None:
         expected = slow_ids(data, first, last)[:2048]
         expected[-1] = v.END
         assert ids.tolist() == expected
+
+
+@pytest.mark.parametrize("type_", [0, 1, 2])
+def test_bands_follow_the_rules(type_: int) -> None:
+    """Seven players, drums, pedals and tempos, whole and in runs."""
+    for seed in range(3):
+        data = band_file(seed, 30, type_)
+        assert file_ids(data).tolist() == slow_ids(data)
+        for first, last, ids in run_ids(read_score(data)):
+            expected = slow_ids(data, first, last)[:2048]
+            expected[-1] = v.END
+            assert ids.tolist() == expected
 
 
 def test_running_status_of_one_byte_messages() -> None:

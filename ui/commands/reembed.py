@@ -44,6 +44,11 @@ def reembed(
         print_json(report.to_json())
     elif report.switched:
         print(f"{report.embedded:,} pieces embedded anew; {report.encoder} serves now")
+        if report.from_notes:
+            print(
+                f"{report.from_notes:,} of them from their notes alone, as one piano: their files are gone "
+                "or changed, or this encoder cannot read them"
+            )
     elif not report.interrupted:
         print(f"nothing to do: {report.encoder} made the vectors that are there")
     if report.interrupted:
