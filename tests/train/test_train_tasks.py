@@ -15,13 +15,15 @@ from embedder import CorpusError, Notes, read_midi
 from embedder.model import ModelConfig, NoteTransformer
 from train.checkpoints import export
 from train.evaluation.collection import Collection, EvaluatedPiece
+from train.evaluation.probing import Probe, share_accuracy
 from train.melody import prepare_voices
 from train.tasks import TASKS
 from train.tasks.headers import UNSTATED, Header, read_header
 from train.tasks.labels import LABEL_TASKS
 from train.tasks.notewise import note_accuracy, plain_numbers
 from train.tasks.passages import next_passage, passages
-from train.tasks.running import TaskTable
+from train.tasks.plots import draw
+from train.tasks.running import SHARES, TaskTable, of_labels
 from train.tasks.states import reader_of, states_maker, states_of
 from ui.cli import app
 
@@ -164,6 +166,29 @@ def test_means_are_of_the_tasks_that_all_systems_have() -> None:
     assert table.means() == {"one": 0.5, "two": 0.7}
     assert table.rows()[1] == ("b", "100.0", "")
     assert "| a | 50.0 | 70.0 |" in table.markdown()
+
+
+def test_a_share_of_the_labels_is_drawn_by_works() -> None:
+    classes = np.arange(300) % 3
+    probe = Probe("kind", np.arange(300), classes, np.arange(300) // 2)
+    plain = np.eye(3, dtype=np.float32)[classes]
+    noise = np.random.default_rng(0).normal(size=(300, 2)).astype(np.float32)
+    assert share_accuracy(probe, plain, 0.1) == 1.0
+    chance = share_accuracy(probe, noise, 0.1)
+    assert chance is not None
+    assert 0.2 < chance < 0.5
+    assert share_accuracy(probe, plain, 0.01) is None  # fewer labels than classes
+
+
+def test_figures_of_a_table_are_drawn(tmp_path: Path) -> None:
+    table = TaskTable()
+    for name, level in (("one", 0.5), ("two", 0.7)):
+        table.add("mode", name, level)
+        for share in SHARES:
+            table.add(of_labels("mode", share), name, level / 2, few=True)
+    table.add("key", "two", 0.4)
+    assert [path.name for path in draw(table, tmp_path / "plots")] == ["tasks.svg", "labels.svg"]
+    assert all("</svg>" in path.read_text() for path in (tmp_path / "plots").iterdir())
 
 
 def test_the_command_sets_systems_side_by_side(weights: Path, data: Path, tmp_path: Path) -> None:

@@ -17,7 +17,16 @@ from numpy.typing import NDArray
 from ..style import plain_key
 from .collection import Collection
 
-__all__ = ["LABEL_COUNTS", "Probe", "ProbeFigures", "probe_figures", "probe_of", "probes", "thinned"]
+__all__ = [
+    "LABEL_COUNTS",
+    "Probe",
+    "ProbeFigures",
+    "probe_figures",
+    "probe_of",
+    "probes",
+    "share_accuracy",
+    "thinned",
+]
 
 # What a probe is called, and the column of labels that it reads.
 COLUMNS = {
@@ -34,6 +43,7 @@ FEWEST_WORKS = 4  # of a class
 FOLDS = 5
 STRENGTH = 30.0  # inverse of the regularisation, for vectors of mean length one
 _DRAWS = 8  # of few labels
+_SHARE_DRAWS = 2  # of a share of the labels, in each fold
 
 FloatRows = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -122,6 +132,27 @@ def probe_figures(probe: Probe, vectors: FloatRows, seed: int = 0) -> ProbeFigur
         right[test] = _predict(rows, probe.classes, train, test) == probe.classes[test]
     accuracy["all"] = float(right.mean())
     return ProbeFigures(probe.name, accuracy, len(rows), probe.class_count)
+
+
+def share_accuracy(probe: Probe, vectors: FloatRows, share: float, seed: int = 0) -> float | None:
+    """Accuracy where only a share of each fold's training works has labels, as CLMR measures it.
+
+    Works are drawn whole and without regard to their classes, so a class may be left without a label, and
+    then is never told. None if so small a share would leave fewer pieces than there are classes.
+    """
+    rows = vectors[probe.pieces]
+    if share * len(rows) * (1 - 1 / FOLDS) < probe.class_count:
+        return None
+    draws = []
+    for train, test in _folds(probe, seed):
+        works = np.unique(probe.works[train])
+        for draw in range(_SHARE_DRAWS):
+            order = np.random.default_rng([seed, draw]).permutation(works)
+            labelled = train[np.isin(probe.works[train], order[: max(round(share * len(works)), 1)])]
+            if len(np.unique(probe.classes[labelled])) > 1:
+                predicted = _predict(rows, probe.classes, labelled, test)
+                draws.append(float((predicted == probe.classes[test]).mean()))
+    return float(np.mean(draws)) if draws else None
 
 
 def _folds(probe: Probe, seed: int) -> Iterator[tuple[IntArray, IntArray]]:

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from ..corpus import Corpus
 from ..evaluation.collection import Collection
 from ..evaluation.finding import Search, figures, searches
-from ..evaluation.probing import probe_figures, probe_of, thinned
+from ..evaluation.probing import probe_figures, probe_of, share_accuracy, thinned
 from ..evaluation.systems import Made, Maker
 from .headers import UNSTATED, Header
 from .labels import LABEL_TASKS
 from .notewise import NOTE_TASKS, Describe, note_accuracy
 from .passages import CHOICES, next_passage, passages
 
-__all__ = ["TASKS", "TaskTable", "run_tasks"]
+__all__ = ["SHARES", "TASKS", "TaskTable", "of_labels", "run_tasks"]
 
 # Searches of `train.evaluation` that are tasks here, and what each asks.
 SEARCHES = {
@@ -29,12 +29,18 @@ SEARCHES = {
     "takes of a song": "other versions of a song",
 }
 NEXT = "next passage"
+SHARES = (0.01, 0.1)  # of the labels, as CLMR has it
 TASKS: dict[str, str] = {
     **{task.name: task.asks for task in LABEL_TASKS},
     **SEARCHES,
     NEXT: f"which of {CHOICES} passages follows",
     **NOTE_TASKS,
 }
+
+
+def of_labels(task: str, share: float) -> str:
+    """The line of a task with a share of its labels."""
+    return f"{task}, {share:.0%} of the labels"
 
 
 @dataclass
@@ -44,7 +50,7 @@ class TaskTable:
     Attributes
     ----------
     figures : by task, then by system
-    few : the same of probes with few labels: by task and labels a class, then by system
+    few : the same of probes with few labels: by task and labels a class or share of them, then by system
     """
 
     systems: list[str] = field(default_factory=list)
@@ -131,6 +137,10 @@ def run_tasks(
                         table.add(probe.name, name, value)
                     else:
                         table.add(f"{probe.name}, {count} a class", name, value, few=True)
+                for share in SHARES:
+                    of_share = share_accuracy(probe, rows.pieces, share, seed)
+                    if of_share is not None:
+                        table.add(of_labels(probe.name, share), name, of_share, few=True)
             _search(table, wanted, name, rows, collection)
             if near:
                 made = scale(near[name].pieces)

@@ -46,6 +46,9 @@ def tasks(
     markdown: Annotated[
         Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table as Markdown too.")
     ] = None,
+    plots: Annotated[
+        Path | None, typer.Option("--plots", metavar="DIR", help="Draw figures into this folder (SVG).")
+    ] = None,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
     json: JsonOption = False,
 ) -> None:
@@ -69,6 +72,7 @@ def tasks(
     from train.tasks import run_tasks
     from train.tasks.headers import read_header
     from train.tasks.notewise import plain_numbers
+    from train.tasks.plots import draw
     from ui.errors import usage_errors
     from ui.output import print_json, print_table, remark
     from ui.progress import progress_bar
@@ -102,6 +106,8 @@ def tasks(
         )
     if markdown is not None:
         markdown.write_text(table.markdown(), encoding="utf-8")
+    if plots is not None:
+        draw(table, plots)
     if json:
         print_json(table.to_json() | {"pieces": len(collection.pieces), "sets": list(collection.sets)})
         return

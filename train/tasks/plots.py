@@ -1,0 +1,71 @@
+"""Figures of a table of tasks, as SVG files: what each system knows, and how it fares with few labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder.errors import CorpusError
+
+from .running import SHARES, TaskTable, of_labels
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["draw"]
+
+
+def draw(table: TaskTable, folder: Path) -> list[Path]:
+    """`tasks.svg`, and `labels.svg` if any task has enough labels to go without most; returns the files.
+
+    Raises
+    ------
+    CorpusError
+        If matplotlib is not installed.
+    """
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise CorpusError("plots need matplotlib; pip install 'midikin[train]'") from None
+    folder.mkdir(parents=True, exist_ok=True)
+    figure = Figure(figsize=(9, 0.35 * len(table.figures) + 1.5), layout="constrained")
+    _tasks(figure.subplots(), table)
+    figures = {"tasks": figure}
+    curved = [task for task in table.figures if of_labels(task, SHARES[0]) in table.few]
+    if curved:
+        figure = Figure(figsize=(4 * len(curved), 4), layout="constrained")
+        for axes, task in zip(figure.subplots(1, len(curved), squeeze=False)[0], curved, strict=True):
+            _curves(axes, table, task)
+        axes.legend(fontsize="small")
+        figures["labels"] = figure
+    paths = []
+    for name, figure in figures.items():
+        paths.append(folder / f"{name}.svg")
+        figure.savefig(paths[-1])
+    return paths
+
+
+def _tasks(axes: Axes, table: TaskTable) -> None:
+    """A line for each task, a dot for each system."""
+    for name in table.systems:
+        known = [(100 * row[name], place) for place, row in enumerate(table.figures.values()) if name in row]
+        axes.plot([x for x, _ in known], [y for _, y in known], "o", label=name, alpha=0.8)
+    axes.set_yticks(range(len(table.figures)), list(table.figures))
+    axes.invert_yaxis()
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_xlabel("accuracy, R@1 or mean average precision, %")
+    axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+
+
+def _curves(axes: Axes, table: TaskTable, task: str) -> None:
+    shares = [*SHARES, 1.0]
+    rows = [*(table.few.get(of_labels(task, share), {}) for share in SHARES), table.figures[task]]
+    for name in table.systems:
+        known = [
+            (100 * share, 100 * row[name]) for share, row in zip(shares, rows, strict=True) if name in row
+        ]
+        axes.plot([x for x, _ in known], [y for _, y in known], marker="o", label=name)
+    axes.set_xscale("log")
+    axes.set_title(task)
+    axes.set_xlabel("labels, %")
+    axes.set_ylabel("accuracy, %")
