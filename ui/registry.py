@@ -84,6 +84,12 @@ COMMANDS: tuple[CommandEntry, ...] = (
     ),
     CommandEntry("info", "info", "info", "Show what the library holds."),
     CommandEntry("index", "index_", "app", "Build, measure and choose the indexes that searches use."),
+    CommandEntry(
+        "shards",
+        "shards",
+        "app",
+        "Embed very many files on several processes or machines, and take the results into a library.",
+    ),
     CommandEntry("verify", "verify", "verify", "Check every page, row and file of the library."),
     CommandEntry("repair", "repair", "repair", "Mend a damaged library: all that can be read stays."),
     CommandEntry("backup", "backup", "backup", "Copy the library into another folder, while it is in use."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -48,6 +49,8 @@ def merge_all(database: Database, folder: Path) -> Merged:
         done = done_of(record)
         if done is not None:
             merged += merge(database, record.with_suffix(".db"), done)
+            for left in folder.glob(f"{done.name}.*/"):  # by a worker that died at it
+                shutil.rmtree(left, ignore_errors=True)
     return merged
 
 

@@ -6,18 +6,20 @@ costs nothing, and a worker that dies costs its shard, which another one takes u
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from embedder.errors import LibraryError
 
 from .shards import Done, Shard, read_done, run_shard
 
-__all__ = ["Here", "Processes", "Ray", "Runner"]
+__all__ = ["Here", "Processes", "Ray", "Runner", "joined"]
 
 _TRIES = 5  # of a shard whose workers die: then it is the shard that kills them
 
@@ -97,6 +99,30 @@ class Ray:
                 team.dismiss()
 
 
+@contextmanager
+def joined(address: str, workers: int, *, gpus: float = 0) -> Iterator[Ray]:
+    """The runner of the Ray cluster at an address, or of the one on this machine if that is "auto".
+
+    Raises
+    ------
+    LibraryError
+        If Ray is not installed, or there is no such cluster, or it lets nobody in without its token.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise LibraryError('Ray needs the extra: pip install "midikin[cluster]"') from error
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise LibraryError(f"{address}: no Ray cluster could be joined there ({reason})") from error
+    try:
+        yield Ray(workers, gpus=gpus)
+    finally:
+        ray.shutdown()
+
+
 class _Team:
     """Actors of one run: what each is at, and which are free.
 
@@ -108,7 +134,8 @@ class _Team:
         import ray
 
         self._ray = ray
-        self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus)(_Worker)
+        remote: Any = ray.remote(num_cpus=cpus, num_gpus=gpus)
+        self._actor = remote(_Worker)
         self._coming: dict[Any, Any] = {}
         self._busy: dict[Any, tuple[Any, Shard, int]] = {}
         self._idle: list[Any] = []

@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -69,10 +69,17 @@ def plan(
     encoder: str,
     *,
     files: int = FILES,
+    known: Set[str] = frozenset(),
 ) -> list[Shard]:
-    """Divide the files below some folders into shards; the same files give the same shards."""
+    """Divide the files below some folders into shards; the same files give the same shards.
+
+    Parameters
+    ----------
+    known : files to leave out
+    """
     roots = [absolute(folder) for folder in folders]
-    found = sorted({item.path for item in scan(roots) if isinstance(item, Found)}, key=to_bytes)
+    paths = {item.path for item in scan(roots) if isinstance(item, Found)}
+    found = sorted(paths - known, key=to_bytes)
     where = absolute(results)
     return [Shard(where, tuple(found[i : i + files]), encoder) for i in range(0, len(found), files)]
 

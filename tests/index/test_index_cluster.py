@@ -105,6 +105,11 @@ def test_results_that_are_not_what_was_written_stay_out(
             library.merge(tmp_path / "results")
 
 
+def at_work(results: Path) -> list[str]:
+    """Folders of shards that workers are at, or were at when they died."""
+    return [path.name for path in results.glob("shard-*.*") if path.is_dir()]
+
+
 @pytest.mark.slow
 def test_a_process_that_dies_costs_its_shard(shards: list[Shard], tmp_path: Path) -> None:
     def kill_one() -> None:
@@ -155,17 +160,25 @@ def test_a_machine_that_is_lost_costs_its_shard(
     two_machines: tuple[Any, Any], mixed: Path, tmp_path: Path
 ) -> None:
     cluster, second = two_machines
-    shards = plan([mixed], tmp_path / "results", SMALL, files=2)
-    names = []
-    for record in Ray(2).run(shards):
-        names.append(record.name)
-        if len(names) == 2:
-            cluster.remove_node(second, allow_graceful=False)
+    shards = plan([mixed], tmp_path / "results", SMALL, files=3)
+
+    def lose_one() -> None:
+        while len(at_work(tmp_path / "results")) < 2:
+            time.sleep(0.02)
+        cluster.remove_node(second, allow_graceful=False)
+
+    thread = threading.Thread(target=lose_one, daemon=True)
+    thread.start()
+    names = [record.name for record in Ray(2).run(shards)]
+    thread.join(10)
+    assert not thread.is_alive(), "no machine was lost"
     assert sorted(names) == sorted(shard.name for shard in shards)
+    assert len(at_work(tmp_path / "results")) == 1, "no worker died in the middle"
     with Library.open(tmp_path / "merged") as merged, Library.open(tmp_path / "added") as added:
         assert merged.merge(tmp_path / "results").pieces == 12
         added.add(mixed, workers=1)
         assert answers(merged) == answers(added)
+    assert not at_work(tmp_path / "results"), "what was left behind is swept up"
 
 
 def test_a_shard_says_what_it_held(shards: list[Shard], fake: FakeEncoder) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder
+from fake_encoder import FakeEncoder, write_tunes
+
+from index.cluster.runners import Here
 
 Run = Callable[..., Any]
 
@@ -57,3 +59,38 @@ def test_a_library_is_embedded_anew(midikin: Run, added: list[Path], monkeypatch
     monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: newer)
     assert "12 pieces embedded anew; newer@0123456789ab" in midikin("reembed").stdout
     assert json.loads(midikin("info", "--json").stdout)["dim"] == 48
+
+
+def test_shards_are_planned_worked_and_merged(
+    midikin: Run, added: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("index.cluster.runners.Processes", lambda workers: Here())
+    monkeypatch.setattr("index.cluster.shards._ENCODERS", {})
+    results = tmp_path / "results"
+    for command in (("work", results), ("work", tmp_path), ("work", results, "--part", "1/2")):
+        assert "midikin shards plan" in midikin("shards", *command, status=1).stderr
+    assert "no such file" in midikin("shards", "plan", tmp_path / "no", "--out", results, status=1).stderr
+    planned = midikin("shards", "plan", tmp_path / "music", "--out", results, "--files", 5)
+    assert planned.stdout == "12 files planned in 3 new shards\n"
+    assert midikin("shards", "plan", tmp_path / "music", "--out", results).stdout.startswith("0 files")
+    assert midikin("shards", "work", results, "--part", "2/3").stdout.startswith("1 of 3 shards done, ")
+    for wrong in ("4/3", "0/3", "3", "a/b", "-1/2"):
+        assert "3/16" in midikin("shards", "work", results, "--part", wrong, status=2).stderr
+    done = json.loads(midikin("shards", "work", results, "--json").stdout)
+    assert (done["done"], done["pieces"], done["failed"]) == (3, 12, 0)
+    write_tunes(tmp_path / "music", 1, first_seed=50)
+    assert midikin("shards", "plan", tmp_path / "music", "--out", results).stdout.startswith("1 file planned")
+    midikin("shards", "work", results)
+    new = tmp_path / "merged"
+    assert midikin("shards", "merge", results, "--library", new).stdout.startswith(
+        "13 new pieces of 13 files"
+    )
+    assert midikin("shards", "merge", results).stdout.startswith("1 new piece of 13 files")
+    assert (
+        "take another folder"
+        in midikin(
+            "shards", "plan", tmp_path / "music", "--out", results, "--encoder", "other", status=1
+        ).stderr
+    )
+    next(results.glob("*.plan")).write_text("{")
+    assert "plan again" in midikin("shards", "plan", tmp_path, "--out", results, status=1).stderr
