@@ -35,6 +35,7 @@ class Compared:
     one, other : display names
     one_id, other_id : numbers of the pieces of the library with the same bytes, or None
     kind : the strictest kind of sameness that fits, or None if they are not the same music
+    same_performance : whether it is one performance that both hold, and not the work in other hands
     words : what they are to each other
     says : the evidence in words
     covered, other_covered : share of each piece that the shared passages cover, 0..1
@@ -49,6 +50,7 @@ class Compared:
     one_id: int | None
     other_id: int | None
     kind: str | None
+    same_performance: bool
     words: str
     says: str
     covered: float
@@ -66,6 +68,7 @@ class Compared:
         found = self.comparison
         return {
             "kind": self.kind,
+            "same_performance": self.same_performance,
             "words": self.words,
             "says": self.says,
             "covered": self.covered,
@@ -147,6 +150,7 @@ def compare_sources(one: Source, other: Source, transposition: int | None = None
         one_id=one.piece_id,
         other_id=other.piece_id,
         kind=None if link is None else link.kind.value,
+        same_performance=link is not None and link.same_performance,
         words=_words(link),
         says=says,
         covered=covered[0],
@@ -165,8 +169,9 @@ def _words(link: Link | None) -> str:
     if link is None:
         return "not the same music"
     if link.kind is Kind.CONTAINS:
-        return "one in the other: B contains A" if link.one == 0 else "one in the other: A contains B"
-    return link.kind.words
+        inside = "B contains A" if link.one == 0 else "A contains B"
+        return f"{link.words}: {inside}"
+    return link.words
 
 
 def _differing(line: Line, found: OneWay) -> tuple[DifferingNote, ...]:

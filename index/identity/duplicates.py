@@ -64,6 +64,7 @@ class DuplicateLink:
             "other": link.other,
             "kind": link.kind.value,
             "contained": link.contained,
+            "same_performance": link.same_performance,
             "verdict": None if self.verdict is None else self.verdict.value,
             "keeper": self.keeper,
             "evidence": link.evidence.to_json(),
@@ -91,16 +92,19 @@ class DuplicateGroup:
     why: str
     settled: bool
 
+    def best_link(self, member: Member) -> Link | None:
+        """The strongest link of a member, with the keeper if possible; None of the keeper itself."""
+        if member.piece_id == self.keeper:
+            return None
+        own = [one.link for one in self.links if member.piece_id in (one.link.one, one.link.other)]
+        return max(own, key=lambda link: (self.keeper in (link.one, link.other), link.strength), default=None)
+
     def says(self, member: Member) -> str:
-        """Why the keeper should stay; of another member its strongest link, with the keeper if possible."""
+        """Why the keeper should stay; of another member what it is to the keeper."""
         if member.piece_id == self.keeper:
             return f"keep: {self.why}"
-        own = [one.link for one in self.links if member.piece_id in (one.link.one, one.link.other)]
-        if not own:
-            return ""
-        best = max(own, key=lambda link: (self.keeper in (link.one, link.other), link.strength))
-        partner = best.other if best.one == member.piece_id else best.one
-        return f"{_relation(best, member.piece_id)} #{partner}: {best.evidence}"
+        best = self.best_link(member)
+        return "" if best is None else f"{_relation(best, member.piece_id)}: {best.evidence}"
 
     @property
     def large(self) -> bool:
@@ -199,9 +203,12 @@ def find_duplicates(
 
 def _relation(link: Link, piece: int) -> str:
     """What a piece is to the other of its link."""
-    if link.kind is Kind.CONTAINS:
-        return "part of" if piece == link.one else "holds"
-    return _RELATIONS[link.kind]
+    partner = link.other if link.one == piece else link.one
+    if link.kind is not Kind.CONTAINS:
+        return f"{_RELATIONS[link.kind]} #{partner}"
+    if link.same_performance:
+        return f"cut from #{partner}" if piece == link.one else f"the whole of #{partner}"
+    return f"{'in' if piece == link.one else 'holds'} #{partner}, played by other hands"
 
 
 _RELATIONS = {Kind.NOTES: "the same notes as", Kind.EDITED: "an edit of", Kind.WORK: "the same work as"}

@@ -36,10 +36,8 @@ _TEMPO_STEP_S = 2.0
 _WHOLE = 0.8  # covered: the piece is all there
 _SAME_NOTES = 0.99
 _SAME_TIMES_S = 0.004
-_COPIED = 0.85  # matched within the passages; what is lost from a copy is lost from the shorter
 _DRIFT_NOTES = 31  # drift is the running median of so many notes: jitter and quantisation average out in it
 _FEWEST_TO_FIT = 8  # notes of a passage
-_SHORTEST_STRAIGHT_S = 8.0  # within less, anybody plays straight
 
 FloatArray = NDArray[np.float64]
 
@@ -70,7 +68,7 @@ def judge(one_id: int, one: Sketch, other_id: int, other: Sketch, up: int | None
     if not same_notes and not _convinces(evidence, found):
         return None
     contained = evidence.covered >= _WHOLE and evidence.other_covered < 0.97
-    kind = _kind(one, evidence, same_notes)
+    kind = _kind(evidence, same_notes)
     return Link(one_id, other_id, kind, contained, evidence)
 
 
@@ -131,15 +129,12 @@ def _unsteadiness(found: OneWay) -> float:
     return float(np.median(np.concatenate(changes)))
 
 
-def _kind(one: Sketch, evidence: Evidence, same_notes: bool) -> Kind:
+def _kind(evidence: Evidence, same_notes: bool) -> Kind:
     if same_notes:
         return Kind.NOTES
     if evidence.other_covered < _WHOLE <= evidence.covered:
         return Kind.CONTAINS
-    length_s = float(np.ptp(one.line.onset_s))
-    kept = evidence.matched >= _COPIED * evidence.covered
-    copy = evidence.same_clock and length_s >= _SHORTEST_STRAIGHT_S and kept
-    return Kind.EDITED if copy else Kind.WORK
+    return Kind.EDITED if evidence.copied else Kind.WORK
 
 
 def _share_reached(other: Sketch, found: OneWay) -> float:

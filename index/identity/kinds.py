@@ -5,6 +5,9 @@ notes      the same notes at the same times: another container, track order, tem
 edited     the same performance, trimmed, stretched, transposed, quantised or with notes lost
 work       the same work in other hands
 contains   one holds the other among more
+
+Whether two pieces are one performance is said beside the kind: a part may be cut from the very recording that
+holds it, or be the same work in other hands.
 """
 
 from __future__ import annotations
@@ -18,6 +21,8 @@ __all__ = ["KINDS", "STRAIGHT_S", "Evidence", "Kind", "Link", "Span"]
 # Median drift from a straight clock: copies quantised to an eighth of a second reach 0.013, strict Bach in
 # other hands 0.019.
 STRAIGHT_S = 0.016
+_COPIED = 0.85  # matched within the passages; what is lost from a copy is lost from the shorter
+_SHORTEST_STRAIGHT_S = 8.0  # within less, anybody plays straight
 
 
 class Kind(StrEnum):
@@ -85,6 +90,14 @@ class Evidence:
         """Whether both run on one straight clock, as copies of one performance do."""
         return self.straight_s is not None and self.straight_s <= STRAIGHT_S
 
+    @property
+    def copied(self) -> bool:
+        """Whether the passages are one performance: long, nearly all of their notes kept, on one clock."""
+        first = min((span.start_s for span in self.passages), default=0.0)
+        last = max((span.end_s for span in self.passages), default=0.0)
+        kept = self.matched >= _COPIED * self.covered
+        return self.same_clock and last - first >= _SHORTEST_STRAIGHT_S and kept
+
     def to_json(self) -> dict[str, Any]:
         passages = [asdict(span) for span in self.passages]
         return asdict(self) | {"same_clock": self.same_clock, "passages": passages}
@@ -116,6 +129,20 @@ class Link:
     kind: Kind
     contained: bool
     evidence: Evidence
+
+    @property
+    def same_performance(self) -> bool:
+        """Whether it is one performance that both hold, and not the work in other hands."""
+        if self.kind is Kind.CONTAINS:
+            return self.evidence.copied
+        return self.kind is not Kind.WORK
+
+    @property
+    def words(self) -> str:
+        """What the two are to each other."""
+        if self.kind is not Kind.CONTAINS:
+            return self.kind.words
+        return f"{self.kind.words}, {'the same performance' if self.same_performance else 'in other hands'}"
 
     @property
     def strength(self) -> float:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 
 from .decisions import Verdict
 from .duplicates import DuplicateGroup, Duplicates
+from .kinds import Link
 
 __all__ = ["COLUMNS", "shell_script", "to_csv"]
 
@@ -27,6 +28,7 @@ COLUMNS = (
     "title",
     "notes",
     "duration_s",
+    "same_performance",
     "evidence",
 )
 
@@ -38,6 +40,7 @@ def to_csv(found: Duplicates) -> str:
     writer.writerow(COLUMNS)
     for group in found.groups:
         for member in group.members:
+            link = group.best_link(member)
             for number, path in enumerate(member.paths):
                 first = member.piece_id == group.keeper and number == 0
                 writer.writerow(
@@ -51,10 +54,17 @@ def to_csv(found: Duplicates) -> str:
                         member.title or "",
                         member.notes,
                         f"{member.end_s - member.start_s:.1f}",
+                        "yes" if number else _yes_or_no(link),
                         group.says(member) if number == 0 else "same bytes",
                     )
                 )
     return text.getvalue()
+
+
+def _yes_or_no(link: Link | None) -> str:
+    if link is None:
+        return ""
+    return "yes" if link.same_performance else "no"
 
 
 def shell_script(found: Duplicates) -> bytes:

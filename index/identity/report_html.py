@@ -64,7 +64,7 @@ def _row(group: DuplicateGroup, member: Member) -> str:
 def _figure(one: DuplicateLink, members: dict[int, Member]) -> str:
     link = one.link
     upper, lower = members[link.one], members[link.other]
-    said = f"{link.one} and {link.other}: {link.kind.value}, {link.evidence}"
+    said = f"{link.one} and {link.other}: {link.kind.value} ({link.words}); {link.evidence}"
     if one.verdict is not None:
         said += f"; decided: {one.verdict.value}"
     shapes = "".join(_shapes(one, upper, lower))

@@ -102,6 +102,19 @@ def test_of_a_part_and_a_whole_the_part_stands_first() -> None:
         assert span.other_start_s == pytest.approx(whole.onset[400], abs=0.5)
 
 
+def test_a_part_may_be_cut_from_the_whole_or_played_by_other_hands() -> None:
+    whole = played(song(6, 900), 1)
+    cut = whole.slice_time(60, 120)
+    others = played(song(6, 900), 2).slice_time(60, 120)
+    for part, same, words in ((cut, True, "the same performance"), (others, False, "in other hands")):
+        found = verdict(part, whole)
+        assert found is not None
+        assert (found.kind, found.same_performance) == (Kind.CONTAINS, same)
+        assert found.words == f"a whole and a part of it, {words}"
+    short = verdict(whole.slice_time(60, 66), whole)  # six seconds: anybody might play them so
+    assert short is None or not short.same_performance
+
+
 # -- groups ---------------------------------------------------------------------------------------------
 
 
@@ -195,6 +208,17 @@ def test_groups_of_a_library(catalogue: Library) -> None:
     assert Path(group_of(found, "second").members[0].path).stem == "second"
     wholes = [group for group in found.groups if group.kind is Kind.CONTAINS]
     assert {Path(group.members[0].path).stem for group in wholes} == {"medley"}
+    parts = {
+        Path(member.path).stem: (link.same_performance, group.says(member))
+        for group in wholes
+        for member in group.members
+        if (link := group.best_link(member)) is not None
+    }
+    medley = wholes[0].keeper
+    assert parts["copy of first"][0]
+    assert parts["copy of first"][1].startswith(f"cut from #{medley}: ")
+    assert not parts["first-other-hands"][0]
+    assert parts["first-other-hands"][1].startswith(f"in #{medley}, played by other hands: ")
     assert all("tune" not in name for group in found.groups for name in names(group))
 
 
@@ -286,12 +310,19 @@ def test_reports(catalogue: Library, tmp_path: Path) -> None:
     rows = list(csv.DictReader(io.StringIO(to_csv(found))))
     assert len(rows) == sum(len(member.paths) for group in found.groups for member in group.members)
     assert {row["suggestion"] for row in rows} == {"keep", ""}
+    told = {(row["kind"], Path(row["path"]).stem): row["same_performance"] for row in rows}
+    assert told["contains", "copy of first"] == "yes"
+    assert told["contains", "first-other-hands"] == "no"
+    assert told["contains", "medley"] == ""
     page = to_html(found)
     assert "&lt;b&gt;&amp;amp;" in page
     assert "<b>" not in page
     assert "<polygon" in page
     assert "http" not in page
-    assert found.to_json()["groups"][0]["links"][0]["evidence"]["passages"]
+    assert "in other hands" in page
+    first = found.to_json()["groups"][0]["links"][0]
+    assert first["evidence"]["passages"]
+    assert first["same_performance"] is (first["kind"] != "work")
 
 
 def test_only_decided_duplicates_are_commands_and_midikin_runs_none(
