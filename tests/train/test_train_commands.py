@@ -7,35 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_piece
+from small_recipes import recipe_text
 from typer.testing import CliRunner
 
 from embedder import Encoder, write_midi
 from train.logs import Logs
 from train.speed import matrix_rate, training_flops
 from ui.cli import app
-
-RECIPE = """
-[run]
-steps = 3
-precision = "float32"
-warmup = 1
-log_every = 1
-validate_every = 3
-validation_batches = 1
-
-[model]
-width = 32
-layers = 1
-heads = 2
-hidden = 64
-positions = 128
-projection = 16
-
-[objective]
-name = "next-note"
-rows = 4
-length = 32
-"""
 
 
 def run(*arguments: object) -> str:
@@ -53,7 +31,7 @@ def test_from_files_to_an_encoder(tmp_path: Path) -> None:
     corpus, recipe = tmp_path / "corpus", tmp_path / "recipe.toml"
     made = json.loads(run("prepare", music, "--out", corpus, "--without", "all", "--test", 0, "--json"))
     assert made["pieces"] == made["splits"]["train"]["pieces"] + made["splits"]["validation"]["pieces"] == 6
-    recipe.write_text(RECIPE)
+    recipe.write_text(recipe_text("next-note", rows=4, length=32))
     trained = json.loads(run("run", recipe, "--corpus", corpus, "--out", tmp_path / "run", "--json"))
     assert trained["steps"] == 3
     assert trained["model_flop_utilisation"] > 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import random_piece
+from small_recipes import recipe_text
 
 from embedder import CorpusError, Encoder
 from embedder.handmade import PLAIN
@@ -16,22 +17,6 @@ from train.corpus import Corpus
 from train.handmade import CountedCorpus, count_corpus, fit_head, vary
 from train.loop import run
 from train.recipe import Recipe
-
-RECIPE = """
-[run]
-steps = 1
-precision = "float32"
-[model]
-width = 32
-layers = 1
-heads = 2
-hidden = 64
-projection = 16
-[objective]
-name = "next-note"
-rows = 4
-length = 32
-"""
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +54,12 @@ def test_fitting_brings_alterations_of_a_piece_together(counted: CountedCorpus) 
 
 
 def test_an_encoder_is_put_together(corpus: Corpus, counted: CountedCorpus, tmp_path: Path) -> None:
-    exported = run(Recipe.parse(RECIPE), corpus, tmp_path / "run", device="cpu")
+    exported = run(
+        Recipe.parse(recipe_text("next-note", run={"steps": 1}, rows=4, length=32)),
+        corpus,
+        tmp_path / "run",
+        device="cpu",
+    )
     head = fit_head(counted, identity=16, style=4, taught=0, steps=2, pairs=4)
     shares = {"learned": 0.5, "identity": 0.25, "style": 0.25}
     assemble("mine", exported, head, tmp_path / "mine", card="# mine\n", weights=shares)

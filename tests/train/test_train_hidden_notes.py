@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from small_recipes import check_killed_run, recipe_text
 
 from embedder import CorpusError
 from embedder.model import ModelConfig, NoteTransformer
 from train.corpus import Corpus
-from train.loop import Progress, run
+from train.loop import run
 from train.objectives import equip, make_objective
 from train.objectives.hiding import spans
 from train.objectives.hubert import window_numbers
@@ -28,42 +28,13 @@ SETTINGS = {
     "data2vec": ("data2vec", {"top": 1, "span": 2, "momentum_first": 0.9, "momentum_last": 0.95}),
     "hubert": ("hubert", {"clusters": 8, "window": 4, "span": 4}),
 }
-RECIPE = """
-[run]
-steps = {steps}
-precision = "float32"
-learning_rate = 3e-3
-warmup = 2
-log_every = 1
-validate_every = 100
-checkpoint_minutes = 0.0
-
-[model]
-width = 32
-layers = 2
-heads = 2
-hidden = 64
-positions = 128
-projection = 16
-causal = false
-
-[objective]
-name = "{name}"
-{settings}
-"""
 
 
 def recipe(kind: str, steps: int, **more: object) -> Recipe:
     name, settings = SETTINGS[kind]
-    table = {**SLICES, **settings, **more}
-    lines = [f"{key} = {_toml(value)}" for key, value in table.items()]
-    return Recipe.parse(RECIPE.format(steps=steps, name=name, settings="\n".join(lines)))
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {_toml(each)}" for key, each in value.items()) + "}"
-    return str(value).lower() if isinstance(value, bool) else repr(value).replace("'", '"')
+    run = {"steps": steps, "learning_rate": 3e-3, "validate_every": 100}
+    model = {"layers": 2, "causal": False}
+    return Recipe.parse(recipe_text(name, run=run, model=model, **{**SLICES, **settings, **more}))
 
 
 def numbers(folder: Path, name: str) -> list[float]:
@@ -71,27 +42,10 @@ def numbers(folder: Path, name: str) -> list[float]:
         return [float(value) for _, column, value in csv.reader(file) if column == name]
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_a_killed_run_continues_to_the_same_weights(corpus: Corpus, tmp_path: Path, kind: str) -> None:
-    torch.set_num_threads(1)
-    asked = recipe(kind, 6)
-    whole = run(asked, corpus, tmp_path / "whole", device="cpu")
-
-    def kill_at_four(progress: Progress) -> None:
-        if progress.step == 4:
-            raise Killed
-
-    with pytest.raises(Killed):
-        run(asked, corpus, tmp_path / "killed", device="cpu", on_progress=kill_at_four)
-    resumed = run(asked, corpus, tmp_path / "killed", device="cpu")
-    for name in ("model.safetensors", "objective.safetensors"):
-        expected, found = (load_file(folder / name) for folder in (whole, resumed))
-        assert expected
-        assert all(torch.equal(expected[key], found[key]) for key in expected)
+    weights = ("model.safetensors", "objective.safetensors")
+    check_killed_run(recipe(kind, 6), corpus, tmp_path, at=4, weights=weights)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from small_recipes import check_killed_run, recipe_text
 from songs import REGISTERS, write_song, write_songs
 from typer.testing import CliRunner
 
@@ -13,40 +14,20 @@ from embedder import CorpusError, EncoderError, MidiError, read_midi
 from embedder.melody import melody_model
 from embedder.voices import VOICES
 from train.corpus import Corpus
-from train.loop import Progress, run
+from train.loop import run
 from train.melody import assemble, loudness, measure, prepare_voices, read_voices, skyline_scores, voices_of
 from train.objectives import make_objective
 from train.recipe import Recipe
 from ui.cli import app
 
-RECIPE = """
-[run]
-steps = {steps}
-precision = "float32"
-learning_rate = 3e-3
-warmup = 2
-log_every = 1
-validate_every = 100
-checkpoint_minutes = 0.0
 
-[model]
-width = 32
-layers = 1
-heads = 2
-hidden = 64
-projection = 16
-causal = false
-
-[objective]
-name = "voices"
-rows = 4
-length = 64
-target = "{target}"
-"""
-
-
-class Killed(Exception):
-    pass
+def recipe_of(steps: int, target: str = "voice") -> Recipe:
+    run = {"steps": steps, "learning_rate": 3e-3, "validate_every": 100}
+    return Recipe.parse(
+        recipe_text(
+            "voices", run=run, model={"causal": False, "positions": 512}, rows=4, length=64, target=target
+        )
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,7 +73,7 @@ def test_what_names_no_voices_is_refused(songs: Path, corpus: Corpus, tmp_path: 
 
 def test_a_run_learns_voices_and_becomes_a_model(corpus: Corpus, tmp_path: Path, songs: Path) -> None:
     torch.set_num_threads(1)
-    recipe = Recipe.parse(RECIPE.format(steps=60, target="voice"))
+    recipe = recipe_of(60)
     run(recipe, corpus, tmp_path / "run", device="cpu")
     model = assemble(tmp_path / "run", tmp_path / "model")
     scores = measure(model, corpus)
@@ -114,21 +95,8 @@ def test_a_run_learns_voices_and_becomes_a_model(corpus: Corpus, tmp_path: Path,
 
 @pytest.mark.parametrize("target", ["voice", "velocity"])
 def test_a_killed_run_continues_to_the_same_weights(corpus: Corpus, tmp_path: Path, target: str) -> None:
-    from safetensors.torch import load_file
-
-    recipe = Recipe.parse(RECIPE.format(steps=5, target=target))
-    whole = run(recipe, corpus, tmp_path / "whole", device="cpu")
-
-    def kill_at_three(progress: Progress) -> None:
-        if progress.step == 3:
-            raise Killed
-
-    with pytest.raises(Killed):
-        run(recipe, corpus, tmp_path / "killed", device="cpu", on_progress=kill_at_three)
-    resumed = run(recipe, corpus, tmp_path / "killed", device="cpu")
-    for name in ("model.safetensors", "objective.safetensors"):
-        expected, found = (load_file(folder / name) for folder in (whole, resumed))
-        assert all(torch.equal(expected[key], found[key]) for key in expected)
+    weights = ("model.safetensors", "objective.safetensors")
+    check_killed_run(recipe_of(5, target), corpus, tmp_path, at=3, weights=weights)
 
 
 def test_masks_and_alterations_are_off_when_measured(corpus: Corpus) -> None:
@@ -152,7 +120,7 @@ def test_velocities_are_not_shown_where_they_are_asked_for(corpus: Corpus) -> No
 
 
 def test_the_command_makes_a_corpus_and_measures_a_run(songs: Path, corpus: Corpus, tmp_path: Path) -> None:
-    run(Recipe.parse(RECIPE.format(steps=2, target="voice")), corpus, tmp_path / "run", device="cpu")
+    run(recipe_of(2), corpus, tmp_path / "run", device="cpu")
     arguments = ["train", "voices", str(songs), "--out", str(corpus.folder), "--run", str(tmp_path / "run")]
     result = CliRunner().invoke(app, [*arguments, "--json"])
     assert result.exit_code == 0, result.stderr
@@ -167,7 +135,7 @@ def test_the_command_makes_a_corpus_and_measures_a_run(songs: Path, corpus: Corp
 def test_a_run_that_learned_loudness_is_measured_by_loudness(
     songs: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
-    run(Recipe.parse(RECIPE.format(steps=60, target="velocity")), corpus, tmp_path / "run", device="cpu")
+    run(recipe_of(60, "velocity"), corpus, tmp_path / "run", device="cpu")
     arguments = ["train", "voices", str(songs), "--out", str(corpus.folder), "--run", str(tmp_path / "run")]
     found = CliRunner().invoke(app, [*arguments, "--json"])
     assert found.exit_code == 0, found.stderr

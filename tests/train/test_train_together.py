@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_recipes import recipe_text
 
 from embedder import CorpusError
 from embedder.model import ModelConfig, NoteTransformer
@@ -20,29 +21,9 @@ from train.processes import Processes
 from train.recipe import Recipe
 
 SMALL = ModelConfig(width=32, layers=1, heads=2, hidden=64, positions=256, projection=16)
-RECIPE = """
-[run]
-steps = 4
-precision = "float32"
-warmup = 1
-accumulate = {accumulate}
-log_every = 1
-validate_every = 2
-validation_batches = 1
-
-[model]
-width = 32
-layers = 1
-heads = 2
-hidden = 64
-positions = 128
-projection = 16
-
-[objective]
-name = "{name}"
-"""
-CONTRAST = RECIPE.format(name="contrastive", accumulate=1) + "pairs = 6\nshortest = 24\nlongest = 32\n"
-NEXT_NOTE = RECIPE.format(name="next-note", accumulate=2) + "rows = 4\nlength = 32\n"
+RUN = {"steps": 4, "warmup": 1, "validate_every": 2}
+CONTRAST = recipe_text("contrastive", run=RUN, pairs=6, shortest=24, longest=32)
+NEXT_NOTE = recipe_text("next-note", run={**RUN, "accumulate": 2}, rows=4, length=32)
 SCRIPT = """
 import sys
 from train.corpus import Corpus
