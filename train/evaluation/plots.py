@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from embedder.errors import CorpusError
-
+from ..figures import new_figure, save_figures
 from .alterations import ALTERATIONS
 from .measuring import Evaluation
 
@@ -21,17 +20,12 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Path]:
     CorpusError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise CorpusError("plots need matplotlib; pip install 'midikin[train]'") from None
-    folder.mkdir(parents=True, exist_ok=True)
     figures: dict[str, Any] = {}
     systems = evaluation.systems
     first = next(iter(systems.values()))
     altered = [name for name in ALTERATIONS if any(f.name == name for f in first.searches)]
     if altered:
-        figure = Figure(figsize=(9, 4), layout="constrained")
+        figure = new_figure(9, 4)
         axes = figure.subplots()
         for place, (name, system) in enumerate(systems.items()):
             values = [100 * next(f.value for f in system.searches if f.name == what) for what in altered]
@@ -42,7 +36,7 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Path]:
         axes.legend(fontsize="small")
         figures["alterations"] = figure
     if first.probes:
-        figure = Figure(figsize=(4 * len(first.probes), 4), layout="constrained")
+        figure = new_figure(4 * len(first.probes), 4)
         for axes, probe in zip(
             figure.subplots(1, len(first.probes), squeeze=False)[0], first.probes, strict=True
         ):
@@ -55,7 +49,7 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Path]:
         axes.legend(fontsize="small")
         figures["labels"] = figure
     if altered:
-        figure = Figure(figsize=(5, 4), layout="constrained")
+        figure = new_figure(5, 4)
         axes = figure.subplots()
         for name, system in systems.items():
             values = [f.value for f in system.searches if f.name in altered]
@@ -65,8 +59,4 @@ def draw(evaluation: Evaluation, folder: Path) -> list[Path]:
         axes.set_xlabel("notes a second of processor time")
         axes.set_ylabel("mean R@1 of the alterations, %")
         figures["speed"] = figure
-    paths = []
-    for name, figure in figures.items():
-        paths.append(folder / f"{name}.svg")
-        figure.savefig(paths[-1])
-    return paths
+    return save_figures(figures, folder)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from embedder.errors import CorpusError
-
+from ..figures import new_figure, save_figures
 from .running import SHARES, TaskTable, of_labels
 
 if TYPE_CHECKING:
@@ -23,26 +22,17 @@ def draw(table: TaskTable, folder: Path) -> list[Path]:
     CorpusError
         If matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise CorpusError("plots need matplotlib; pip install 'midikin[train]'") from None
-    folder.mkdir(parents=True, exist_ok=True)
-    figure = Figure(figsize=(9, 0.35 * len(table.figures) + 1.5), layout="constrained")
+    figure = new_figure(9, 0.35 * len(table.figures) + 1.5)
     _tasks(figure.subplots(), table)
     figures = {"tasks": figure}
     curved = [task for task in table.figures if of_labels(task, SHARES[0]) in table.few]
     if curved:
-        figure = Figure(figsize=(4 * len(curved), 4), layout="constrained")
+        figure = new_figure(4 * len(curved), 4)
         for axes, task in zip(figure.subplots(1, len(curved), squeeze=False)[0], curved, strict=True):
             _curves(axes, table, task)
         axes.legend(fontsize="small")
         figures["labels"] = figure
-    paths = []
-    for name, figure in figures.items():
-        paths.append(folder / f"{name}.svg")
-        figure.savefig(paths[-1])
-    return paths
+    return save_figures(figures, folder)
 
 
 def _tasks(axes: Axes, table: TaskTable) -> None:

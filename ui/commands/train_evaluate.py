@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ui.measuring_options import DataOption, MarkdownOption, PiecesOption, PlotsOption, SeedOption
 from ui.options import JsonOption
 
 if TYPE_CHECKING:
@@ -19,10 +20,7 @@ def evaluate(
     encoders: Annotated[
         list[str], typer.Argument(metavar="ENCODER...", help="Names or folders of encoders.")
     ],
-    data: Annotated[
-        list[str],
-        typer.Option("--data", metavar="DIR", help="Folder of MIDI files with labels.csv; may be repeated."),
-    ],
+    data: DataOption,
     held_out: Annotated[
         list[Path] | None,
         typer.Option(
@@ -39,17 +37,11 @@ def evaluate(
     queries: Annotated[
         int, typer.Option("--queries", min=1, help="Altered pieces of each kind, at most.")
     ] = 100,
-    pieces: Annotated[
-        int | None, typer.Option("--pieces", min=10, help="Read about so many files of each set, not all.")
-    ] = None,
+    pieces: PiecesOption = None,
     gallery: Annotated[int, typer.Option("--gallery", min=2, help="Pieces searched for these.")] = 1500,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table as Markdown too.")
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option("--plots", metavar="DIR", help="Draw figures into this folder (SVG).")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
+    markdown: MarkdownOption = None,
+    plots: PlotsOption = None,
+    seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Measure encoders, with hand-made features beside them.

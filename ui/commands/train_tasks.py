@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ui.measuring_options import DataOption, MarkdownOption, PiecesOption, PlotsOption, SeedOption
 from ui.options import JsonOption
 
 if TYPE_CHECKING:
@@ -22,10 +23,7 @@ def tasks(
         list[str],
         typer.Argument(metavar="SYSTEM...", help="Encoders, or finished weights like RUN/encoder."),
     ],
-    data: Annotated[
-        list[str],
-        typer.Option("--data", metavar="DIR", help="Folder of MIDI files with labels.csv; may be repeated."),
-    ],
+    data: DataOption,
     voices: Annotated[
         str | None,
         typer.Option("--voices", metavar="CORPUS", help="What `voices` made, for the tasks about notes."),
@@ -39,17 +37,11 @@ def tasks(
     layers: Annotated[
         bool, typer.Option("--layers", help="Each layer of finished weights as a system of its own.")
     ] = False,
-    pieces: Annotated[
-        int | None, typer.Option("--pieces", min=10, help="Read about so many files of each set, not all.")
-    ] = None,
+    pieces: PiecesOption = None,
     queries: Annotated[int, typer.Option("--queries", min=1, help="Queries of a search at most.")] = 100,
-    markdown: Annotated[
-        Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table as Markdown too.")
-    ] = None,
-    plots: Annotated[
-        Path | None, typer.Option("--plots", metavar="DIR", help="Draw figures into this folder (SVG).")
-    ] = None,
-    seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
+    markdown: MarkdownOption = None,
+    plots: PlotsOption = None,
+    seed: SeedOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Measure what systems know of music, task by task, hand-made numbers and random weights beside them.
