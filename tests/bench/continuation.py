@@ -1,6 +1,7 @@
 """How well music is continued: bits a note, speed, closeness to the own piece, copies of training pieces.
 
     python tests/bench/continuation.py CORPUS DATA [--weights FOLDER] [--only bits,speed,closeness,copies]
+        [--gallery FOLDER]
 
 CORPUS is a prepared corpus whose split the model was trained on, DATA the folder that its paths are in.
 Held-out works are those of its test split; forms and discounts of the Markov chains are chosen on validation.
@@ -11,8 +12,10 @@ speed       seconds of music a second of computing, one variation and three at o
 closeness   cosines, in the space of the shipped encoder, of 30 s that follow the first 15 s of a held-out
             piece with that piece behind its first 45 s: the true continuation, another passage of the piece,
             the model's, the Markov chain's, a passage of another piece; how often the own piece is nearest
-copies      passages of 10 s of continuations that `find` finds in the training pieces, beside passages of
-            true continuations (pieces share idioms) and passages of the training pieces themselves
+copies      passages of 10 s of continuations that `find` finds in the training pieces, all of them, beside
+            passages of true continuations (pieces share idioms) and of the training pieces themselves. The
+            gallery is the library of training pieces: with its folder named, a run that was stopped goes on,
+            and the next need not make it again
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ import argparse
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -183,23 +187,29 @@ class NoVectors:
         )
 
 
-def copies(corpus: Corpus, data: Path, continuer: Continuer, count: int, train: int) -> None:
-    pieces, made = continuations(corpus, continuer, count)
+def copies(corpus: Corpus, data: Path, continuer: Continuer, count: int, gallery: Path | None) -> None:
     indices = corpus.indices("train")
-    chosen = np.sort(np.random.default_rng(2).choice(indices, min(train, len(indices)), replace=False))
-    paths = [str(data / corpus.pieces[i].path) for i in chosen.tolist()]
-    rng = np.random.default_rng(3)
-    own = [corpus.notes(int(i)) for i in rng.choice(chosen, count)]
-    rows: dict[str, list[Notes]] = {
-        "the model": made,
-        "true continuations": [notes.slice_time(PROMPT_S, PROMPT_S + NEW_S) for _, notes in pieces],
-        "training pieces themselves": [notes.slice_time(5, 5 + NEW_S) for notes in own],
-    }
-    with tempfile.TemporaryDirectory() as folder, Library.open(folder, encoder=NoVectors()) as library:
-        added = library.add(paths).added
+    paths = [str(data / corpus.pieces[i].path) for i in indices.tolist()]
+    with ExitStack() as stack:
+        folder = gallery or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        library = stack.enter_context(Library.open(folder, encoder=NoVectors()))
+        begun = time.perf_counter()
+        report = library.add(paths, workers=1)
+        held = library.info()
+        print(f"\ncopies: {held.pieces:,} files of {len(paths):,} training pieces,", end=" ")
         print(
-            f"\ncopies: parts of {PASSAGE_S:g} s found in {added:,} training pieces at the default confidence"
+            f"{held.notes:,} notes; {report.added:,} added in {time.perf_counter() - begun:.0f} s", flush=True
         )
+        pieces, made = continuations(corpus, continuer, count)
+        rng = np.random.default_rng(3)
+        own = [corpus.notes(int(i)) for i in rng.choice(indices, count)]
+        rows: dict[str, list[Notes]] = {
+            "the model": made,
+            "true continuations": [notes.slice_time(PROMPT_S, PROMPT_S + NEW_S) for _, notes in pieces],
+            "training pieces themselves": [notes.slice_time(5, 5 + NEW_S) for notes in own],
+        }
+        print(f"parts of {PASSAGE_S:g} s that `find` finds there at its default confidence")
+        busy = time.process_time()
         for name, some in rows.items():
             parts = [
                 notes.slice_time(begin, begin + PASSAGE_S)
@@ -209,6 +219,7 @@ def copies(corpus: Corpus, data: Path, continuer: Continuer, count: int, train: 
             parts = [part for part in parts if len(part) >= 10]
             found = sum(bool(library.find(part, 1).results) for part in parts)
             print(f"{name:<28} {found} of {len(parts)} ({found / max(len(parts), 1):.1%})", flush=True)
+        print(f"looking took {time.process_time() - busy:.0f} s of processor time")
 
 
 def main() -> None:
@@ -218,9 +229,7 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--only", default="bits,speed,closeness,copies")
     parser.add_argument("--pieces", type=int, default=60, help="held-out pieces of each section")
-    parser.add_argument(
-        "--train", type=int, default=1000, help="training pieces that are searched for copies"
-    )
+    parser.add_argument("--gallery", type=Path, help="where the library of training pieces is kept")
     arguments = parser.parse_args()
     continuer = Continuer.load(arguments.weights, "cpu")
     sections: dict[str, Callable[[], None]] = {
@@ -228,7 +237,7 @@ def main() -> None:
         "speed": lambda: speed(arguments.corpus, continuer),
         "closeness": lambda: closeness(arguments.corpus, continuer, arguments.pieces),
         "copies": lambda: copies(
-            arguments.corpus, arguments.data, continuer, arguments.pieces, arguments.train
+            arguments.corpus, arguments.data, continuer, arguments.pieces, arguments.gallery
         ),
     }
     for name in arguments.only.split(","):

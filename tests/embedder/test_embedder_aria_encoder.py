@@ -1,26 +1,18 @@
-"""Aria as an encoder: the interface, the hub, and vectors that do not mix with others."""
+"""Aria as an encoder: the interface, and vectors of files and of their notes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
-import httpx
-import huggingface_hub
 import numpy as np
 import pytest
 from aria_models import tiny_aria
 from bands import band_file
 from fake_encoder import tune
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from embedder import Encoder, EncoderError, Notes, read_midi, write_midi
 from embedder.aria.encoder import AriaEncoder
 from embedder.aria.runs import AriaRuns
-
-NAME = "loubb/aria-medium-embedding"
 
 
 @pytest.fixture(scope="module")
@@ -110,87 +102,3 @@ def test_precisions_agree_roughly_and_are_named(weights: Path, encoder: Encoder)
         Encoder.load("midikin-small", "cpu", "exact")
     shipped = Encoder.load("midikin-small", "cpu", "float32").embed(pieces).pieces
     np.testing.assert_allclose(Encoder.load("midikin-small", "cpu").embed(pieces).pieces, shipped, atol=0.02)
-
-
-# -- the hub ----------------------------------------------------------------------------------------------
-
-
-Answer = Callable[..., Any]
-
-
-@pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Callable[[Answer, Answer], None]:
-    """Put functions in place of the two of the hub's client that midikin calls."""
-
-    def put(download: Answer, info: Answer) -> None:
-        monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-        monkeypatch.setattr(huggingface_hub, "model_info", info)
-
-    return put
-
-
-def not_here(*what: Any, **how: Any) -> Any:
-    if how.get("local_files_only"):
-        raise LocalEntryNotFoundError("not in the cache")
-    raise AssertionError("nothing is to be downloaded")
-
-
-def test_a_released_model_is_downloaded_with_a_note(
-    hub: Callable[[Answer, Answer], None], weights: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked = []
-
-    def download(*what: Any, **how: Any) -> str:
-        asked.append((what, how))
-        return not_here(*what, **how) if how else str(weights)
-
-    sibling = SimpleNamespace(rfilename="model.safetensors", size=2_528_000_000)
-    info = SimpleNamespace(siblings=[sibling], card_data={"license": "apache-2.0"})
-    hub(download, lambda *what, **how: info)
-    assert Encoder.load(NAME, "cpu").dim == 16
-    assert asked[1] == ((NAME, "model.safetensors"), {})
-    said = capsys.readouterr().err
-    assert said == f"downloading {NAME}: 2.5 GB, licence apache-2.0; if stopped, it goes on later\n"
-
-
-def test_what_is_in_the_cache_needs_no_network(
-    hub: Callable[[Answer, Answer], None], weights: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    hub(lambda *what, local_files_only=False: str(weights) if local_files_only else not_here(), not_here)
-    assert Encoder.load(NAME, "cpu").dim == 16
-    assert capsys.readouterr().err == ""
-
-
-def http_error(status: int) -> HfHubHTTPError:
-    request = httpx.Request("GET", "https://example.org")
-    return HfHubHTTPError("no", response=httpx.Response(status, request=request))
-
-
-@pytest.mark.parametrize(
-    ("error", "reason"),
-    [
-        (httpx.ConnectError("no route"), "the hub cannot be reached: go online, or give the path"),
-        (ConnectionError("offline"), "the hub cannot be reached"),
-        (LocalEntryNotFoundError("offline"), "the hub cannot be reached"),
-        (http_error(404), "there is no such model"),
-        (http_error(503), "the hub answers 503"),
-        (OSError(28, "No space left on device"), "cannot be stored: .*No space left"),
-    ],
-)
-def test_no_network_is_one_clear_line(
-    hub: Callable[[Answer, Answer], None], error: Exception, reason: str
-) -> None:
-    def refuse(*what: Any, **how: Any) -> Any:
-        raise error
-
-    hub(not_here, refuse)
-    with pytest.raises(EncoderError, match=reason) as caught:
-        Encoder.load(NAME)
-    assert str(caught.value).startswith(NAME)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_model_without_the_file_is_refused(hub: Callable[[Answer, Answer], None]) -> None:
-    hub(not_here, lambda *what, **how: SimpleNamespace(siblings=[], card_data=None))
-    with pytest.raises(EncoderError, match=r"holds no model\.safetensors"):
-        Encoder.load(NAME)
