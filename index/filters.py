@@ -1,4 +1,4 @@
-"""Filters on what the library knows of a piece: numbers, key, title, path and name.
+"""Filters on what the library knows of a piece: numbers, key, title, path, name, and the tags people gave it.
 
 `FIELDS` is the one table of what can be filtered; parser, help and documentation read it. A filter is written
 `density>5`, `notes=200..800`, `duration<3:30`, `key=C minor`, `path~bach`, `name=*.mid`; several must all
@@ -28,8 +28,8 @@ class FilterField:
     Attributes
     ----------
     name : what the user writes
-    column : column of the table of pieces, or of paths for `path` and `name`
-    kind : "number", "time" (a number that may be written 1:30), "key", "text" or "path"
+    column : column of the table of pieces, or of paths for `path` and `name`; of labels for `tag`
+    kind : "number", "time" (a number that may be written 1:30), "key", "text", "path" or "tag"
     help : meaning and unit
     example : a filter that works
     """
@@ -58,9 +58,10 @@ FIELDS: tuple[FilterField, ...] = (
     FilterField("title", "title", "text", "title that the file gives itself", "title~nocturne"),
     FilterField("path", "display", "path", "whole path of a file", "path~bach"),
     FilterField("name", "name", "path", "name of a file without its folder", "name=*.mid"),
+    FilterField("tag", "tag", "tag", "tag that people gave it", "tag=composer: Chopin"),
 )
 
-_BY_NAME = {field.name: field for field in FIELDS} | {field.column: field for field in FIELDS[:-2]}
+_BY_NAME = {field.name: field for field in FIELDS} | {field.column: field for field in FIELDS[:-3]}
 _WRITTEN = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|!=|!~|=|>|<|~)\s*(.*?)\s*", re.DOTALL)
 _WILDCARDS = str.maketrans({"*": "%", "?": "_", "%": "/%", "_": "/_", "/": "//"})
 _TONICS = ("C B#", "C# Db", "D", "D# Eb", "E Fb", "F E#", "F# Gb", "G", "G# Ab", "A", "A# Bb", "B Cb")
@@ -87,6 +88,8 @@ class Term:
             raise ValueError(f"no filter is called {self.field!r}; there are {names}")
         numeric = field.kind in ("number", "time")
         allowed = ("=", "!=", ">", ">=", "<", "<=") if numeric else ("=", "!=", "~", "!~")
+        if field.kind == "tag":
+            allowed = allowed[:2]
         if self.operator not in allowed:
             raise ValueError(
                 f"{self.field} takes {' '.join(allowed)}, not {self.operator}; try {field.example!r}"
@@ -155,7 +158,8 @@ class Filters:
 
         from . import schema
 
-        parts = [_condition(term, schema.pieces) for term in self.terms if _kind(term) != "path"]
+        parts = [_condition(term, schema.pieces) for term in self.terms if _kind(term) not in ("path", "tag")]
+        parts += [_tagged(term) for term in self.terms if _kind(term) == "tag"]
         located = self.path_clause()
         if located is not None:
             # One and the same file must meet all conditions on paths.
@@ -212,6 +216,22 @@ def _condition(term: Term, table: object) -> ColumnElement[bool]:
     else:
         found = func.casefold(column).like(value.casefold().translate(_WILDCARDS), escape="/")
     return not_(found) if term.operator.startswith("!") else found
+
+
+def _tagged(term: Term) -> ColumnElement[bool]:
+    """Pieces that somebody said have a tag; a facet may be named with one of its values or without."""
+    from sqlalchemy import func, not_, or_, select
+
+    from . import schema
+    from .tags.tables import labels, tags
+
+    wanted = str(term.value).casefold().translate(_WILDCARDS)
+    valued = tags.c.name + ": " + labels.c.value
+    named = [func.casefold(name).like(wanted, escape="/") for name in (tags.c.name, valued)]
+    stands = labels.c.ended_by.is_(None) & (labels.c.holds == 1) & labels.c.start_s.is_(None)
+    query = select(labels.c.sha256).join(tags, labels.c.tag_id == tags.c.id).where(stands, or_(*named))
+    found: ColumnElement[bool] = schema.pieces.c.sha256.in_(query)
+    return not_(found) if term.operator == "!=" else found
 
 
 def _spellings(key: str) -> list[str]:

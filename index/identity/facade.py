@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from embedder.notes import Notes
 
 from .. import rows, schema
 from ..database import Database
+from ..filters import Filters
 from ..numbers import check_part, whole
 from ..packing import unpack_notes
 from ..storing import chunks, known_contents
@@ -53,6 +54,7 @@ class Identity:
         min_confidence: float | None = None,
         include_self: bool = True,
         every_place: bool = False,
+        filters: Filters | Iterable[str] | None = None,
     ) -> FindResult:
         """Find the pieces that a passage is from, and where in them.
 
@@ -67,6 +69,7 @@ class Identity:
             in a hundred that is not in the library gets a false answer, and more of fewer notes
         include_self : let the very file that is asked about be an answer, if the library holds it
         every_place : every place of a piece that holds the passage, not only the best one
+        filters : conditions that every answer meets, or strings for `Filters.parse`
 
         Raises
         ------
@@ -75,18 +78,24 @@ class Identity:
         PieceNotFound
             If there is no piece of that number.
         ValueError
-            If k or the part makes no sense.
+            If k, a filter or the part makes no sense.
         """
         k = whole(k, "k", least=1)
         check_part(start_s, end_s)
         least = DEFAULT_CONFIDENCE if min_confidence is None else min_confidence
+        if not isinstance(filters, Filters):
+            filters = Filters.parse(filters or ())
         with self._database.read() as connection:
             source = resolve(connection, query)
             notes = _part(source, start_s, end_s)
             snapshot = self._snapshot(connection)
             without = {source.piece_id} if source.piece_id is not None and not include_self else set()
+            unmet: set[int] = set()
+            if filters:
+                allowed = rows.allowed_pieces(connection, filters)
+                unmet = set(np.setdiff1d(snapshot.pieces, allowed).tolist())
             occurrences = find_occurrences(
-                snapshot, notes, transposed=transposed, without=without, every_place=every_place
+                snapshot, notes, transposed=transposed, without=without | unmet, every_place=every_place
             )
             kept = [one for one in occurrences if one.confidence >= least][:k]
             results = _found(connection, kept)
@@ -97,7 +106,7 @@ class Identity:
                 start_s=notes.start_s,
                 end_s=float(notes.onset[-1]),
                 notes=len(notes),
-                pieces=len(snapshot.pieces),
+                pieces=len(snapshot.pieces) - len(unmet),
                 min_confidence=least,
             ),
             results=results,

@@ -20,7 +20,7 @@ class FindQuery(Named):
     piece_id : its number if it is a piece of the library
     start_s, end_s : first and last onset of what was looked for
     notes : how many notes
-    pieces : number of pieces of the library
+    pieces : number of pieces that were looked through
     min_confidence : answers below it were left out
     """
 

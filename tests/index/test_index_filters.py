@@ -104,3 +104,26 @@ def test_conditions_on_paths_hold_for_one_and_the_same_file(library: Library, mu
 
 def test_filters_are_shown_with_the_result(library: Library) -> None:
     assert library.search(1, filters=["notes>100", "key~m"]).query.filters == "notes>100, key~m"
+
+
+def test_tags_are_filters(library: Library) -> None:
+    numbers = [piece.id for piece in library.pieces()]
+    library.label("calm", numbers[:2])
+    library.label("calm", numbers[2], holds=False)
+    library.label("composer", numbers[3], value="Félix 100%")
+    library.label("composer", numbers[4], value="Clara")
+    library.label("loud", numbers[5], start_s=0.0, end_s=1.0)
+
+    def found(text: str) -> list[int]:
+        return [piece.id for piece in library.pieces([text])]
+
+    assert found("tag=CALM") == numbers[:2]
+    assert found("tag!=calm") == numbers[2:]
+    assert found("tag=composer") == numbers[3:5]
+    assert found("tag=composer: félix 100%") == numbers[3:4]
+    assert found("tag=composer: *") == numbers[3:5]
+    assert found("tag=loud") == []
+    library.undo_labels(1)
+    assert found("tag=calm") == []
+    with pytest.raises(ValueError, match="takes = !="):
+        found("tag~calm")

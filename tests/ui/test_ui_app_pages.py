@@ -153,6 +153,20 @@ def test_what_is_chosen_goes_into_the_address(library: Library) -> None:
     assert page.query_params["k"] == "2"
 
 
+def test_filters_apply_in_every_way(library: Library) -> None:
+    number = number_of(library, "tune002.mid")
+    for way in ("sound", "passages", "music"):
+        page = run("search", piece=str(number), way=way, where="name=pl*.mid")
+        assert "plain.mid" in texts(page)
+        assert "slower.mid" not in texts(page)
+        assert ", of 1 piece" in texts(page)
+    page = run("search", piece=str(number), way="music", where="name=tune005.mid")
+    assert "none of 1 piece holds" in texts(page)
+    library.label("calm", [number_of(library, "slower.mid")])
+    assert "slower.mid" in texts(run("search", piece=str(number), where="tag=calm"))
+    assert "No piece meets all" in texts(run("search", piece=str(number), way="music", where="tag=wild"))
+
+
 def test_a_filter_that_makes_no_sense_is_said(library: Library) -> None:
     page = run("search", piece="1", where="speed>5")
     assert "no filter is called" in texts(page)
@@ -204,11 +218,11 @@ def test_answers_as_csv(library: Library) -> None:
     from ui.app.cards import answers_csv
 
     hits = library.search(1, 4).results
-    rows = list(csv.DictReader(io.StringIO(answers_csv(hits, library))))
+    rows = list(csv.DictReader(io.StringIO(answers_csv(hits))))
     assert [int(row["piece"]) for row in rows] == [hit.piece_id for hit in hits]
     assert rows[0]["path"] == hits[0].display
     found = library.find(number_of(library, "tune002.mid"), 4).results
-    assert len(list(csv.DictReader(io.StringIO(answers_csv(found, library))))) == len(found)
+    assert len(list(csv.DictReader(io.StringIO(answers_csv(found))))) == len(found)
 
 
 def test_two_visitors_do_not_disturb_each_other(library: Library) -> None:

@@ -66,6 +66,15 @@ def test_find_takes_a_range(run: Run, tmp_path: Path) -> None:
     assert "too few" in late.stderr
 
 
+def test_find_looks_only_where_filters_say(run: Run, tmp_path: Path) -> None:
+    file = str(tmp_path / "music" / "slower.mid")
+    found = json.loads(run("find", file, "--where", "name=plain*", "--json").stdout)
+    assert [Path(one["path"]).name for one in found["results"]] == ["plain.mid"]
+    assert found["query"]["pieces"] == 1
+    assert "not here: among 1 piece none" in run("find", file, "--where", "name=tune001.mid").stderr
+    assert run("find", file, "--where", "speed>5").exit_code == 2
+
+
 def test_find_errors_are_one_line(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bad.mid").write_bytes(b"nothing")
     for target in ("bad.mid", "missing.mid"):

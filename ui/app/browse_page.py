@@ -131,21 +131,20 @@ def _step_back() -> None:
 def _near(library: Library, focus: int) -> None:
     """The piece in focus, its sound, and what sounds like it."""
     piece = library.piece(focus)
-    notes = library.notes(focus)
+    notes = shared.music(focus).notes
     with st.container(horizontal=True):
         if st.session_state.get("walk"):
             st.button("Back", icon=":material/arrow_back:", on_click=_step_back, shortcut="Alt+B")
         st.button("Search with this", icon=":material/search:", on_click=_search, args=(focus,))
     with st.container(border=True, gap="xsmall", height=620):
-        piece_head(title_of(piece), piece.display, piece.id)
-        st.caption(facts(piece.descriptors))
+        piece_head(title_of(piece), piece.display, piece.id, lines=[facts(piece.descriptors)])
         piano_roll(f"focus-{focus}", notes, name=title_of(piece))
         st.subheader("Nearest")
         for hit in library.search(focus, NEIGHBOURS).results:
             answer_card(
                 library,
                 hit,
-                (notes, (notes.start_s, notes.end_s)),
+                (f"focus-{focus}", notes, (notes.start_s, notes.end_s)),
                 key=f"near-{focus}-{hit.piece_id}",
                 ask=_walk_to,
                 ask_label="Walk there",

@@ -14,6 +14,7 @@ from embedder.errors import MidikinError
 from embedder.notes import Notes
 from index import Found, Hit, Library, Piece
 
+from . import shared
 from .parts import pair_of_rolls, piano_roll
 from .plainly import cell, clock, decimals, file_name, plain
 
@@ -44,21 +45,27 @@ def facts(descriptors: Descriptors) -> str:
 
 
 def piece_head(
-    title: str, display: str, number: int | None, *, badge: str = "", rank: int | None = None
+    title: str,
+    display: str,
+    number: int | None,
+    *,
+    badge: str = "",
+    rank: int | None = None,
+    lines: Iterable[str] = (),
 ) -> None:
-    """Title, badge and path."""
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f"**{f'{rank}. ' if rank else ''}{plain(title)}**", width="content")
-        if badge:
-            st.badge(plain(badge), color="green")
+    """Title, badge, path and further lines: one element, for a page shows many and each costs time."""
+    first = f"**{f'{rank}. ' if rank else ''}{plain(title)}**"
+    if badge:
+        first += f" :green-badge[{plain(badge)}]"
     where = plain(display) + (f" · \\#{number}" if number is not None else "")
-    st.caption(where)
+    small = [where, *map(plain, lines)]
+    st.markdown("  \n".join([first, *(f":small[:gray[{line}]]" for line in small)]))
 
 
 def answer_card(
     library: Library,
     answer: Hit | Found,
-    query: tuple[Notes, Part],
+    query: tuple[str, Notes, Part],
     *,
     key: str,
     ask: Callable[[int], None],
@@ -69,20 +76,24 @@ def answer_card(
 
     Parameters
     ----------
-    query : the notes that were asked about, and the part of them that was meant
+    query : what was asked about: the key of its roll on this page, its notes, and the part that was meant
     ask, show_on_map : called with the piece's number if the visitor wants to go there
     """
     number = answer.piece_id
-    piece = library.piece(number)
+    music = shared.music(number)
     with st.container(border=True, gap="xsmall", key=f"card-{key}"):
-        piece_head(title_of(answer), answer.display, number, badge=_score(answer), rank=answer.rank)
-        st.caption(facts(piece.descriptors))
-        for line in _shared(answer):
-            st.markdown(f":small[{plain(line)}]")
-        notes = library.notes(number)
+        piece_head(
+            title_of(answer),
+            answer.display,
+            number,
+            badge=_score(answer),
+            rank=answer.rank,
+            lines=(facts(music.descriptors), *_shared(answer)),
+        )
+        notes = music.notes
         span = (answer.start_s, answer.end_s)
         whole = span[0] <= notes.start_s + 0.01 and span[1] >= notes.end_s - 0.01
-        there = (answer.query_start_s, answer.query_end_s) if isinstance(answer, Found) else query[1]
+        there = (answer.query_start_s, answer.query_end_s) if isinstance(answer, Found) else query[2]
         piano_roll(
             f"roll-{key}",
             notes,
@@ -102,7 +113,7 @@ def answer_card(
                 )
             beside = st.toggle("Side by side", key=f"beside-{key}", help="Where the notes of the two agree")
         if beside:
-            comparison(library, query[0], number, key=f"pair-{key}")
+            comparison(library, query[1], number, key=f"pair-{key}")
 
 
 def _score(answer: Hit | Found) -> str:
@@ -153,7 +164,7 @@ def comparison(library: Library, one: Notes | int, other: int, *, key: str) -> N
     )
 
 
-def answers_csv(answers: Iterable[Hit | Found], library: Library) -> str:
+def answers_csv(answers: Iterable[Hit | Found]) -> str:
     """Answers as a table for spreadsheets."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -169,7 +180,7 @@ def answers_csv(answers: Iterable[Hit | Found], library: Library) -> str:
             "title": answer.title,
             "path": answer.display,
             "shared": "; ".join(_shared(answer)),
-            **asdict(library.piece(answer.piece_id).descriptors),
+            **asdict(shared.music(answer.piece_id).descriptors),
         }
         if not names:
             names = list(row)

@@ -170,12 +170,9 @@ def _member(library: Library, letter: str, member: Member, *, suggested: bool, w
     piece = library.piece(member.piece_id)
     badge = "suggested to stay" if suggested else ""
     title = f"{letter}: {member.title or file_name(member.display)}"
-    piece_head(title, member.display, member.piece_id, badge=badge)
-    st.caption(facts(piece.descriptors))
-    if suggested:
-        st.caption(plain(why))
-    for other in member.displays[1:]:
-        st.caption(f"also {plain(other)}")
+    lines = [facts(piece.descriptors), *([why] if suggested else [])]
+    lines += [f"also {other}" for other in member.displays[1:]]
+    piece_head(title, member.display, member.piece_id, badge=badge, lines=lines)
 
 
 def _buttons(pair: Pair, open_pairs: list[Pair]) -> None:

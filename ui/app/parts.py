@@ -78,7 +78,7 @@ def piano_roll(
     span: tuple[float, float] | None = None,
     chosen: tuple[float, float] | None = None,
     choosing: bool = False,
-    other: tuple[Notes, tuple[float, float]] | None = None,
+    other: tuple[str, tuple[float, float]] | None = None,
     height: int = 96,
     on_range: Callable[[], None] | None = None,
 ) -> Any:
@@ -89,7 +89,7 @@ def piano_roll(
     name : what it is called in its text alternative
     span : the passage in question, which is marked and played first
     chosen : the range that is chosen now; dragging chooses another, if `choosing`
-    other : the query and its part, to be heard first and then this
+    other : the key of the query's roll on the same page, and its part, to be heard first and then this
     on_range : called when a range is chosen; the state `key` then has it as `range`
     """
     part = f", the passage from {clock(span[0])} to {clock(span[1])} is marked" if span else ""
@@ -105,7 +105,8 @@ def piano_roll(
         "span": span,
         "range": chosen,
         "choosing": choosing,
-        "other": other and {"notes": to_browser(other[0]), "span": other[1]},
+        "own": None if other else key,  # those who play it too find its notes under this name
+        "other": other and {"of": other[0], "span": other[1]},
         "height": height,
     }
     return _roll(key=key, data=data, default={"range": None}, on_range_change=on_range or _nothing)

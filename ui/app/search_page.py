@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 
 import streamlit as st
 
 from embedder.errors import MidikinError
 from embedder.notes import Notes
 from index import FIELDS, Found, Hit, Library
+from ui.output import count
 
 from . import shared
 from .asked import WAYS, Asked
@@ -209,7 +211,7 @@ def _notes_of(library: Library, asked: Asked) -> tuple[Notes, str, str]:
     if asked.number is not None:
         piece = library.piece(asked.number)
         return (
-            library.notes(piece.id),
+            shared.music(piece.id).notes,
             title_of(piece),
             f"{piece.display} · #{piece.id} · {facts(piece.descriptors)}",
         )
@@ -236,14 +238,15 @@ def _answer(library: Library, asked: Asked) -> None:
     chosen = _part(asked, notes)
     with st.container(border=True, gap="xsmall", key="query"):
         piece_head(name, told, None, badge="the query")
+        roll = f"query-{asked.source}-{asked.key[:40]}"
         piano_roll(
-            f"query-{asked.source}-{asked.key[:40]}",
+            roll,
             notes,
             name=name,
             chosen=chosen if (asked.start_s, asked.end_s) != (None, None) else None,
             choosing=True,
             height=112,
-            on_range=lambda: _range_chosen(f"query-{asked.source}-{asked.key[:40]}"),
+            on_range=lambda: _range_chosen(roll),
         )
         st.caption("Drag over the roll to ask about a part of it.")
     _controls(asked)
@@ -252,8 +255,10 @@ def _answer(library: Library, asked: Asked) -> None:
     with st.spinner("Searching …", show_time=False):
         answers: tuple[Hit, ...] | tuple[Found, ...]
         if asked.way == "music":
-            answers = library.find(query, asked.k, **part, include_self=asked.number is None).results
-            pieces, kept = library.info().pieces, len(answers)
+            found = library.find(
+                query, asked.k, **part, filters=asked.filters, include_self=asked.number is None
+            )
+            answers, pieces = found.results, found.query.pieces
         else:
             result = library.search(
                 query,
@@ -263,8 +268,8 @@ def _answer(library: Library, asked: Asked) -> None:
                 filters=asked.filters,
                 include_self=asked.number is None,
             )
-            answers, pieces, kept = result.results, result.query.pieces, len(result.results)
-    _results(library, asked, answers, (notes, chosen), pieces if kept else 0)
+            answers, pieces = result.results, result.query.pieces
+    _results(library, asked, answers, (roll, notes, chosen), pieces)
 
 
 def _part(asked: Asked, notes: Notes) -> Part:
@@ -296,14 +301,11 @@ def _controls(asked: Asked) -> None:
             key="where",
             accept_new_options=True,
             on_change=_changed,
-            disabled=asked.way == "music",
             placeholder="type one: key=C minor",
             help="Type a condition and press Enter. "
             + "; ".join(f"{plain(f.name)}: {plain(f.help)}" for f in FIELDS),
         )
         st.number_input("Answers", 1, 100, key="k", on_change=_changed, step=10, width=160)
-        if asked.way == "music":
-            st.caption("Filters do not apply where the same music is looked for.")
 
 
 def _changed() -> None:
@@ -316,25 +318,26 @@ def _results(
     library: Library,
     asked: Asked,
     answers: tuple[Hit, ...] | tuple[Found, ...],
-    query: tuple[Notes, Part],
+    query: tuple[str, Notes, Part],
     pieces: int,
 ) -> None:
     if not answers:
-        if asked.way == "music":
-            st.info(
-                "This music is not in the library: no piece holds these notes.", icon=":material/search_off:"
-            )
-        elif asked.filters:
+        if asked.filters and not pieces:
             st.info("No piece meets all of these filters. Take one away.", icon=":material/filter_alt_off:")
+        elif asked.way == "music":
+            st.info(
+                f"This music is not here: none of {count(pieces, 'piece')} holds these notes.",
+                icon=":material/search_off:",
+            )
         else:
             st.info("The library holds nothing to compare with.", icon=":material/search_off:")
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        span = f" for {clock(query[1][0])} to {clock(query[1][1])}" if asked.start_s or asked.end_s else ""
-        st.subheader(f"{len(answers)} answers{span}, of {pieces:,} pieces", width="stretch")
+        span = f" for {clock(query[2][0])} to {clock(query[2][1])}" if asked.start_s or asked.end_s else ""
+        st.subheader(f"{len(answers)} answers{span}, of {count(pieces, 'piece')}", width="stretch")
         st.download_button(
             "CSV",
-            answers_csv(answers, library),
+            partial(answers_csv, answers),
             "midikin-answers.csv",
             "text/csv",
             icon=":material/download:",

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -16,7 +18,13 @@ from .jobs import Jobs
 from .plainly import plain
 from .uploads import Uploads
 
-__all__ = ["jobs", "library", "said_plainly", "uploads", "warm_up"]
+if TYPE_CHECKING:
+    from embedder import Descriptors
+    from embedder.notes import Notes
+
+__all__ = ["Music", "jobs", "library", "music", "said_plainly", "uploads", "warm_up"]
+
+HELD_PIECES = 300  # a concert performance takes a tenth of a megabyte
 
 
 def library() -> Library:
@@ -33,6 +41,24 @@ def _usable(opened: Library) -> bool:
 )
 def _opened(folder: str) -> Library:
     return Library.open(folder)
+
+
+@dataclass(frozen=True)
+class Music:
+    """What never changes of a piece: a number is given to one content, once."""
+
+    notes: Notes
+    descriptors: Descriptors
+
+
+def music(number: int) -> Music:
+    """Notes and descriptors of a piece; the last ones that anybody saw are kept at hand."""
+    return _music(str(library().folder), number)
+
+
+@st.cache_resource(max_entries=HELD_PIECES, show_spinner=False)
+def _music(folder: str, number: int) -> Music:
+    return Music(library().notes(number), library().piece(number).descriptors)
 
 
 @st.cache_resource(show_spinner=False)

@@ -49,8 +49,8 @@ def label_next(library: Library, tag: Tag) -> None:
         with st.container(border=True, gap="xsmall"):
             thought = "" if one.value is None else f"perhaps {one.value}"
             thought += "" if one.probability is None else f", {one.probability:.0%}"
-            piece_head(title_of(piece), piece.display, piece.id, badge=thought)
-            st.caption(f"{facts(piece.descriptors)} · {plain(one.why)}")
+            lines = [f"{facts(piece.descriptors)} · {one.why}"]
+            piece_head(title_of(piece), piece.display, piece.id, badge=thought, lines=lines)
             piano_roll(f"label-{tag.name}-{piece.id}", library.notes(piece.id), name=title_of(piece))
             _label_buttons(tag, values, piece.id, one.value)
 

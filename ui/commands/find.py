@@ -34,6 +34,10 @@ def find(
     every_place: Annotated[
         bool, typer.Option("--every-place", help="Every place of a piece, not only the best one.")
     ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="FILTER", help="Only in pieces like this, as in `midikin search`."),
+    ] = None,
     library: LibraryOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -46,15 +50,17 @@ def find(
     Examples:
       midikin find fragment.mid
       midikin find concert.mid --from 12:30 --to 13:00
-      midikin find fragment.mid --json
+      midikin find fragment.mid --where 'path~concerts' --json
     """
-    from index import Library
+    from index import Filters, Library
     from ui.output import clock, count, print_json, print_table, remark
 
     with usage_errors("--from"):
         start_s = None if start is None else parse_time(start)
     with usage_errors("--to"):
         end_s = None if end is None else parse_time(end)
+    with usage_errors("--where"):
+        filters = Filters.parse(where or ())
     with Library.open(library, create=False) as opened, usage_errors("--from"):
         found = opened.find(
             piece_target(file),
@@ -65,6 +71,7 @@ def find(
             min_confidence=confidence,
             include_self=not others,
             every_place=every_place,
+            filters=filters,
         )
     if json:
         print_json(found.to_json())

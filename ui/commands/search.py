@@ -48,10 +48,11 @@ def search(
     """Find what sounds like a piece, or like a part of one.
 
     Filters name what the library knows of a piece: duration, notes, density (notes a second), low, high and
-    pitch (the mean), polyphony, velocity, key, confidence (of the key), tempo, title, path, name. Numbers
-    take = != < <= > >= and ranges: 'density>5', 'notes=200..800', 'duration<3:30'. Text takes = and != with
-    the wildcards * and ?, and ~ and !~ for "holds" and "does not hold": 'key=C minor', 'path~bach',
-    'name=*.mid', 'title!~etude'. Several filters must all hold. Quote them for the shell.
+    pitch (the mean), polyphony, velocity, key, confidence (of the key), tempo, title, path, name, and tag
+    (what people gave it). Numbers take = != < <= > >= and ranges: 'density>5', 'notes=200..800',
+    'duration<3:30'. Text takes = and != with the wildcards * and ?, and ~ and !~ for "holds" and "does not
+    hold": 'key=C minor', 'path~bach', 'name=*.mid', 'title!~etude'. Tags take = and !=: 'tag=lullaby',
+    'tag=composer: Chopin'. Several filters must all hold. Quote them for the shell.
 
     \b
     Examples:

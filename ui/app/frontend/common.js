@@ -26,6 +26,16 @@ function decodeNotes(text) {
   return { count, onset, duration, pitch, velocity };
 }
 
+// Notes that one part of the page has, for the others that play them too: sent once, known by a name.
+const MOST_HELD = 20;
+const heldNotes = (window.midikinNotes ||= new Map());
+
+function holdNotes(name, text) {
+  heldNotes.delete(name);
+  heldNotes.set(name, text);
+  if (heldNotes.size > MOST_HELD) heldNotes.delete(heldNotes.keys().next().value);
+}
+
 function firstFrom(sorted, value) {
   let low = 0, high = sorted.length;
   while (low < high) {

@@ -1,6 +1,8 @@
 // A piano roll that plays: the notes of a piece, the passage in question, a moving cursor, and, where it is
 // asked for, a range to choose by dragging.
 
+const COMPARED_S = 10; // of the query, and of the answer
+
 function makeRoll(root) {
   const canvas = root.querySelector("canvas"), bar = root.querySelector(".bar");
   const roll = { view: null, cursor: null, drag: null };
@@ -9,7 +11,7 @@ function makeRoll(root) {
   play.classList.add("main");
   const time = bar.appendChild(document.createElement("span"));
   time.className = "time";
-  const both = button(bar, "Query, then this", () => compare());
+  const both = button(bar, "Query, then this", () => compare(), "Query, then this: ten seconds each, from the same place");
   const zoom = button(bar, "Zoom", () => { roll.zoomed = !roll.zoomed; show(); });
   const clear = button(bar, "Whole piece", () => choose(null));
 
@@ -28,12 +30,16 @@ function makeRoll(root) {
     if (from < to) roll.player.play([{ notes: roll.notes, from, to, lane: "this" }]);
   }
 
+  // Some seconds of the query and then of this, from the same place: as far into the one as into the other.
   function compare() {
-    const { other } = roll.data, [start, end] = span();
+    const { of, span: [first, last] } = roll.data.other, [start, end] = span();
+    const at = roll.cursor !== null && roll.cursor >= start && roll.cursor < end ? roll.cursor : start;
+    const there = first + ((at - start) / (end - start)) * (last - first);
     roll.player.play([
-      { notes: roll.other, from: other.span[0], to: other.span[1], lane: "query" },
-      { notes: roll.notes, from: start, to: end, lane: "this" },
+      { notes: decodeNotes(heldNotes.get(of)), from: there, to: Math.min(last, there + COMPARED_S), lane: "query" },
+      { notes: roll.notes, from: at, to: Math.min(end, at + COMPARED_S), lane: "this" },
     ]);
+    roll.compared = at;
   }
 
   function choose(range) {
@@ -50,6 +56,10 @@ function makeRoll(root) {
     play.setAttribute("aria-label", `${stop} ${roll.data.name}`);
     play.title = stop;
     if (player.span && player.span.lane === "this") roll.cursor = player.now;
+    if (!player.span && roll.compared !== undefined) {
+      roll.cursor = roll.compared; // so that the same place can be heard again
+      roll.compared = undefined;
+    }
     root.dataset.playing = player.playing ? player.span.lane : "";
     both.classList.toggle("on", player.playing && player.span.lane === "query");
     draw();
@@ -62,7 +72,8 @@ function makeRoll(root) {
   }
 
   function draw() {
-    if (!canvas.clientWidth) return;
+    tell();
+    if (!roll.seen || !canvas.clientWidth) return; // of ten answers two are on the screen
     const { context, width, height } = paperOf(canvas);
     const text = colour(root, "--st-text-color", "#333"), accent = colour(root, "--st-primary-color", "#0a7");
     const [from, to] = window_();
@@ -88,12 +99,18 @@ function makeRoll(root) {
       context.fillStyle = colour(root, "--st-red-color", "#d33");
       context.fillRect(place(roll.cursor) - 1, 0, 2, height);
     }
+  }
+
+  // What the roll says in words, where it changed.
+  function tell() {
+    const marked = roll.data.range || roll.data.span, [a, b] = span();
     const at = roll.cursor ?? (marked ? marked[0] : roll.start);
-    const [a, b] = span();
-    time.textContent = roll.data.range || roll.data.span
+    const said = marked
       ? `${clock(at)} · passage ${clock(a)}–${clock(b)} of ${clock(roll.end)}` : `${clock(at)} of ${clock(roll.end)}`;
     canvas.setAttribute("aria-valuenow", at.toFixed(1));
-    canvas.setAttribute("aria-valuetext", time.textContent);
+    if (said === time.textContent) return;
+    time.textContent = said;
+    canvas.setAttribute("aria-valuetext", said);
   }
 
   function seconds(event) {
@@ -175,16 +192,27 @@ function makeRoll(root) {
       roll.player.stop();
     }
     if (moved_) roll.cursor = null;
-    if (component.data.other) roll.other = decodeNotes(component.data.other.notes);
+    if (component.data.own) holdNotes(component.data.own, component.data.notes);
     show();
   };
   roll.observer = new ResizeObserver(() => draw());
   roll.observer.observe(canvas);
+  roll.seeing = new IntersectionObserver(([entry]) => {
+    roll.seen = entry.isIntersecting;
+    draw();
+  }, { rootMargin: "200px" });
+  roll.seeing.observe(canvas);
   return roll;
+}
+
+function release(roll) {
+  roll.player.release();
+  roll.observer.disconnect();
+  roll.seeing.disconnect();
 }
 
 export default function (component) {
   const roll = stateOf(component, makeRoll);
   roll.update(component);
-  return () => { if (!component.parentElement.isConnected) { roll.player.release(); roll.observer.disconnect(); } };
+  return () => { if (!component.parentElement.isConnected) { release(roll); } };
 }
