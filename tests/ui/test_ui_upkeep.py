@@ -10,8 +10,6 @@ from typing import Any
 import pytest
 from fake_encoder import FakeEncoder, write_tunes
 
-from index.cluster.runners import Here
-
 Run = Callable[..., Any]
 
 
@@ -64,7 +62,6 @@ def test_a_library_is_embedded_anew(midikin: Run, added: list[Path], monkeypatch
 def test_shards_are_planned_worked_and_merged(
     midikin: Run, added: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.cluster.runners.Processes", lambda workers: Here())
     monkeypatch.setattr("index.cluster.shards._ENCODERS", {})
     results = tmp_path / "results"
     for command in (("work", results), ("work", tmp_path), ("work", results, "--part", "1/2")):

@@ -102,14 +102,14 @@ def work(
     from dataclasses import asdict
 
     from index.cluster.plans import left_to_do, progress
-    from index.cluster.runners import Processes, joined
+    from index.cluster.runners import Here, Processes, joined
     from ui.errors import usage_errors
     from ui.output import clock, count, print_json
 
     with usage_errors("--part"):
         shards = left_to_do(results, _part(part))
     if ray is None:
-        _run(Processes(workers), shards)
+        _run(Processes(workers) if workers > 1 else Here(), shards)
     else:
         with joined(ray, workers, gpus=gpus) as runner:
             _run(runner, shards)
