@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tarfile
 import tempfile
 from pathlib import Path
@@ -15,6 +16,10 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 ARCHIVES = REPOSITORY.parent / "shared" / "data"
 ARIA = REPOSITORY.parent / "shared" / "aria"
 CACHE = REPOSITORY / ".cache" / "data"
+
+
+# A shell that starts the tests in the background has Ctrl-C ignored, and commands started here would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

