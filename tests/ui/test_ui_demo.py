@@ -7,7 +7,6 @@ import os
 import resource
 import subprocess
 import sys
-import time
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
