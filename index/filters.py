@@ -87,7 +87,8 @@ class Term:
             names = ", ".join(f.name for f in FIELDS)
             raise ValueError(f"no filter is called {self.field!r}; there are {names}")
         numeric = field.kind in ("number", "time")
-        allowed = ("=", "!=", ">", ">=", "<", "<=") if numeric else ("=", "!=", "~", "!~")
+        numbers, words = ("=", "!=", ">", ">=", "<", "<="), ("=", "!=", "~", "!~")
+        allowed: tuple[str, ...] = numbers if numeric else words
         if field.kind == "tag":
             allowed = allowed[:2]
         if self.operator not in allowed:
@@ -165,6 +166,17 @@ class Filters:
             # One and the same file must meet all conditions on paths.
             parts.append(schema.pieces.c.id.in_(select(schema.paths.c.piece_id).where(located)))
         return and_(true(), *parts)
+
+    def lookups(self) -> list[ColumnElement[bool]]:
+        """Conditions that must all hold and are quick one by one; all in one where some have no index."""
+        if any(_kind(term) not in ("number", "time", "key") for term in self.terms):
+            return [self.clause()]
+        return [Filters((term,)).clause() for term in self.terms] or [self.clause()]
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a piece that meets them does so as long as it is in the library."""
+        return not any(_kind(term) in ("path", "tag") for term in self.terms)
 
     def path_clause(self) -> ColumnElement[bool] | None:
         """SQL condition on the table of paths; None if no term concerns paths."""

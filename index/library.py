@@ -14,6 +14,7 @@ from embedder.errors import LibraryError
 
 from . import cache, rows, schema
 from .adding import add_folders
+from .allowed import Allowed
 from .care import Care
 from .catalogue import INDEX_NAMES, Catalogue
 from .database import DATABASE_NAME, Database
@@ -70,6 +71,7 @@ class Library(Identity, Tags, Care, MelodySearch):
         self._encoder = LibraryEncoder(encoder, database.folder)
         self._catalogue = _catalogue(database)
         self._statistics = Statistics(database)
+        self._allowed = Allowed(database)
 
     @classmethod
     def open(
@@ -168,6 +170,7 @@ class Library(Identity, Tags, Care, MelodySearch):
             )
             if not report.interrupted:
                 self._store_fingerprints()
+                self._predict_newer()
                 for name in INDEX_NAMES:
                     self._catalogue.settle(name)
             return report
@@ -260,7 +263,7 @@ class Library(Identity, Tags, Care, MelodySearch):
         if not isinstance(filters, Filters):
             filters = Filters.parse(filters or ())
         asked = Asked(query, k, start_s, end_s, passages, filters, include_self)
-        return search(self._database, self._catalogue, self._encoder, asked)
+        return search(self._database, self._catalogue, self._encoder, self._allowed, asked)
 
     def piece(self, number: int) -> Piece:
         """The piece of this number.

@@ -51,6 +51,7 @@ class Part:
         if dead is not None:
             self._alive[dead] = False
         self._bits: NDArray[np.uint8] | None = None
+        self._asked: tuple[IntArray, Mask] | None = None  # the pieces last asked for, and their living rows
 
     @property
     def cells(self) -> int:
@@ -88,12 +89,12 @@ class Part:
         self._rising &= bool((np.diff(np.concatenate([self.keys[-1:], keys])) > 0).all())
         self.keys = np.concatenate([self.keys, keys])
         self._alive = np.concatenate([self._alive, np.ones(len(keys), dtype=bool)])
-        self._bits = None
+        self._bits = self._asked = None
 
     def remove(self, pieces: IntArray) -> None:
         """Let no search return these pieces."""
         self._alive[self._rows_of(pieces)] = False
-        self._bits = None
+        self._bits = self._asked = None
 
     def compact(self) -> None:
         """Drop the dead rows for good; only for an index that is in memory, and not for a graph."""
@@ -110,7 +111,7 @@ class Part:
                     ids[:] = after[ids]
         self.keys = self.keys[self._alive]
         self._alive = np.ones(len(self.keys), dtype=bool)
-        self._bits = None
+        self._bits = self._asked = None
 
     # -- searching ------------------------------------------------------------------------------
 
@@ -150,9 +151,7 @@ class Part:
         out = self._rows_of(without)
         out = out[self._alive[out]]
         if only is not None:
-            mask = np.zeros(len(self.keys), dtype=bool)
-            mask[self._rows_of(only)] = True
-            mask &= self._alive
+            mask = self._living(only).copy()
             mask[out] = False
             return faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little")), int(np.count_nonzero(mask))
         living = self.count
@@ -165,6 +164,16 @@ class Part:
             others = faiss.IDSelectorNot(faiss.IDSelectorBatch(out))
             selector = others if selector is None else faiss.IDSelectorAnd(others, selector)
         return selector, living - len(out)
+
+    def _living(self, only: IntArray) -> Mask:
+        """Which rows are alive and of these pieces; the same array again, as a page of searches gives it, is
+        not looked up again."""
+        if self._asked is None or self._asked[0] is not only:
+            mask = np.zeros(len(self.keys), dtype=bool)
+            mask[self._rows_of(only)] = True
+            mask &= self._alive
+            self._asked = only, mask
+        return self._asked[1]
 
     def _efforts(self, allowed: int, k: int) -> Iterator[int]:
         """How hard to look: first as usual, then everywhere, for there are never fewer answers than exist."""

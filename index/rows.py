@@ -21,7 +21,7 @@ from .paths import from_bytes
 from .records import Piece
 from .storing import chunks
 
-__all__ = ["allowed_pieces", "notes_of", "pieces_by_id", "pieces_of_rows", "spans_of", "vector_of"]
+__all__ = ["notes_of", "pieces_by_id", "pieces_of_rows", "spans_of", "vector_of"]
 
 NO_FILTERS = Filters()
 
@@ -71,12 +71,6 @@ def pieces_by_id(
         rows = connection.execute(select(schema.pieces).where(schema.pieces.c.id.in_(some))).all()
         found.update((piece.id, piece) for piece in pieces_of_rows(connection, rows, filters))
     return found
-
-
-def allowed_pieces(connection: Connection, filters: Filters) -> NDArray[np.int64]:
-    """Numbers of the pieces that meet the filters, sorted, int64."""
-    query = select(schema.pieces.c.id).where(filters.clause())
-    return np.sort(np.fromiter(connection.execute(query).scalars(), dtype=np.int64))
 
 
 def vector_of(connection: Connection, piece_id: int, dim: int) -> NDArray[np.float32]:

@@ -15,13 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 
 from embedder.descriptors import describe
 from embedder.errors import LibraryError, MidiError, PieceNotFound
 from embedder.notes import Notes
 
 from . import rows, schema
+from .allowed import Allowed
 from .catalogue import Catalogue
 from .database import Database
 from .encoding import EncoderLike, LibraryEncoder, front_of
@@ -91,14 +92,16 @@ class _Source:
     tempo_bpm: float | None
 
 
-def search(database: Database, catalogue: Catalogue, encoder: LibraryEncoder, asked: Asked) -> SearchResult:
+def search(
+    database: Database, catalogue: Catalogue, encoder: LibraryEncoder, allowed: Allowed, asked: Asked
+) -> SearchResult:
     """Answer a search; see `Library.search` for what it takes and raises."""
     name = "windows" if asked.passages or asked.part else "pieces"
     while True:
         store = catalogue.store(name)
         with database.read() as connection:
             if catalogue.serves(connection, name):
-                return _answered(database, connection, store, encoder, asked)
+                return _answered(database, connection, store, encoder, allowed, asked)
         # Between the two the library came to be embedded anew: neither may be used with the other.
 
 
@@ -107,15 +110,15 @@ def _answered(
     connection: Connection,
     store: VectorStore | None,
     encoder: LibraryEncoder,
+    allowed: Allowed,
     asked: Asked,
 ) -> SearchResult:
     resolved = _resolve(database, connection, encoder, asked)
-    only = rows.allowed_pieces(connection, asked.filters) if asked.filters else None
+    only = allowed.pieces(connection, asked.filters) if asked.filters else None
     without = frozenset() if asked.include_self else resolved.itself
     found: list[Passage] = []
     if store is not None:
         found = _nearest(store, resolved, asked, only, without)
-    total = int(connection.execute(select(func.count()).select_from(schema.pieces)).scalar_one())
     hits = _hits(connection, found, resolved, asked)
     return SearchResult(
         query=Query(
@@ -127,7 +130,7 @@ def _answered(
             descriptors=resolved.descriptors,
             passages=asked.passages,
             filters=str(asked.filters),
-            pieces=_compared(total, only, without),
+            pieces=_compared(allowed.total(connection), only, without),
         ),
         results=hits,
     )

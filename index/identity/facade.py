@@ -16,6 +16,7 @@ from embedder.errors import MidiError, PieceNotFound
 from embedder.notes import Notes
 
 from .. import rows, schema
+from ..allowed import Allowed
 from ..database import Database
 from ..filters import Filters
 from ..numbers import check_part, whole
@@ -41,6 +42,7 @@ class Identity:
     folder: Path
     read_only: bool
     _database: Database
+    _allowed: Allowed
     _held_fingerprints: Fingerprints | None = None
 
     def find(
@@ -92,7 +94,7 @@ class Identity:
             without = {source.piece_id} if source.piece_id is not None and not include_self else set()
             unmet: set[int] = set()
             if filters:
-                allowed = rows.allowed_pieces(connection, filters)
+                allowed = self._allowed.pieces(connection, filters)
                 unmet = set(np.setdiff1d(snapshot.pieces, allowed).tolist())
             occurrences = find_occurrences(
                 snapshot, notes, transposed=transposed, without=without | unmet, every_place=every_place

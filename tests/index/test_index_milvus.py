@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import servers
 
 from embedder.errors import LibraryError
 from index import tuning
@@ -19,36 +18,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.filterwarnings(
 
 DIM = 24
 PIECES = 1500
-SERVER = """
-import sys, time
-from milvus import MilvusServer, MilvusServerConfig
-server = MilvusServer(MilvusServerConfig())
-server.set_base_dir(sys.argv[1])
-server.listen_port = 0
-server.start()
-print(server.listen_port, flush=True)
-sys.stdin.read()
-server.stop()
-"""
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def address() -> Iterator[str]:
     """A Milvus server that ends with the tests."""
-    pytest.importorskip("pymilvus", reason="the extra `cluster` is not installed")
-    pytest.importorskip("milvus", reason="the package with Milvus's server is not installed")
-    folder = str(tmp_path_factory.mktemp("milvus"))
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", SERVER, folder],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdin is not None
-    yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    process.stdin.close()
-    process.wait(60)
+    with servers.milvus() as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import glob
-import os
-import shutil
-import subprocess
-import tempfile
 import threading
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import servers
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
@@ -24,43 +19,17 @@ from index import Library, migrations, schema
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
 
-def program(name: str) -> str:
-    places = [*glob.glob(f"/usr/lib/postgresql/*/bin/{name}"), shutil.which(name)]
-    if places[0] is None:
-        pytest.skip("PostgreSQL's server is not installed (on Debian: apt-get install postgresql)")
-    return places[0]
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """The address of a PostgreSQL server that ends with the tests."""
-    pytest.importorskip("psycopg", reason="the extra `cluster` is not installed")
-    user = {"user": "postgres"} if os.getuid() == 0 else {}  # the server refuses to run as the superuser
-    folder = Path(tempfile.mkdtemp())
-    if user:
-        shutil.chown(folder, "postgres")
-    folder.chmod(0o700)
-    quiet = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/", **user}
-    settings = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
-    try:
-        subprocess.run([program("initdb"), "-D", folder / "data", "-U", "midikin", "-A", "trust"], **quiet)
-        control = [program("pg_ctl"), "-D", folder / "data", "-w"]
-        subprocess.run([*control, "-o", settings, "-l", folder / "log", "start"], **quiet)
-        yield f"postgresql://midikin@/postgres?host={folder}"
-        subprocess.run([*control, "-m", "immediate", "stop"], **quiet)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with servers.postgres() as address:
+        yield address
 
 
 @pytest.fixture
 def address(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty place on the server, and libraries opened from now on are there."""
-    name = f"test_{uuid.uuid4().hex}"
-    engine = sa.create_engine(sa.make_url(server).set(drivername="postgresql+psycopg"))
-    with engine.begin() as connection:
-        connection.execute(sa.schema.CreateSchema(name))
-    engine.dispose()
-    place = f"{server}&options=-csearch_path%3D{name}"
+    place = servers.empty_place(server)
     monkeypatch.setenv("MIDIKIN_DATABASE", place)
     return place
 
