@@ -18,7 +18,7 @@ ARIA = REPOSITORY.parent / "shared" / "aria"
 CACHE = REPOSITORY / ".cache" / "data"
 
 
-# A shell that starts the tests in the background has Ctrl-C ignored; commands started here would inherit that.
+# A shell that starts the tests in the background has Ctrl-C ignored, and so would commands started here.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
