@@ -1,4 +1,4 @@
-"""What loading a model costs: torch's compiler, which takes longer to import than a search takes, stays out."""
+"""What loading a model costs: torch's compiler, which takes longer to import than a search, stays out."""
 
 import subprocess
 import sys
