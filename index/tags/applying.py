@@ -12,18 +12,26 @@ from sqlalchemy import Connection, Row, select
 from embedder.errors import TagError
 
 from ..database import Database
-from .gallery import Gallery, load_gallery
+from .gallery import Gallery, count_gallery, load_gallery
 from .labelling import tag_named
 from .names import shown
 from .probe_records import Applied
 from .reviewing import open_predictions
-from .storing import Predicted, Trained, load_trained, store_predicted, tags_with_probes
+from .storing import (
+    Predicted,
+    Trained,
+    has_predictions,
+    load_predicted,
+    load_trained,
+    store_predicted,
+    tags_with_probes,
+)
 from .tables import probes
 
 if TYPE_CHECKING:
     from .facade import Tags
 
-__all__ = ["apply_probes", "judge_all"]
+__all__ = ["apply_probes", "apply_to_newer", "judge_all"]
 
 Progress = Callable[[str, int, int], None]
 
@@ -60,6 +68,32 @@ def apply_probes(
             _report(connection, row, probe, len(gallery.numbers), row.name in stale, seconds)
             for row, probe in zip(rows, trained, strict=True)
         ]
+
+
+def apply_to_newer(database: Database) -> None:
+    """Let the probes that were applied judge the pieces that were added since; nothing to do is no error."""
+    with database.read() as connection:
+        encoder, dim = database.encoder(connection)[0], database.number(connection, "dim")
+        applied = []
+        for row in tags_with_probes(connection):
+            trained = load_trained(connection, row)
+            if trained.encoder == encoder and has_predictions(connection, row):
+                applied.append((row, trained, load_predicted(connection, row, len(trained.classes))))
+        newest = [int(known.numbers[-1]) if len(known.numbers) else 0 for _, _, known in applied]
+        if not applied or not count_gallery(connection, min(newest)):
+            return
+        gallery = load_gallery(connection, dim, after=min(newest))
+    said = judge_all([trained for _, trained, _ in applied], gallery, lambda done, total: None)
+    with database.write() as connection:
+        for (row, trained, known), one, last in zip(applied, said, newest, strict=True):
+            _check_same(connection, row, trained)
+            new = one.numbers > last
+            joined = Predicted(
+                np.concatenate([known.numbers, one.numbers[new]]),
+                np.concatenate([known.probabilities, one.probabilities[new]]),
+                np.concatenate([known.outside, one.outside[new]]),
+            )
+            store_predicted(connection, row.id, trained.trained_s, joined)
 
 
 def _check_same(connection: Connection, tag: Row[Any], probe: Trained) -> None:

@@ -186,6 +186,19 @@ class Tags:
         with self._database.read() as connection:
             return list_tags(connection, self._database.encoder(connection)[0])
 
+    def rename_tag(self, tag: str, new: str) -> None:
+        """Give a tag another name; its labels, probe and predictions stay with it.
+
+        Raises
+        ------
+        TagError
+            If there is no such tag, or another one bears the new name.
+        """
+        from .labelling import rename
+
+        with self._database.write() as connection:
+            rename(connection, tag, new)
+
     def labels(self, tag: str | None = None, *, piece: Any = None) -> list[Label]:
         """Labels that stand, oldest first: of all tags or of one, of all pieces or of one."""
         from .listing import labels_of
@@ -308,6 +321,8 @@ class Tags:
         self, tags: Iterable[str] | None = None, *, progress: Progress | None = None
     ) -> list[Applied]:
         """Predict the tags of every piece without a label; probes of another encoder are trained anew first.
+
+        Pieces that are added later are predicted when they are added.
 
         Raises
         ------
@@ -451,6 +466,12 @@ class Tags:
             return timeline(connection, row, probe, number, sha256, dim)
 
     # -- what the methods share -----------------------------------------------------------------
+
+    def _predict_newer(self) -> None:
+        """Let probes that were applied judge the pieces that were added since; every add ends with it."""
+        from .applying import apply_to_newer
+
+        apply_to_newer(self._database)
 
     def _tag_rows(self, connection: Connection, tags: Iterable[str] | None) -> list[Row[Any]]:
         from .labelling import tag_named

@@ -15,7 +15,7 @@ from .. import schema
 from ..damage import damaged
 from ..packing import unpack_vectors
 
-__all__ = ["Gallery", "load_gallery"]
+__all__ = ["Gallery", "count_gallery", "load_gallery"]
 
 _ROWS = 10_000  # read, or moved into a probe's space, at a time
 
@@ -50,8 +50,15 @@ class Gallery:
             yield slice(first, first + _ROWS)
 
 
-def load_gallery(connection: Connection, dim: int) -> Gallery:
-    """The pieces that the connection sees.
+def count_gallery(connection: Connection, after: int = 0) -> int:
+    """How many pieces there are with numbers greater than `after`."""
+    table = schema.piece_vectors
+    query = select(func.count()).select_from(table).where(table.c.piece_id > after)
+    return int(connection.execute(query).scalar_one())
+
+
+def load_gallery(connection: Connection, dim: int, *, after: int = 0) -> Gallery:
+    """The pieces that the connection sees, or those with numbers greater than `after`.
 
     Raises
     ------
@@ -59,12 +66,13 @@ def load_gallery(connection: Connection, dim: int) -> Gallery:
         If the library holds none.
     """
     table = schema.piece_vectors
-    count = int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+    count = count_gallery(connection, after)
     if not count or dim < 1:
         raise TagError("the library holds no pieces; add some with `midikin add FOLDER`")
     numbers = np.empty(count, dtype=np.int64)
     vectors = np.empty((count, dim), dtype=np.float16)
-    found = connection.execute(select(table.c.piece_id, table.c.vector).order_by(table.c.piece_id))
+    query = select(table.c.piece_id, table.c.vector).where(table.c.piece_id > after)
+    found = connection.execute(query.order_by(table.c.piece_id))
     at = 0
     while some := found.fetchmany(_ROWS):
         rows = unpack_vectors(b"".join(row.vector for row in some), dim)

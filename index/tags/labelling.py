@@ -24,7 +24,7 @@ from .records import FACET, FREE, LabelAction, LabelReport, Wish
 from .tables import label_actions, labels, tags
 from .targets import Contents
 
-__all__ = ["actions", "give", "standing", "tag_named", "undo"]
+__all__ = ["actions", "give", "rename", "standing", "tag_named", "undo"]
 
 Place = tuple[str, float | None, float | None]  # content and part
 
@@ -237,6 +237,21 @@ def tag_named(connection: Connection, name: str) -> Row[tuple[int, str, str]]:
     if row is None:
         raise unknown_tag(checked)
     return row
+
+
+def rename(connection: Connection, name: str, new: str) -> None:
+    """Give a tag another name; its labels, probe and predictions stay with it.
+
+    Raises
+    ------
+    TagError
+        If there is no such tag, or another one bears the new name.
+    """
+    row, wanted = tag_named(connection, name), checked_name(new)
+    other = connection.execute(select(tags.c.id).where(tags.c.name == wanted)).scalar()
+    if other not in (None, row.id):
+        raise TagError(f"{shown(wanted)}: there is a tag of this name already; choose another")
+    connection.execute(update(tags).where(tags.c.id == row.id).values(name=wanted))
 
 
 def standing(connection: Connection, tag_id: int) -> Sequence[Row[tuple[object, ...]]]:

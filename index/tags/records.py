@@ -97,7 +97,7 @@ class Label(Named):
     ----------
     piece_id, path : the piece that holds the content; None if it is not in the library now
     value : of a facet; None for a free tag
-    source : "user", "search", "folder", "file", "accepted" or "rejected"
+    source : "user", "search", "folder", "file", "classifier", "accepted" or "rejected"
     set_s : seconds since 1970
     action : number of the action that set it
     """

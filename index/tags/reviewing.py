@@ -18,8 +18,7 @@ from .labelling import standing
 from .names import shown
 from .probe_records import Prediction
 from .records import FACET, FREE, YES, Wish
-from .storing import Predicted, Trained, load_predicted, load_trained
-from .tables import predictions
+from .storing import Predicted, Trained, has_predictions, load_predicted, load_trained
 from .targets import Contents
 
 __all__ = [
@@ -81,7 +80,7 @@ def open_predictions(connection: Connection, tag: Row[Any], probe: Trained) -> P
 
 def predicted_counts(connection: Connection, tag: Row[Any]) -> dict[str, int]:
     """How many pieces without a label are predicted to be of each class; none if no probe was applied."""
-    if connection.execute(select(predictions.c.tag_id).where(predictions.c.tag_id == tag.id)).first() is None:
+    if not has_predictions(connection, tag):
         return {}
     probe = load_trained(connection, tag)
     said = open_predictions(connection, tag, probe)
@@ -109,8 +108,7 @@ def rows_of_pieces(
         if not found & set(said.numbers[rows].tolist()):
             number = min(found)
             raise TagError(
-                f"{shown(tag.name)}: piece {number} has no such prediction; it is labelled, left untagged, "
-                "or was added after the probe was applied"
+                f"{shown(tag.name)}: piece {number} has no such prediction; it is labelled, or left untagged"
             )
         wanted |= found
     mine: IntArray = rows[np.isin(said.numbers[rows], sorted(wanted))]

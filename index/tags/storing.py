@@ -29,6 +29,7 @@ __all__ = [
     "STALE",
     "Predicted",
     "Trained",
+    "has_predictions",
     "load_predicted",
     "load_trained",
     "probe_state",
@@ -241,6 +242,12 @@ def load_predicted(connection: Connection, tag: Row[Any], classes: int) -> Predi
         if len(outside) != len(numbers):
             raise ValueError("arrays that do not fit each other")
     return Predicted(numbers, said.astype(np.float32), outside)
+
+
+def has_predictions(connection: Connection, tag: Row[Any]) -> bool:
+    """Whether the tag's probe was applied."""
+    query = select(predictions.c.tag_id).where(predictions.c.tag_id == tag.id)
+    return connection.execute(query).first() is not None
 
 
 def tags_with_probes(connection: Connection) -> list[Row[Any]]:

@@ -337,3 +337,41 @@ def test_nothing_to_apply_or_to_learn_from(registers: Library, tmp_path: Path) -
     assert registers.probes() == []
     with Library.open(tmp_path / "empty") as empty, pytest.raises(TagError, match="holds no pieces"):
         empty.suggest("anything")
+
+
+def test_pieces_that_come_later_are_predicted_when_they_come(registers: Library, tmp_path: Path) -> None:
+    label_some(registers)
+    registers.train_probe("register")
+    new = tmp_path / "new"
+    new.mkdir()
+    write_midi(music_of("high", 9), new / "high.mid")
+    registers.add(new, workers=1)  # a probe that was never applied says nothing
+    registers.apply_probes()
+    before = {one.piece_id: one for one in registers.predictions("register", limit=999)}
+    write_midi(music_of("low", 10), new / "later.mid")
+    registers.add(new, workers=1)
+    after = {one.piece_id: one for one in registers.predictions("register", limit=999)}
+    (came,) = set(after) - set(before)
+    assert (after[came].path, after[came].value) == (str(new / "later.mid"), "low")
+    assert before == {number: one for number, one in after.items() if number != came}
+    assert registers.accept_predictions("register", came).set == 1
+
+
+def test_a_tag_is_renamed_with_all_that_belongs_to_it(registers: Library) -> None:
+    label_some(registers)
+    registers.label("loud", 1)
+    registers.train_probe("register")
+    registers.apply_probes()
+    before = registers.labels("register"), registers.predictions("register")
+    registers.rename_tag("register", "  höhe: \u0130 ")
+    assert [tag.name for tag in registers.tags()] == ["höhe: \u0130", "loud"]
+    assert len(registers.labels("höhe: \u0130")) == len(before[0])
+    assert [one.value for one in registers.predictions("höhe: \u0130")] == [one.value for one in before[1]]
+    registers.rename_tag("loud", "loud")
+    for name, new, said in (
+        ("register", "x", "no tag"),
+        ("loud", "höhe: \u0130", "already"),
+        ("loud", " ", "empty"),
+    ):
+        with pytest.raises(TagError, match=said):
+            registers.rename_tag(name, new)

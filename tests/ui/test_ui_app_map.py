@@ -14,6 +14,7 @@ from embedder.notes import Notes
 from ui.app.colouring import by_composer, by_folder, by_key, by_tag, coloured
 from ui.app.mapping import MAP_FILE, MapBase
 from ui.app.parts import numbers_of
+from ui.app.placing import PLACES_FILE, Places, place_all
 
 
 def clusters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -77,6 +78,68 @@ def test_a_damaged_map_is_no_map(tmp_path: Path, damage: bytes) -> None:
     whole = (tmp_path / MAP_FILE).read_bytes()
     (tmp_path / MAP_FILE).write_bytes(whole[: len(whole) // 2])
     assert MapBase.load(tmp_path, "e") is None
+
+
+class Shelf:
+    """As much of a library as the map asks for."""
+
+    read_only = False
+
+    def __init__(self, folder: Path, count: int) -> None:
+        self.folder, self.all = folder, clusters(200)[0]
+        self.count, self.asked = count, [0]
+
+    def info(self) -> Any:
+        return SimpleNamespace(encoder="e@1", pieces=self.count)
+
+    def vectors(self, *, after: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        self.asked.append(after)
+        return np.arange(after + 1, self.count + 1), self.all[after : self.count]
+
+
+def placed(shelf: Shelf, **how: bool) -> Places:
+    return place_all(shelf, lambda phase, done, total: None, **how)  # type: ignore[arg-type]
+
+
+def test_places_are_kept_and_only_what_is_new_is_placed(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 100)
+    before = placed(shelf)
+    assert before.numbers.tolist() == list(range(1, 101))
+    shelf.count = 130
+    after = placed(shelf)
+    assert shelf.asked[-1] == 100
+    assert np.array_equal(after.places[:100], before.places)
+    assert np.array_equal(after.of(np.array([3, 101])), after.places[[2, 100]])
+    assert np.array_equal(placed(shelf).places, after.places)
+    assert (after.drawn_for, sorted(path.name for path in tmp_path.iterdir())) == (
+        100,
+        [PLACES_FILE, MAP_FILE],
+    )
+
+
+def test_a_map_drawn_anew_places_everything_anew(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 60)
+    placed(shelf)
+    shelf.count = 200
+    anew = placed(shelf, anew=True)
+    assert (anew.drawn_for, len(anew.numbers)) == (200, 200)
+    assert np.array_equal(placed(shelf).places, anew.places)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"x" * 500])
+def test_damaged_places_are_made_again(tmp_path: Path, damage: bytes) -> None:
+    shelf = Shelf(tmp_path, 50)
+    before = placed(shelf)
+    (tmp_path / PLACES_FILE).write_bytes(damage)
+    assert np.allclose(placed(shelf).places, before.places, atol=0.01)
+    assert shelf.asked[-1] == 0
+
+
+def test_a_library_that_can_only_be_read_has_a_map(tmp_path: Path) -> None:
+    shelf = Shelf(tmp_path, 50)
+    shelf.read_only = True
+    assert len(placed(shelf).numbers) == 50
+    assert list(tmp_path.iterdir()) == []
 
 
 def piece(number: int, display: str, title: str | None = None) -> Any:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fake_encoder import FakeEncoder, write_tunes
+from streamlit.testing.v1 import AppTest
 from ui_app_driving import fresh_app, press, run, texts
 
 from index import Library
+from ui.app import shared
+from ui.app.jobs import Job
 from ui.app.tagging import parsed
 
 
@@ -34,6 +39,17 @@ def labelled(library: Library) -> Library:
         if piece.id <= 9:
             library.label("part", piece.id, value=Path(piece.display).parent.name)
     return library
+
+
+def trained(page: AppTest) -> AppTest:
+    """Train the probe of the page's tag, in its process, and wait for it."""
+    press(page, "Train the probe")
+    deadline = time.monotonic() + 120
+    while shared.jobs().last("probe").running and time.monotonic() < deadline:  # type: ignore[union-attr]
+        time.sleep(0.05)
+    page.run()
+    assert not page.exception
+    return page
 
 
 def test_tags_as_they_are_typed() -> None:
@@ -97,7 +113,7 @@ def test_what_to_label_next(labelled: Library) -> None:
 def test_a_probe_is_trained_and_its_predictions_are_accepted(labelled: Library) -> None:
     page = run("tags", tag="part", view="predictions")
     assert "There is no probe of this tag yet" in texts(page)
-    press(page, "Train the probe")
+    trained(page)
     assert labelled.tags()[0].probe == "current"
     page.slider[0].set_value(0.0).run()
     assert len(page.dataframe[0].value) == 3
@@ -109,10 +125,42 @@ def test_a_probe_is_trained_and_its_predictions_are_accepted(labelled: Library) 
     assert scores.metric or "too few labels" in texts(scores)
 
 
+def test_what_was_left_untagged_is_shown(labelled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    labelled.train_probe("part")
+    monkeypatch.setattr("index.tags.outside.Boundary.far", lambda self, turned: np.ones(len(turned), bool))
+    labelled.apply_probes(["part"])
+    page = run("tags", tag="part", view="predictions")
+    assert "as sure as that of no piece" in texts(page)
+    page.button_group[1].set_value("outside").run()
+    assert "3 pieces unlike all that is labelled" in texts(page)
+    assert len(page.dataframe[0].value) == 3
+
+
+def test_other_pages_go_on_while_a_probe_is_trained(
+    labelled: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    labelled.label("other", 1)
+    job = Job(1, "probe", {"tag": "part"}, phase="training", done=1, total=4)
+    monkeypatch.setattr(shared.jobs(), "last", lambda kind: job if kind == "probe" else None)
+    page = run("tags", tag="part", view="predictions")
+    assert "Training: 1 of 4" in page.get("progress")[0].proto.text
+    assert "Train the probe" not in [button.label for button in page.button]
+    assert "The probe of part is being trained" in texts(run("tags", tag="other", view="probe"))
+
+
+def test_a_tag_is_renamed(labelled: Library) -> None:
+    page = run("tags", tag="part", view="labels")
+    next(one for one in page.text_input if "Another name" in one.label).set_value(" folder ")
+    press(page, "Rename")
+    assert page.query_params["tag"] == "folder"
+    assert [tag.name for tag in labelled.tags()] == ["folder"]
+
+
 def test_too_few_labels_are_said_and_not_an_exception(library: Library) -> None:
     library.label("x", 1)
-    page = press(run("tags", tag="x", view="predictions"), "Train the probe")
+    page = trained(run("tags", tag="x", view="predictions"))
     assert len(page.error) == 1
+    assert "Train the probe" in [button.label for button in page.button]
 
 
 def test_a_tag_s_name_never_becomes_markup(library: Library) -> None:

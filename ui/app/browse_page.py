@@ -17,6 +17,7 @@ from .parts import numbers_of, piano_roll, piece_map
 from .plainly import cell, clock
 from .roads import go_to
 from .tagging import tag_form
+from .waiting import followed
 from .welcome import empty_here
 
 __all__ = ["page"]
@@ -36,6 +37,10 @@ def page() -> None:
             empty_here()
             return
         seen = outline()
+        if seen is None:
+            st.write("The map is being drawn, once for these pieces.")
+            followed("map")
+            return
         left, right = st.columns([5, 3], gap="medium")
         with left:
             focus = _focus(seen)

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import streamlit as st
 
+from embedder.errors import PieceNotFound
 from index import Duplicates, Library
 from index.identity.duplicates import Member
+from ui.output import count
 
 from . import shared
 from .cards import comparison, facts, piece_head
 from .jobs import Job
-from .plainly import clock, file_name, plain
+from .plainly import file_name, plain
 from .review import Pair, as_decided, pairs_of
+from .waiting import followed
 from .welcome import empty_here
 
 __all__ = ["page"]
 
-LOOK_AGAIN_S = 1.0
 NOTICE_S = 4.0  # until a decision of somebody else is seen
 KINDS = {
     "bytes": "the same bytes",
@@ -41,7 +43,7 @@ def page() -> None:
         if job is None or (job.state != "done" and not job.running):
             _begin_here(job)
         elif job.running:
-            _followed()
+            followed("duplicates")
         else:
             _review(library, job)
 
@@ -56,6 +58,9 @@ def _begin_here(job: Job | None) -> None:
         "Every piece is compared with all that may hold the same music, note by note: copies, edits, other "
         "performances of one work, and pieces inside others. No file is ever touched."
     )
+    standing = len(shared.library().decisions())
+    if standing:
+        st.caption(f"{count(standing, 'decision')} on record; they stay, and are taken into account.")
     st.selectbox(
         "As loosely as",
         list(KINDS),
@@ -79,19 +84,6 @@ def _again() -> None:
         shared.jobs().start("duplicates", **(before.request if before else {}))
 
 
-@st.fragment(run_every=LOOK_AGAIN_S)
-def _followed() -> None:
-    job = shared.jobs().last("duplicates")
-    if job is None or not job.running:
-        st.rerun()
-        return
-    share = min(1.0, job.done / job.total) if job.total else 0.0
-    count = f": {job.done:,} of {job.total:,}" if job.total else ""
-    st.progress(share, f"{plain(job.phase).capitalize()}{count} … {clock(job.seconds)}")
-    st.caption("The other pages go on working meanwhile.")
-    st.button("Stop", on_click=shared.jobs().stop, args=("duplicates",), icon=":material/stop:")
-
-
 # -- deciding --------------------------------------------------------------------------------------
 
 
@@ -104,9 +96,9 @@ def _review(library: Library, job: Job) -> None:
         st.success("No two pieces of this library hold the same music.", icon=":material/check:")
         return
     open_pairs = [pair for pair in pairs if pair.decision is None]
-    pair = _chosen(pairs, open_pairs)
+    pair = _chosen(library, pairs, open_pairs)
     if pair is None:
-        st.success("Every pair has been decided. Thank you.", icon=":material/check:")
+        st.success("Every pair has been decided.", icon=":material/check:")
         _list(pairs)
         return
     _pair(library, pair, open_pairs)
@@ -139,13 +131,20 @@ def _bar(library: Library, job: Job, pairs: list[Pair]) -> None:
         )
 
 
-def _chosen(pairs: list[Pair], open_pairs: list[Pair]) -> Pair | None:
-    """The pair of the address; the strongest that is open, if there is none."""
+def _chosen(library: Library, pairs: list[Pair], open_pairs: list[Pair]) -> Pair | None:
+    """The pair of the address; the strongest that is open, if there is none.
+
+    Pieces may have been removed since the pairs were found: then there is nothing left to decide of them.
+    """
     named = st.query_params.get("pair", "")
-    for pair in pairs:
-        if pair.name == named:
-            return pair
-    return open_pairs[0] if open_pairs else None
+    for pair in [*(pair for pair in pairs if pair.name == named), *open_pairs]:
+        try:
+            library.piece(pair.keeper.piece_id)
+            library.piece(pair.other.piece_id)
+        except PieceNotFound:
+            continue
+        return pair
+    return None
 
 
 def _pair(library: Library, pair: Pair, open_pairs: list[Pair]) -> None:

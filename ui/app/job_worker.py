@@ -22,6 +22,8 @@ Tell = Callable[..., None]
 
 def main() -> None:
     """Do the work that the first line of stdin asks for."""
+    # A shell that starts the app in the background has Ctrl-C ignored, and this would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     tell = _teller()
     request = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_the_app, daemon=True).start()
@@ -80,15 +82,40 @@ def _duplicates(tell: Tell, loosest: str = "contains") -> dict[str, Any]:
 
     workers = max(1, min(8, (os.cpu_count() or 2) - 1))  # one core is left for those who look at pages
     with Library.open(create=False) as library:
-        found = library.duplicates(
-            loosest=loosest,
-            workers=workers,
-            progress=lambda phase, done, total: tell(phase=phase, done=done, total=total),
-        )
+        found = library.duplicates(loosest=loosest, workers=workers, progress=_progress(tell))
     return {"state": "done", "pickled": base64.b64encode(pickle.dumps(found)).decode("ascii")}
 
 
-WORK: dict[str, Callable[..., dict[str, Any]]] = {"add": _add, "demo": _demo, "duplicates": _duplicates}
+def _map(tell: Tell, anew: bool = False) -> dict[str, Any]:
+    from index import Library
+
+    from .placing import place_all
+
+    with Library.open(create=False) as library:
+        place_all(library, _progress(tell), anew=anew)
+    return {"state": "done"}
+
+
+def _probe(tell: Tell, tag: str) -> dict[str, Any]:
+    from index import Library
+
+    with Library.open(create=False) as library:
+        library.train_probe(tag, progress=_progress(tell))
+        library.apply_probes([tag], progress=_progress(tell))
+    return {"state": "done"}
+
+
+def _progress(tell: Tell) -> Callable[[str, int, int], None]:
+    return lambda phase, done, total: tell(phase=phase, done=done, total=total)
+
+
+WORK: dict[str, Callable[..., dict[str, Any]]] = {
+    "add": _add,
+    "demo": _demo,
+    "duplicates": _duplicates,
+    "map": _map,
+    "probe": _probe,
+}
 
 
 if __name__ == "__main__":

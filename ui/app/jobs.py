@@ -1,4 +1,4 @@
-"""Long work in processes of its own, so that no page waits for it: adding, the demonstration, duplicates."""
+"""Long work in processes of its own, so that no page waits for it: adding, duplicates, probes, the map."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Job:
 
     Attributes
     ----------
-    kind : "add", "demo" or "duplicates"
+    kind : "add", "demo", "duplicates", "map" or "probe"
     request : what was asked for
     state : "running", "done", "failed" or "stopped"
     phase, done, total : how far it has come; total is 0 where it is not known

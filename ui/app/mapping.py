@@ -8,20 +8,24 @@ moves no other.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MAP_FILE", "MapBase"]
+__all__ = ["MAP_FILE", "MapBase", "written_whole"]
 
 MAP_FILE = "map.npz"
 _LANDMARKS = 1500
 _FEWEST_FOR_TSNE = 40
+_AXES = 64  # on which pieces are compared with landmarks
 _NEAR = 6  # landmarks that decide a place
 _SHARPNESS = 60.0  # how much more a landmark counts that is nearer by cosine
 _SCATTER = 0.004  # of the map's width: so that copies do not hide each other
@@ -56,36 +60,46 @@ class MapBase:
         chosen = _unit(vectors[picked])
         return cls(encoder, len(vectors), chosen, _in_frame(_spread_out(chosen)))
 
-    def place(self, numbers: IntArray, vectors: FloatArray) -> FloatArray:
-        """Places float32 [n, 2] in 0..1 for pieces and their vectors, float32 [n, dim]."""
+    @property
+    def name(self) -> str:
+        """What tells this map from others."""
+        return hashlib.sha256(self.places.tobytes()).hexdigest()[:16]
+
+    def place(
+        self, numbers: IntArray, vectors: FloatArray, told: Callable[[int], None] = lambda done: None
+    ) -> FloatArray:
+        """Places float32 [n, 2] in 0..1 for pieces and their vectors, float32 [n, dim].
+
+        Parameters
+        ----------
+        told : how many have their place
+        """
         places = np.empty((len(vectors), 2), np.float32)
         near = min(_NEAR, len(self.vectors))
+        # Landmarks on the axes along which they lie: nearly the same cosines with a tenth of the work.
+        _, _, axes = np.linalg.svd(self.vectors, full_matrices=False)
+        turned = axes[:_AXES].T
+        landmarks = np.dot(self.vectors, turned).T
         for first in range(0, len(vectors), _ROWS):
-            alike = np.dot(_unit(vectors[first : first + _ROWS]), self.vectors.T)
+            alike = np.dot(np.dot(_unit(vectors[first : first + _ROWS]), turned), landmarks)
             best = np.argpartition(-alike, near - 1, axis=1)[:, :near]
             cosine = np.take_along_axis(alike, best, axis=1)
             weight = np.exp(_SHARPNESS * (cosine - cosine.max(axis=1, keepdims=True)))
             weight /= weight.sum(axis=1, keepdims=True)
             places[first : first + _ROWS] = np.einsum("nk,nkd->nd", weight, self.places[best])
+            told(min(first + _ROWS, len(vectors)))
         return np.clip(places + _SCATTER * _direction(numbers), 0.0, 1.0)
 
     def save(self, folder: Path) -> None:
         """Keep it beside the library: whole or not at all."""
-        beside = folder / f".{MAP_FILE}.{os.getpid()}"
-        try:
-            with open(beside, "wb") as file:
-                np.savez(
-                    file,
-                    encoder=np.array(self.encoder),
-                    pieces=np.array(self.pieces),
-                    vectors=self.vectors.astype(np.float16),
-                    places=self.places,
-                )
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(beside, folder / MAP_FILE)
-        finally:
-            beside.unlink(missing_ok=True)
+        with written_whole(folder / MAP_FILE) as file:
+            np.savez(
+                file,
+                encoder=np.array(self.encoder),
+                pieces=np.array(self.pieces),
+                vectors=self.vectors.astype(np.float16),
+                places=self.places,
+            )
 
     @classmethod
     def load(cls, folder: Path, encoder: str) -> Self | None:
@@ -102,6 +116,20 @@ class MapBase:
             return None
         whole = len(base.vectors) > 0 and base.places.shape == (len(base.vectors), 2)
         return base if whole and base.encoder == encoder and bool(np.isfinite(base.places).all()) else None
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write, that takes the place of `path` when all is written, and leaves nothing if not."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with open(beside, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def _unit(vectors: FloatArray) -> FloatArray:

@@ -14,11 +14,13 @@ from index import Piece
 
 from . import shared
 from .mapping import MapBase
+from .placing import Places, place_all
 from .plainly import shortened
 
 __all__ = ["Outline", "draw_anew", "outline"]
 
 LONGEST_NAME = 70
+MOST_AT_ONCE = 5_000  # new pieces that a visitor waits for; of more the places are made in the background
 
 
 @dataclass(frozen=True)
@@ -46,49 +48,45 @@ class Outline:
         return place if place < len(self.numbers) and self.numbers[place] == number else None
 
 
-def outline() -> Outline:
-    """The library as it is now."""
+def outline() -> Outline | None:
+    """The library as it is now; None while the places of very many pieces are made in the background."""
     library = shared.library()
-    return _outline(str(library.folder), library.info().commit)
+    info = library.info()
+    job = shared.jobs().last("map")
+    if job is not None and job.running:
+        return None
+    drawn = job.number if job else 0
+    failed = job is not None and job.state != "done"
+    if info.pieces > MOST_AT_ONCE and not (failed or info.read_only):
+        placed = _placed(str(library.folder), info.encoder or "", info.commit, drawn)
+        if info.pieces > MOST_AT_ONCE + placed:
+            shared.jobs().start("map")
+            return None
+    return _outline(str(library.folder), info.commit, drawn)
 
 
 def draw_anew() -> None:
     """Draw the map again, for the library as it is now."""
-    _base.clear()
-    _outline.clear()
-    library = shared.library()
-    numbers, vectors = library.vectors()
-    if len(numbers):
-        _kept(MapBase.drawn(library.info().encoder or "", vectors))
+    with shared.said_plainly():
+        shared.jobs().start("map", anew=True)
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _placed(folder: str, encoder: str, commit: int, drawn: int) -> int:
+    """How many pieces have a place that is kept."""
+    base = MapBase.load(Path(folder), encoder)
+    return 0 if base is None else len(Places.load(Path(folder), base).numbers)
 
 
 @st.cache_resource(max_entries=2, show_spinner="Reading the library …")
-def _outline(folder: str, commit: int) -> Outline:
+def _outline(folder: str, commit: int, drawn: int) -> Outline:
+    """The outline at a commit, after the map was drawn so many times."""
     library = shared.library()
-    numbers, vectors = library.vectors()
-    pieces = [piece for piece in library.pieces(limit=len(numbers) + 1) if piece.id <= numbers[-1]]
-    known = {piece.id for piece in pieces}
-    there = np.array([number in known for number in numbers.tolist()], bool)
-    numbers, vectors = numbers[there], vectors[there]
-    base = _base(folder, library.info().encoder or "")
+    placed = place_all(library, lambda phase, done, total: None)
+    pieces = [piece for piece in library.pieces(limit=10**9) if piece.id <= placed.last]
+    numbers = np.array([piece.id for piece in pieces], dtype=np.int64)
     folders = {str(Path(piece.display).parent) for piece in pieces}
     root = os.path.commonpath(folders) if folders and all(map(os.path.isabs, folders)) else ""
     short = shortened((piece.display for piece in pieces), root, LONGEST_NAME)
     names = [f"{p.title[:50]} — {name}" if p.title else name for p, name in zip(pieces, short, strict=True)]
-    return Outline(pieces, numbers, root, names, base.place(numbers, vectors), base.pieces)
-
-
-@st.cache_resource(max_entries=2, show_spinner="Drawing the map, once for this library …")
-def _base(folder: str, encoder: str) -> MapBase:
-    kept = MapBase.load(Path(folder), encoder)
-    if kept is not None:
-        return kept
-    _, vectors = shared.library().vectors()
-    return _kept(MapBase.drawn(encoder, vectors))
-
-
-def _kept(base: MapBase) -> MapBase:
-    library = shared.library()
-    if not library.read_only:
-        base.save(library.folder)
-    return base
+    return Outline(pieces, numbers, root, names, placed.of(numbers), placed.drawn_for)

@@ -7,15 +7,17 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from embedder.errors import MidikinError
+from ui.output import count
 
 from . import shared
 from .cards import facts, piece_head, title_of
 from .parts import piano_roll
 from .plainly import plain
+from .tagging import tag_form
+from .waiting import followed, how_it_failed
 
 if TYPE_CHECKING:
-    from index import Library, Probe, Tag
+    from index import Library, Prediction, Probe, Tag
 
 __all__ = ["label_next", "predictions", "probe_scores"]
 
@@ -106,12 +108,19 @@ def _label_other(tag: Tag, number: int) -> None:
 
 def predictions(library: Library, tag: Tag) -> None:
     """What the probe says of the pieces without a label: to accept in bulk, or to take back."""
-    _train_button(library, tag)
+    _train_button(tag)
     if tag.probe == "none":
         st.info(
             "There is no probe of this tag yet. Label some pieces, then train one.",
             icon=":material/psychology:",
         )
+        return
+    which = {"inside": "Predicted", "outside": "Left untagged"}
+    if (
+        st.segmented_control("Pieces", which, format_func=which.get, default="inside", key="which")
+        == "outside"
+    ):
+        _outside(library, tag)
         return
     with st.container(horizontal=True, vertical_alignment="bottom"):
         value = st.selectbox("Value", [None, *_values(tag)], format_func=lambda v: v or "any", width=240)
@@ -156,12 +165,41 @@ def predictions(library: Library, tag: Tag) -> None:
             st.button(label, on_click=_accept, args=(tag, None, value, least), type="primary")
             st.caption("Mark rows to hear them, or to accept or reject only these.")
     for one in marked[:HEARD]:
-        piece = library.piece(one.piece_id)
-        piece_head(title_of(piece), piece.display, piece.id, badge=f"{one.value}, {one.probability:.0%}")
-        piano_roll(f"predicted-{piece.id}", library.notes(piece.id), name=title_of(piece))
+        _heard(library, one, badge=f"{one.value}, {one.probability:.0%}")
         with st.expander("Why?"):
-            for line in library.explain(tag.name, piece.id).says:
+            for line in library.explain(tag.name, one.piece_id).says:
                 st.markdown(plain(line))
+
+
+def _heard(library: Library, one: Prediction, *, badge: str) -> None:
+    piece = library.piece(one.piece_id)
+    piece_head(title_of(piece), piece.display, piece.id, badge=badge)
+    piano_roll(f"predicted-{piece.id}", library.notes(piece.id), name=title_of(piece))
+
+
+def _outside(library: Library, tag: Tag) -> None:
+    """The pieces that are like none that was labelled: the probe's word for them is not taken."""
+    found = library.predictions(tag.name, outside=True, limit=LISTED)
+    if not found:
+        st.info("No piece was left untagged.", icon=":material/check:")
+        return
+    more = "The first " if len(found) == LISTED else ""
+    st.caption(
+        f"{more}{count(len(found), 'piece')} unlike all that is labelled, and so left untagged. "
+        "Mark rows to hear them; label some, and the probe learns of their kind."
+    )
+    table = st.dataframe(
+        {"piece": [one.piece_id for one in found], "file": [one.display for one in found]},
+        hide_index=True,
+        key="outside",
+        on_select="rerun",
+        selection_mode="multi-row",
+    )
+    marked = [found[row] for row in table.selection.rows if row < len(found)]
+    for one in marked[:HEARD]:
+        _heard(library, one, badge="left untagged")
+    if marked:
+        tag_form(library, [one.piece_id for one in marked], key="outside")
 
 
 def _accept(tag: Tag, numbers: list[int] | None, value: str | None, least: float | None) -> None:
@@ -176,19 +214,26 @@ def _reject(tag: Tag, numbers: list[int]) -> None:
         st.toast(f"{report.set:,} predictions rejected", icon=":material/close:")
 
 
-def _train_button(library: Library, tag: Tag) -> None:
-    """Train and apply: nothing else on the page waits for it."""
+def _train_button(tag: Tag) -> None:
+    """Train and apply, in the background."""
+    job = shared.jobs().last("probe")
+    if job is not None and job.running:
+        if job.request["tag"] == tag.name:
+            followed("probe")
+        else:
+            st.caption(
+                f"The probe of {plain(job.request['tag'])} is being trained; then it is this one's turn."
+            )
+        return
+    how_it_failed("probe", tag=tag.name)
     label = "Train the probe" if tag.probe == "none" else "Train it again"
-    changed = tag.probe != "current"
-    if st.button(label, type="primary" if changed else "secondary", icon=":material/psychology:"):
-        try:
-            with st.spinner("Learning from the labels, and looking at every piece …"):
-                library.train_probe(tag.name)
-                library.apply_probes([tag.name])
-        except MidikinError as error:
-            st.error(plain(error), icon=":material/error:")
-            return
-        st.rerun()
+    kind = "primary" if tag.probe != "current" else "secondary"
+    st.button(label, type=kind, icon=":material/psychology:", on_click=_train, args=(tag.name,))
+
+
+def _train(name: str) -> None:
+    with shared.said_plainly():
+        shared.jobs().start("probe", tag=name)
 
 
 # -- how good is it --------------------------------------------------------------------------------
@@ -196,7 +241,7 @@ def _train_button(library: Library, tag: Tag) -> None:
 
 def probe_scores(library: Library, tag: Tag) -> None:
     """The probe's scores, beside what the commonest value and hand-made numbers reach."""
-    _train_button(library, tag)
+    _train_button(tag)
     if tag.probe == "none":
         st.info(
             "There is no probe of this tag yet. Label some pieces, then train one.",

@@ -177,6 +177,9 @@ def _labels(library: Library, tag: Tag) -> None:
         },
         hide_index=True,
     )
+    with st.form("rename", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("Another name for this tag", key="new-name", max_chars=LONGEST_TAG)
+        st.form_submit_button("Rename", on_click=_rename, args=(tag.name,), icon=":material/edit:")
     st.subheader("What was done")
     for action in library.label_history(HISTORY):
         with st.container(horizontal=True, vertical_alignment="center"):
@@ -187,6 +190,12 @@ def _labels(library: Library, tag: Tag) -> None:
             if action.undone_s is None:
                 st.button("Undo", key=f"undo-{action.number}", on_click=_undo, args=(action.number,))
     _files(library, tag)
+
+
+def _rename(name: str) -> None:
+    with shared.said_plainly():
+        shared.library().rename_tag(name, st.session_state["new-name"])
+        st.query_params["tag"] = st.session_state["new-name"].strip()
 
 
 def _value(label: Label) -> str:

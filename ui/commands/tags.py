@@ -1,4 +1,4 @@
-"""`midikin tags`, and its commands import, export, folders, history and undo."""
+"""`midikin tags`, and its commands import, export, folders, history, undo and rename."""
 
 from __future__ import annotations
 
@@ -227,6 +227,26 @@ def undo(
         print_json(action.to_json())
     else:
         print(f"taken back: change {action.number}, {action.what}")
+
+
+@app.command("rename")
+def rename(
+    tag: Annotated[str, typer.Argument(metavar="TAG", help="The tag.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="Its new name.")],
+    library: LibraryOption = None,
+) -> None:
+    """Give a tag another name; labels, probe and predictions stay with it.
+
+    \b
+    Examples:
+      midikin tags rename lulaby lullaby
+    """
+    from index import Library
+    from index.paths import display
+
+    with Library.open(library, create=False) as opened:
+        opened.rename_tag(tag, new)
+    print(f"{display(tag)} is now called {display(new)}")
 
 
 def _date(seconds: float) -> str:
