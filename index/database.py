@@ -53,6 +53,8 @@ __all__ = ["DATABASE_NAME", "Database", "disk_errors", "upsert"]
 
 DATABASE_NAME = "midikin.db"
 BUSY_TIMEOUT_S = 60.0  # a writer holds the database for one batch's inserts, well below a second
+CACHE_KB = 32_768
+LOG_PAGES = 8192  # of 8 kB
 MIGRATION_WAIT_S = 10.0  # for a process of an older midikin that is just adding
 _NEARLY_NOTHING_BYTES = 1 << 20
 # PostgreSQL: what `_begin` and the filters need there.
@@ -75,7 +77,7 @@ class Database:
         self.folder = folder
         self.path = folder / DATABASE_NAME
         self.read_only = False
-        self.shared = os.environ.get("MIDIKIN_DATABASE", "")
+        self.shared = _address_of(folder)
         with disk_errors(folder):
             exists = bool(self.shared) or self.path.exists()
         if not exists and not create:
@@ -140,6 +142,10 @@ class Database:
             connection.execute("PRAGMA page_size=8192")
             connection.execute("PRAGMA journal_mode=WAL")
             connection.execute("PRAGMA synchronous=FULL")
+            # A new piece touches a page of every index, all over the file: kept in memory, and copied from
+            # the log once for many batches, these cost a large library hardly more than a small one.
+            connection.execute(f"PRAGMA cache_size=-{CACHE_KB}")
+            connection.execute(f"PRAGMA wal_autocheckpoint={LOG_PAGES}")
 
     def _check_or_create(self, create: bool) -> None:
         with self.read() as connection:
@@ -329,6 +335,11 @@ def _begin(connection: Connection) -> None:
     ):  # tables are made anew under their old names; inside a transaction it is too late
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")  # says nothing inside a transaction
     connection.exec_driver_sql("BEGIN" if purpose == "read" else "BEGIN IMMEDIATE")
+
+
+def _address_of(folder: Path) -> str:
+    """The server that holds what belongs to a library's folder; empty if that is a file in it."""
+    return os.environ.get("MIDIKIN_DATABASE", "")
 
 
 def _shared_engine(address: str) -> Engine:

@@ -1,6 +1,7 @@
 """Adding many files: does the rate hold to the end, and does memory stay where it is?
 
     python tests/bench/adding_rate.py DATA --folder KEPT [--files 100000] [--every 5000] [--seconds 540]
+    python tests/bench/adding_rate.py DATA --folder KEPT --ends [--files 100000] [--rounds 3]
 
 The files are the real ones of DATA, again and again, in a mixed order; each is altered as a whole, so that
 all are distinct and of real size: transposed by up to five semitones, and one note in fifty left out. They
@@ -11,6 +12,11 @@ are all that is measured: any growth of their cost shows more than it would besi
 The work stops after `--seconds`; the same command goes on where it was, writing as well as adding. Every line
 is kept in KEPT/rate.jsonl, and all lines are shown at the end of each run. What was added between the last
 line of a run and its end is not in the table.
+
+`--ends` looks at both ends only, and side by side, so that other work on the machine slows both alike: in
+each round the same thousand files are added to an empty library and to one that holds so many pieces already
+(rows of a thousand real pieces, again and again, under new hashes and with numbers a little off). The end of
+an add, which makes fingerprints of all that has none, is left out: the copied rows would have none.
 """
 
 from __future__ import annotations
@@ -18,6 +24,8 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import shutil
+import sqlite3
 import sys
 import time
 from collections.abc import Sequence
@@ -33,6 +41,7 @@ from fake_encoder import FakeEmbedded  # noqa: E402
 from embedder.encoder import window_ranges  # noqa: E402
 from embedder.notes import Notes  # noqa: E402
 from index import AddProgress, Library  # noqa: E402
+from index.schema import DESCRIPTOR_COLUMNS  # noqa: E402
 
 WINDOW, DIM = 256, 256
 
@@ -165,6 +174,70 @@ def show(log: Path) -> None:
         print(f"notes a second at the end, {name}: {100 * end / start:.0f} % of those at the start")
 
 
+def multiply(library: Path, pieces: int) -> None:
+    """Copy the rows of a library until it holds so many pieces."""
+    jittered = [
+        name for name in DESCRIPTOR_COLUMNS if name not in ("key", "notes", "pitch_low", "pitch_high")
+    ]
+    plain = ("size_bytes", "title", "windows", "start_s", "end_s", "added_s", "key", "notes", "pitch_low")
+    names = [*plain, "pitch_high", *jittered]
+    taken = [*plain, "pitch_high", *(f"{name} * (0.98 + abs(random() % 4000) / 1e5)" for name in jittered)]
+    connection = sqlite3.connect(library / "midikin.db")
+    connection.execute("PRAGMA synchronous=OFF")
+    connection.execute("PRAGMA cache_size=-500000")
+    real = connection.execute("SELECT max(id) FROM pieces").fetchone()[0]
+    for shift in range(real, pieces, real):
+        for statement in (
+            f"INSERT INTO pieces (id, sha256, digest, {', '.join(names)}) SELECT id + :shift,"
+            f" lower(hex(randomblob(32))), lower(hex(randomblob(32))), {', '.join(taken)} FROM pieces"
+            " WHERE id <= :real",
+            "INSERT INTO paths (path, display, name, piece_id, size_bytes, mtime_ns, seen_s) SELECT"
+            " CAST('/copy' || abs(random() % 1000) || '/' || :shift || display AS BLOB), display, name,"
+            " piece_id + :shift, size_bytes, mtime_ns, seen_s FROM paths WHERE piece_id <= :real",
+            *(
+                f"INSERT INTO {table} SELECT piece_id + :shift, {columns} FROM {table}"
+                " WHERE piece_id <= :real"
+                for table, columns in (
+                    ("piece_vectors", "vector"),
+                    ("windows", "spans, vectors"),
+                    ("notes", "packed"),
+                )
+            ),
+        ):
+            connection.execute(statement, {"shift": shift, "real": real})
+        connection.commit()
+    connection.close()
+
+
+def ends(folder: Path, data: Path, files: int, rounds: int) -> None:
+    """Add the same files to an empty library and to a large one, in turn."""
+    if not write_files(folder / "music", data, 1000 * (rounds + 1), float("inf")):
+        return
+    shutil.rmtree(folder / "large", ignore_errors=True)
+    with Library.open(folder / "large", encoder=TinyEncoder()) as large:
+        large.add(folder / "music" / "000", workers=1)
+    multiply(folder / "large", files)
+    spent: dict[str, list[float]] = {"empty": [], "large": []}
+    print(f"{'library':8} {'pieces':>9} {'files/s':>8} {'files/cpu s':>12} {'memory MB':>10}")
+    for number in range(1, rounds + 1):
+        shutil.rmtree(folder / "empty", ignore_errors=True)
+        for name, seconds in spent.items():
+            with Library.open(folder / name, encoder=TinyEncoder()) as library:
+                before, last = library.info().pieces, [0.0, 0.0]
+                library._store_fingerprints = lambda: None  # type: ignore[method-assign]
+
+                def watch(state: AddProgress, last: list[float] = last) -> None:
+                    last[:] = processor_s(), memory_mb()
+
+                cpu = processor_s()
+                report = library.add(folder / "music" / f"{number:03}", watch, workers=1)
+            seconds.append(last[0] - cpu)
+            rates = report.added / report.seconds, report.added / seconds[-1]
+            print(f"{name:8} {before:9,} {rates[0]:8.0f} {rates[1]:12.0f} {last[1]:10.0f}", flush=True)
+    share = sum(spent["empty"]) / sum(spent["large"])
+    print(f"rate at the end, by processor time: {100 * share:.0f} % of the rate at the start")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -174,7 +247,12 @@ def main() -> None:
     parser.add_argument("--files", type=int, default=100_000)
     parser.add_argument("--every", type=int, default=5000)
     parser.add_argument("--seconds", type=float, default=540)
+    parser.add_argument("--ends", action="store_true", help="the first and the last thousand, side by side")
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
+    if options.ends:
+        ends(options.folder, options.data, options.files, options.rounds)
+        return
     until = time.monotonic() + options.seconds
     options.folder.mkdir(parents=True, exist_ok=True)
     if not write_files(options.folder / "music", options.data, options.files, until):

@@ -106,6 +106,19 @@ def test_removed_pieces_never_answer(setting: str) -> None:
             assert best[0] == keys_of(1001 + row // 2, 2)[row % 2]
 
 
+def test_the_same_pieces_asked_for_again_are_those_that_live_now() -> None:
+    vectors = some_vectors(1000)
+    store = store_of(vectors, 1, "sq8")
+    only = np.arange(100, 200)
+    assert [len(store.search(vectors[0], 500, only=only)[0]) for _ in range(2)] == [100, 100]
+    store.remove(np.arange(100, 150))
+    assert set(pieces_of(store.search(vectors[0], 500, only=only)[0])) == set(range(150, 200))
+    store.add(keys_of(120, 1), vectors[:1])
+    assert pieces_of(store.search(vectors[0], 500, only=only)[0])[0] == 120
+    assert len(store.search(vectors[0], 500, only=only, without={120, 160})[0]) == 49
+    assert len(store.search(vectors[0], 500, only=only)[0]) == 51
+
+
 def test_what_faiss_would_swallow_is_refused() -> None:
     vectors = some_vectors(10)
     store = store_of(vectors, 1)
@@ -132,3 +145,19 @@ def test_few_vectors_give_few_answers_and_no_padding() -> None:
     keys, scores = store.search(some_vectors(1)[0], 100)
     assert sorted(pieces_of(keys)) == [1, 2, 3]
     assert len(scores) == 3
+
+
+def test_the_cheapest_that_finds_enough_is_chosen() -> None:
+    def trial(setting: str, recall: float, p50_ms: float, bytes_per_vector: float) -> tuning.Trial:
+        part = store_of(some_vectors(10), 1).base
+        return tuning.Trial(setting, part, recall, p50_ms, 2 * p50_ms, bytes_per_vector)
+
+    exact, wide = trial("exact", 1.0, 40.0, 528), trial("fp16", 0.99, 2.0, 536)
+    small, poor = trial("sq8", 0.96, 3.0, 280), trial("sq4", 0.94, 1.0, 150)
+    slow = trial("sq6", 0.97, 30.0, 215)
+    assert tuning.choose([exact, wide, small, poor, slow]) is small
+    assert tuning.choose([exact, wide, poor, slow]) is wide
+    assert tuning.choose([exact, poor, slow]) is slow  # nothing is quick: the quickest that finds enough
+    assert tuning.choose([poor]) is poor
+    quick = trial("exact", 1.0, 5.0, 528)
+    assert tuning.choose([small, quick]) is quick  # where comparing all is quick, nothing is given away

@@ -1,0 +1,149 @@
+"""Many machines: what a piece costs on one worker and on two, and whether the servers answer like a library.
+
+    python tests/bench/distributed.py DATA [--files 400] [--shard 25] [--servers] [--machines 16] [--cores 8]
+
+A sample of DATA is embedded as shards, by one process and then by two, and merged into a library in a file;
+with `--servers` also into one with metadata in PostgreSQL and vectors in Milvus, both started here (the extra
+`cluster-test`, and PostgreSQL of the system). There every piece is then asked for its ten nearest: are they
+those of the library in the file, and how many are those that comparing every vector in float32 gives? At the
+end the measured cost is multiplied to ten million pieces on so many machines.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+
+import servers  # noqa: E402
+
+from index import Library  # noqa: E402
+from index.cluster.runners import Processes  # noqa: E402
+from index.cluster.shards import plan  # noqa: E402
+
+PIECES = 10_000_000
+AT = 10
+MOST_ASKED = 1000
+
+
+@contextlib.contextmanager
+def cost() -> Iterator[dict[str, float]]:
+    """Seconds by the clock, and of processor here and in processes that ended meanwhile."""
+    taken: dict[str, float] = {}
+
+    def now() -> tuple[float, float]:
+        both = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+        return time.perf_counter(), sum(usage.ru_utime + usage.ru_stime for usage in both)
+
+    before = now()
+    yield taken
+    taken["clock_s"], taken["processor_s"] = (a - b for a, b in zip(now(), before, strict=True))
+
+
+def line(what: str, pieces: int, taken: dict[str, float]) -> float:
+    """Print what a piece has cost; ms of processor."""
+    clock_ms, ms = 1000 * taken["clock_s"] / pieces, 1000 * taken["processor_s"] / pieces
+    print(f"{what:34} {clock_ms:12.2f} {ms:16.2f} {pieces / taken['clock_s']:10.1f}", flush=True)
+    return ms
+
+
+def nearest(library: Library, numbers: list[int]) -> tuple[list[list[str]], list[float]]:
+    """Paths of the ten nearest of each piece, and the time of each search in ms."""
+    library.search(numbers[0], AT)  # makes the index
+    found, times = [], []
+    for number in numbers:
+        begun = time.perf_counter()
+        found.append([hit.path for hit in library.search(number, AT).results])
+        times.append(1000 * (time.perf_counter() - begun))
+    return found, times
+
+
+def truth(library: Library, numbers: list[int]) -> list[set[str]]:
+    """Paths of the ten true nearest, by comparing every vector."""
+    held, vectors = library.vectors()
+    paths = {piece.id: piece.path for piece in library.pieces(limit=len(held))}
+    true = []
+    for number in numbers:
+        row = int(np.searchsorted(held, number))
+        scores = vectors @ vectors[row]
+        scores[row] = -np.inf
+        true.append({paths[held[at]] for at in np.argsort(-scores)[:AT].tolist()})
+    return true
+
+
+def compare(embedded: Library, shared: Library) -> None:
+    numbers = [piece.id for piece in embedded.pieces(limit=MOST_ASKED)]
+    by_path = {piece.path: piece.id for piece in shared.pieces(limit=1_000_000)}
+    paths = [embedded.piece(number).path for number in numbers]
+    mine, times = nearest(embedded, numbers)
+    theirs, their_times = nearest(shared, [by_path[path] for path in paths])
+    true = truth(embedded, numbers)
+    total = sum(map(len, true))
+    alike = sum(len(set(a) & set(b)) for a, b in zip(mine, theirs, strict=True))
+    print(f"\n{len(numbers)} queries, {AT} answers each")
+    print(f"the same neighbours in both: {100 * alike / total:.2f} %")
+    for name, found, took in (("in a file", mine, times), ("in PostgreSQL and Milvus", theirs, their_times)):
+        recall = sum(len(t.intersection(f)) for t, f in zip(true, found, strict=True)) / total
+        print(f"{name:26} recall@{AT} {recall:.4f}, p50 {np.median(took):.1f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--files", type=int, default=400)
+    parser.add_argument("--shard", type=int, default=25, help="files of one")
+    parser.add_argument("--servers", action="store_true")
+    parser.add_argument("--machines", type=int, default=16)
+    parser.add_argument("--cores", type=int, default=8, help="of each machine")
+    options = parser.parse_args()
+    paths = sorted(options.data.rglob("*.mid"))
+    paths = random.Random(0).sample(paths, min(options.files, len(paths)))
+    with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
+        folder = Path(scratch)
+        print(f"{'a piece':34} {'ms by clock':>12} {'ms of processor':>16} {'a second':>10}")
+        for workers in (1, 2):
+            shards = plan(paths, folder / f"by{workers}", "midikin-small", files=options.shard)
+            with cost() as taken:
+                records = list(Processes(workers).run(shards))
+            pieces = sum(record.pieces for record in records)
+            embedding_ms = line(f"embedded, {workers} worker{'s' if workers > 1 else ''}", pieces, taken)
+        embedded = stack.enter_context(Library.open(folder / "library"))
+        with cost() as taken:
+            assert embedded.merge(folder / "by1").pieces == pieces
+        merging_ms = line("merged into a file", pieces, taken)
+        stored = embedded.info()
+        if options.servers:
+            os.environ["MIDIKIN_DATABASE"] = servers.empty_place(stack.enter_context(servers.postgres()))
+            os.environ["MIDIKIN_VECTORS"] = stack.enter_context(servers.milvus())
+            shared = stack.enter_context(Library.open(folder / "shared"))
+            with cost() as taken:
+                assert shared.merge(folder / "by2").pieces == pieces
+            merging_ms = line("merged into PostgreSQL", pieces, taken)
+            with cost() as taken:
+                shared.search(1, AT)
+            line("brought into Milvus", pieces, taken)
+            compare(embedded, shared)
+    print(f"\n{stored.notes / pieces:,.0f} notes and {stored.size_bytes / pieces / 1000:.1f} kB a piece")
+    hours = embedding_ms * PIECES / 3.6e6 / (options.machines * options.cores)
+    print(
+        f"{PIECES:,} such pieces on {options.machines} machines of {options.cores} cores: {hours:.1f} h of "
+        f"embedding, {merging_ms * PIECES / 3.6e6:.1f} h of merging by one, "
+        f"{stored.size_bytes / pieces * PIECES / 1e12:.2f} TB"
+    )
+
+
+if __name__ == "__main__":
+    main()
