@@ -9,18 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import save_file
+from torch import nn
 
 from .errors import EncoderError
 from .handmade import PLAIN, STATISTICS
 from .heads import HandmadeHead
 from .model import ModelConfig, NoteTransformer
+from .tensors import check_fit, meant, read_settings, read_tensors
 
 __all__ = ["EncoderConfig", "EncoderModel", "load_checkpoint", "save_checkpoint", "shipped_encoders"]
 
 SHIPPED = Path(__file__).parent / "weights"
+LARGEST = 65_536  # of any size; what is beyond is a mistake
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,12 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "statistics", tuple(self.statistics))  # JSON knows only lists
+        if not isinstance(self.name, str) or not self.name:
+            raise EncoderError("encoder setting name must be a name")
+        for name in ("window", "context", "identity", "style", "taught"):
+            size = getattr(self, name)
+            if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= LARGEST:
+                raise EncoderError(f"encoder setting {name} must be a whole number up to {LARGEST:,}")
         if list(self.statistics) != [
             name for name in STATISTICS if name in ("pitch_class", *self.statistics)
         ]:
@@ -107,43 +114,24 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[EncoderModel, str]:
         raise EncoderError(
             f"no encoder {name_or_path}: it is neither a folder nor shipped (shipped: {names})"
         )
-    try:
-        text = (folder / "config.json").read_bytes()
-        settings = json.loads(text)
-        blob = (folder / "model.safetensors").read_bytes()
-    except (OSError, ValueError) as error:
-        raise EncoderError(f"encoder {folder} cannot be read: {error}") from None
-    model = EncoderModel(_config(folder, settings))
-    try:
-        weights = load_file(folder / "model.safetensors")
-    except (OSError, SafetensorError) as error:
-        raise EncoderError(f"encoder {folder}: model.safetensors is damaged: {error}") from None
-    _check_fit(folder, model, weights)
+    what = f"encoder {folder}"
+    config = _config(what, read_settings(folder / "config.json", what))
+    weights = read_tensors(folder / "model.safetensors")
+    check_fit(what, meant(lambda: EncoderModel(config), what), weights, "config.json")
+    model = EncoderModel(config)
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    text, blob = ((folder / name).read_bytes() for name in ("config.json", "model.safetensors"))
     digest = hashlib.sha256(hashlib.sha256(text).digest() + hashlib.sha256(blob).digest())
     return model.eval(), digest.hexdigest()[:12]
 
 
-def _config(folder: Path, settings: Any) -> EncoderConfig:
+def _config(what: str, settings: dict[str, Any]) -> EncoderConfig:
     try:
         if settings.pop("format") != 1:
-            raise EncoderError(f"encoder {folder}: config.json has a format that this midikin does not know")
+            raise EncoderError(f"{what}: config.json has a format that this midikin does not know")
         return EncoderConfig(model=ModelConfig.from_dict(settings.pop("model")), **settings)
     except (AttributeError, KeyError, TypeError) as error:
-        raise EncoderError(f"encoder {folder}: config.json does not fit: {error}") from None
-
-
-def _check_fit(folder: Path, model: EncoderModel, weights: dict[str, Tensor]) -> None:
-    wanted = model.state_dict()
-    for name in wanted:
-        if name not in weights:
-            raise EncoderError(f"encoder {folder}: model.safetensors lacks {name}")
-        if weights[name].shape != wanted[name].shape:
-            has, needs = tuple(weights[name].shape), tuple(wanted[name].shape)
-            raise EncoderError(f"encoder {folder}: {name} has shape {has}, config.json needs {needs}")
-    for name in weights:
-        if name not in wanted:
-            raise EncoderError(f"encoder {folder}: model.safetensors holds {name}, which config.json has not")
+        raise EncoderError(f"{what}: config.json does not fit: {error}") from None
 
 
 def save_checkpoint(model: EncoderModel, folder: str | Path, card: str) -> None:

@@ -15,8 +15,7 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .aria.tokenizer import NOTES_PER_RUN, cut_run, notes_ids
@@ -25,12 +24,14 @@ from .aria.vocabulary import PAD
 from .errors import EncoderError
 from .model import ModelConfig, NoteTransformer
 from .notes import Notes
+from .tensors import check_fit, meant, read_settings, read_tensors
 from .tokens import ATTRIBUTES, to_tokens
 
 __all__ = ["POOLINGS", "AriaBody", "Body", "Classifier", "NoteBody"]
 
 POOLINGS = ("mean", "last")
 PIECES_AT_ONCE = 16
+LONGEST_WINDOW = 2_048  # notes
 
 Row = NDArray[np.int64]
 
@@ -163,10 +164,13 @@ class Classifier:
         chances: NDArray[np.float32] = (answers / answers.sum(1, keepdims=True)).astype(np.float32)
         return chances
 
+    def modules(self) -> dict[str, nn.Module]:
+        """Its two parts, by the first part of the names of their weights."""
+        return {"body": self.body.model, "head": self.head}
+
     def state(self) -> dict[str, Tensor]:
         """All weights by name."""
-        body = {f"body.{name}": tensor for name, tensor in self.body.model.state_dict().items()}
-        return {**body, **{f"head.{name}": tensor for name, tensor in self.head.state_dict().items()}}
+        return nn.ModuleDict(self.modules()).state_dict()
 
     def save(self, folder: str | Path, card: str) -> None:
         """Write the folder, `classifier.json` last, so that a folder is a classifier only when complete."""
@@ -198,30 +202,43 @@ class Classifier:
             Naming the first thing that is missing or does not fit.
         """
         folder = Path(folder)
-        try:
-            settings = json.loads((folder / "classifier.json").read_bytes())
-            weights = load_file(folder / "model.safetensors")
-            if settings["format"] != 1:
-                raise EncoderError(f"classifier {folder} has a format that this midikin does not know")
-            body = _body(settings["family"], settings["size"], settings["window"])
-            classifier = cls(body, settings["classes"], settings["pooling"])
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise EncoderError(f"classifier {folder} cannot be read: {error}") from None
+        what = f"classifier {folder}"
+        settings = read_settings(folder / "classifier.json", what)
+        if settings.get("format") != 1:
+            raise EncoderError(f"{what} has a format that this midikin does not know")
+        classes, pooling = _classes(what, settings), str(settings.get("pooling"))
+        weights = read_tensors(folder / "model.safetensors")
+
+        def made() -> nn.ModuleDict:
+            return nn.ModuleDict(cls(_body(what, settings), classes, pooling).modules())
+
+        check_fit(what, meant(made, what), weights, "classifier.json")
+        classifier = cls(_body(what, settings), classes, pooling)
         for name, wanted in classifier.state().items():
-            if name not in weights:
-                raise EncoderError(f"classifier {folder}: model.safetensors lacks {name}")
-            if weights[name].shape != wanted.shape:
-                has, needs = tuple(weights[name].shape), tuple(wanted.shape)
-                raise EncoderError(f"classifier {folder}: {name} has shape {has}, its settings need {needs}")
             wanted.copy_(weights[name])
+        body = classifier.body
         body.model.to(device).eval()
         classifier.head.to(device)
         return classifier
 
 
-def _body(family: str, size: dict[str, Any], window: int) -> Body:
+def _classes(what: str, settings: dict[str, Any]) -> list[str]:
+    classes = settings.get("classes")
+    if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
+        raise EncoderError(f"{what}: classes must be a list of names")
+    if len(set(classes)) < len(classes):
+        raise EncoderError(f"{what}: two of its classes have the same name")
+    return classes
+
+
+def _body(what: str, settings: dict[str, Any]) -> Body:
+    family, size, window = (settings.get(name) for name in ("family", "size", "window"))
+    if isinstance(window, bool) or not isinstance(window, int) or not 1 <= window <= LONGEST_WINDOW:
+        raise EncoderError(f"{what}: window must be a whole number of notes up to {LONGEST_WINDOW:,}")
+    if not isinstance(size, dict):
+        raise EncoderError(f"{what}: size must name the sizes of its model")
     if family == "notes":
         return NoteBody(NoteTransformer(ModelConfig.from_dict(size)), window)
     if family == "aria":
-        return AriaBody(AriaTransformer(AriaConfig(**size)), window)
-    raise ValueError(f"there is no family {family!r}")
+        return AriaBody(AriaTransformer(AriaConfig.from_dict(size)), window)
+    raise EncoderError(f"{what}: there is no family {family!r}")

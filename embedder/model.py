@@ -11,6 +11,7 @@ the share of matrix work high on CPUs.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,6 +25,8 @@ from .keyvalues import KeyValues
 from .tokens import ATTRIBUTES
 
 __all__ = ["ModelConfig", "NoteReader", "NoteTransformer"]
+
+LAYERS, SIZES = 1_000, 1_048_576  # at most; what is beyond is a mistake
 
 
 @dataclass(frozen=True)
@@ -62,8 +65,13 @@ class ModelConfig:
         for name, value in asdict(self).items():
             if name in ("pooling", "causal"):
                 continue
-            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise EncoderError(f"model setting {name} must be a positive number, not {value!r}")
+            most = LAYERS if name == "layers" else SIZES
+            if name != "rope_base" and (not isinstance(value, int) or value > most):
+                raise EncoderError(
+                    f"model setting {name} must be a whole number up to {most:,}, not {value!r}"
+                )
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise EncoderError("model setting heads must divide width into heads of even size")
 

@@ -75,6 +75,12 @@ COMMANDS: tuple[CommandEntry, ...] = (
         "tags", "tags", "app", "List the tags of the library; import, export, and take labels back."
     ),
     CommandEntry("probe", "probe", "app", "Learn tags from the labelled pieces and tag the rest."),
+    CommandEntry(
+        "classify",
+        "classify",
+        "classify",
+        "Say what a finetuned classifier makes of files or of the library, and tag it so.",
+    ),
     CommandEntry("list", "list_", "list_pieces", "List the pieces of the library, by number."),
     CommandEntry(
         "continue",

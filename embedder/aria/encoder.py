@@ -18,7 +18,7 @@ from ..reading import Limits, load
 from .hub import OWNER, fetch
 from .placing import place
 from .runs import AriaRuns
-from .tokenizer import Ids
+from .tokenizer import LONGEST_RUN, Ids
 from .vocabulary import PAD
 from .weights import AriaFile, open_weights
 
@@ -47,6 +47,11 @@ class AriaEncoder(Encoder):
     def __init__(self, weights: AriaFile, device: str | None = None, precision: str | None = None) -> None:
         if weights.config.embedding is None:
             raise EncoderError(f"{weights.path} has no emb_head.weight: it continues music, it is no encoder")
+        if weights.config.positions < LONGEST_RUN:
+            raise EncoderError(
+                f"{weights.path} has {weights.config.positions:,} positions by its config.json; an encoder "
+                f"reads up to {LONGEST_RUN:,} ids"
+            )
         self.weights = weights
         self.name = "aria"
         self.id = f"{self.name}-files@{weights.digest()}"  # vectors of notes alone were called aria@

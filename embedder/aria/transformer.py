@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..errors import EncoderError
 from ..keyvalues import KeyValues
-from ..model import attend_on, rotate
+from ..model import LAYERS, SIZES, attend_on, rotate
+from .vocabulary import SIZE
 
 __all__ = ["MEDIUM", "AriaConfig", "AriaTransformer"]
 
 ROPE_BASE = 500_000.0
+# Every id of the tokenizer has a row; with fewer positions there is no room for a prompt and what follows.
+LEAST = {"vocabulary": SIZE, "positions": 64}
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,27 @@ class AriaConfig:
     positions: int = 8_192
     embedding: int | None = None
     language: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("width", "heads", "layers", "hidden", "vocabulary", "positions", "embedding"):
+            value, least = getattr(self, name), LEAST.get(name, 1)
+            most = LAYERS if name == "layers" else SIZES
+            if name == "embedding" and value is None:
+                continue
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise EncoderError(
+                    f"Aria's {name} must be a whole number from {least:,} to {most:,}, not {value!r}"
+                )
+        if self.width % self.heads or (self.width // self.heads) % 2:
+            raise EncoderError(f"{self.heads} heads do not divide a width of {self.width} into even parts")
+
+    @classmethod
+    def from_dict(cls, settings: dict[str, Any]) -> Self:
+        """Settings as `dataclasses.asdict` gives them; EncoderError if they do not fit."""
+        try:
+            return cls(**settings)
+        except TypeError as error:
+            raise EncoderError(f"settings of Aria's model do not fit: {error}") from None
 
 
 # The released models; that for language has `embedding` None and `language` True.

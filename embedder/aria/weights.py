@@ -11,13 +11,13 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 
 from ..checkpoint import shipped_encoders
 from ..errors import EncoderError
+from ..tensors import meant, open_tensors, read_settings
 from .hub import OWNER
 from .transformer import AriaConfig, AriaTransformer
 
@@ -37,6 +37,7 @@ _SAID = {
     "embedding": ("emb_size", "embedding_size"),
 }
 READ_AT_ONCE = 2**24
+FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class AriaFile:
     @property
     def parameters(self) -> int:
         """How many numbers the file holds."""
-        with _opened(self.path) as tensors:
+        with open_tensors(self.path) as tensors:
             return sum(_size(tensors.get_slice(name).get_shape()) for name in tensors.keys())  # noqa: SIM118
 
     def digest(self) -> str:
@@ -78,7 +79,7 @@ class AriaFile:
             model = AriaTransformer(self.config)
         layers = self.config.layers
         try:
-            with _opened(self.path) as tensors:
+            with open_tensors(self.path) as tensors:
                 for name in model.state_dict():
                     match = _LAYER.match(name)
                     at = int(match[1]) * len(devices) // layers if match else -1
@@ -109,16 +110,19 @@ def open_weights(path: str | Path, heads: int | None = None) -> AriaFile:
     file = path / "model.safetensors" if path.is_dir() else path
     config_file = file.with_name("config.json")
     said = _configuration(config_file) if config_file.is_file() else {}
-    with _opened(file) as tensors:
-        shapes = {name: tuple(tensors.get_slice(name).get_shape()) for name in tensors.keys()}  # noqa: SIM118
+    with open_tensors(file) as tensors:
+        slices = {name: tensors.get_slice(name) for name in tensors.keys()}  # noqa: SIM118
+        shapes = {name: tuple(one.get_shape()) for name, one in slices.items()}
+        kinds = {name: one.get_dtype() for name, one in slices.items()}
     config = _inferred(file, shapes, said, heads)
-    with torch.device("meta"):
-        wanted = {name: tuple(tensor.shape) for name, tensor in AriaTransformer(config).state_dict().items()}
+    wanted = meant(lambda: AriaTransformer(config), str(file))
     for name, shape in wanted.items():
         if name not in shapes:
             raise EncoderError(f"{file} lacks {name}")
         if shapes[name] != shape:
             raise EncoderError(f"{file}: {name} has shape {shapes[name]}, the others need {shape}")
+        if kinds[name] not in FLOATS:
+            raise EncoderError(f"{file}: {name} holds {kinds[name]}, not floating-point numbers")
     for name in shapes:
         if name not in wanted:
             raise EncoderError(f"{file} holds {name}, which is no part of Aria")
@@ -140,39 +144,23 @@ def is_aria(name_or_path: str | Path) -> bool:
         settings = json.loads((path / "config.json").read_bytes())
     except FileNotFoundError:
         return True
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(settings, dict) and any(name in settings for names in _SAID.values() for name in names)
 
 
-def _opened(file: Path) -> Any:
-    try:
-        if file.suffix in (".bin", ".pt", ".pth", ".ckpt", ".pkl"):
-            raise EncoderError(f"{file} may run code when read; midikin takes safetensors only")
-        with open(file, "rb") as start:
-            begin = start.read(16)
-        if begin[:1] == b"\x80" or begin[:4] == b"PK\x03\x04":
-            raise EncoderError(f"{file} is a pickle, which may run code when read; midikin takes safetensors")
-        return safe_open(file, "pt")
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise EncoderError(f"{file} is not a sound safetensors file: {reason}") from None
-
-
 def _configuration(file: Path) -> dict[str, int]:
-    """What a `config.json` says of the size, by midikin's names."""
-    try:
-        settings = json.loads(file.read_bytes())
-        said = {
-            ours: settings[name]
-            for ours, names in _SAID.items()
-            for name in names
-            if settings.get(name) is not None
-        }
-        if settings.get("ff_mult") is not None and "width" in said:
-            said["hidden"] = settings["ff_mult"] * said["width"]
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise EncoderError(f"{file} cannot be read: {error}") from None
+    """What a `config.json` says of the size, by midikin's names; EncoderError if it cannot be read."""
+    settings = read_settings(file, str(file.parent))
+    said = {
+        ours: settings[name]
+        for ours, names in _SAID.items()
+        for name in names
+        if settings.get(name) is not None
+    }
+    times = settings.get("ff_mult")
+    if times is not None and isinstance(said.get("width"), int):
+        said["hidden"] = times * said["width"] if isinstance(times, int) else times
     for name, value in said.items():
         if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
             raise EncoderError(f"{file}: {name} must be a positive whole number, not {value!r}")
@@ -186,8 +174,11 @@ def _inferred(
     layers = {int(match[1]) for name in shapes if (match := _LAYER.match(name))}
     if len(shapes.get(EMBEDDINGS, ())) != 2 or not layers:
         raise EncoderError(f"{file} holds no weights of Aria: it lacks {EMBEDDINGS}, or layers")
+    if len(layers) <= max(layers):
+        gone = next(number for number in range(len(layers) + 1) if number not in layers)
+        raise EncoderError(f"{file} lacks all of model.encode_layers.{gone}")
     vocabulary, width = shapes[EMBEDDINGS]
-    gate = shapes.get("model.encode_layers.0.ff_gate_proj.weight", (4 * width, width))
+    gate = shapes.get("model.encode_layers.0.ff_gate_proj.weight") or (4 * width,)
     embedding = shapes.get("emb_head.weight")
     found: dict[str, int | None] = {
         "width": width,
@@ -200,20 +191,21 @@ def _inferred(
         if name in said and number is not None and said[name] != number:
             raise EncoderError(f"{file} has {name} {number}, its config.json says {said[name]}")
     heads = heads or said.get("heads") or (HEADS_OF_NARROW if width < NARROW else width // HEAD_SIZE)
-    if width % heads or (width // heads) % 2:
-        raise EncoderError(f"{file}: {heads} heads do not divide a width of {width} into even parts")
     if embedding is None and "lm_head.weight" not in shapes:
         raise EncoderError(f"{file} has neither emb_head.weight nor lm_head.weight")
-    return AriaConfig(
-        width=width,
-        heads=heads,
-        layers=max(layers) + 1,
-        hidden=gate[0],
-        vocabulary=vocabulary,
-        positions=said.get("positions", AriaConfig.positions),
-        embedding=found["embedding"],
-        language="lm_head.weight" in shapes,
-    )
+    try:
+        return AriaConfig(
+            width=width,
+            heads=heads,
+            layers=max(layers) + 1,
+            hidden=gate[0],
+            vocabulary=vocabulary,
+            positions=said.get("positions", AriaConfig.positions),
+            embedding=found["embedding"],
+            language="lm_head.weight" in shapes,
+        )
+    except EncoderError as error:
+        raise EncoderError(f"{file}: {error}") from None
 
 
 def _size(shape: list[int]) -> int:

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from ..checkpoint import SHIPPED
 from ..errors import EncoderError
 from ..model import ModelConfig, NoteTransformer
+from ..tensors import check_fit, meant, read_settings, read_tensors
 
 __all__ = ["DEFAULT_MODEL", "NoteLanguage", "load_language", "save_language"]
 
@@ -56,32 +56,23 @@ def load_language(name_or_path: str | Path = DEFAULT_MODEL, device: str | None =
     folder = shipped if shipped.is_dir() else Path(name_or_path)
     if not folder.is_dir():
         raise EncoderError(f"no language model {name_or_path}: it is neither a folder nor comes with midikin")
-    try:
-        text = (folder / "model.json").read_bytes()
-        settings = json.loads(text)
-        context = settings.pop("context", min(DEFAULT_CONTEXT, settings.get("positions", DEFAULT_CONTEXT)))
-        blob = (folder / "model.safetensors").read_bytes()
-        weights = load_file(folder / "model.safetensors")
-    except (OSError, ValueError, AttributeError, SafetensorError) as error:
-        raise EncoderError(f"language model {folder} cannot be read: {error}") from None
+    what = f"language model {folder}"
+    settings = read_settings(folder / "model.json", what)
+    context = settings.pop("context", None)
     config = ModelConfig.from_dict(settings)
-    if not isinstance(context, int) or not 2 <= context <= config.positions:
-        raise EncoderError(f"language model {folder}: context must lie in 2..{config.positions}")
+    context = min(DEFAULT_CONTEXT, config.positions) if context is None else context
+    if isinstance(context, bool) or not isinstance(context, int) or not 2 <= context <= config.positions:
+        raise EncoderError(f"{what}: context must lie in 2..{config.positions}")
+    weights = read_tensors(folder / "model.safetensors")
+    check_fit(what, meant(lambda: NoteTransformer(config), what), weights, "model.json")
     model = NoteTransformer(config)
-    for name, wanted in model.state_dict().items():
-        if name not in weights:
-            raise EncoderError(f"language model {folder}: model.safetensors lacks {name}")
-        if weights[name].shape != wanted.shape:
-            has, needs = tuple(weights[name].shape), tuple(wanted.shape)
-            raise EncoderError(f"language model {folder}: {name} has shape {has}, model.json needs {needs}")
-        if not torch.isfinite(weights[name]).all():
-            raise EncoderError(f"language model {folder}: {name} holds numbers that are not finite")
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     try:
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
         model.to(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
         reason = " ".join(str(error).split())[:200]
-        raise EncoderError(f"language model {folder} cannot be used: {reason}") from None
+        raise EncoderError(f"{what} cannot be used: {reason}") from None
+    text, blob = ((folder / name).read_bytes() for name in ("model.json", "model.safetensors"))
     digest = hashlib.sha256(text + hashlib.sha256(blob).digest()).hexdigest()[:12]
     return NoteLanguage(folder.name, f"{folder.name}@{digest}", model.eval().requires_grad_(False), context)
 

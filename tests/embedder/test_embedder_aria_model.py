@@ -92,11 +92,20 @@ def test_a_configuration_beside_the_weights_is_believed_where_it_fits(tmp_path: 
         ({"n_heads": True}, "heads must be a positive whole number, not True"),
         ({"vocab_size": 17_729}, "vocabulary 17727, its config.json says 17729"),
         ({"emb_size": 512}, "embedding 16, its config.json says 512"),
+        ({"max_seq_len": 10**15}, "positions must be a whole number from 64"),
+        ({"max_seq_len": 1}, "positions must be a whole number from 64"),
+        ({"n_heads": 10**30}, "heads must be a whole number"),
+        ({"d_model": 32, "ff_mult": "x"}, "hidden must be a positive whole number, not 'x'"),
     ):
         config.write_text(json.dumps(settings))
         with pytest.raises(EncoderError, match=reason):
             open_weights(folder)
-    for text in ("no json", "[]", "{"):
+    config.write_text(json.dumps({"max_seq_len": 512}))
+    with pytest.raises(
+        EncoderError, match=r"512 positions by its config\.json; an encoder reads up to 2,048"
+    ):
+        Encoder.load(folder, "cpu")
+    for text in ("no json", "[]", "{", "[" * 100_000):
         config.write_text(text)
         with pytest.raises(EncoderError, match=r"config\.json cannot be read"):
             open_weights(folder)
@@ -127,6 +136,41 @@ def test_the_first_misfit_is_named(weights: Path) -> None:
     assert "neither emb_head.weight nor lm_head.weight" in one_line(weights)
     save_file({"something": torch.zeros(1)}, weights)
     assert "holds no weights of Aria" in one_line(weights)
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "reason"),
+    [
+        ("model.encode_layers.999999999.norm1.bias", torch.zeros(32), "lacks all of model.encode_layers.2"),
+        ("model.encode_layers.5.norm1.bias", torch.zeros(32), "lacks all of model.encode_layers.2"),
+        ("model.encode_layers.0.norm1.bias", torch.zeros(32, dtype=torch.int8), "holds I8, not floating"),
+        (
+            "model.encode_layers.0.norm1.bias",
+            torch.zeros(32, dtype=torch.complex64),
+            "holds C64, not floating",
+        ),
+        ("model.encode_layers.0.ff_gate_proj.weight", torch.zeros(()), "ff_gate_proj.weight has shape ()"),
+        ("model.encode_layers.0.ff_gate_proj.weight", torch.zeros(128), "has shape (128,)"),
+        ("emb_head.weight", torch.zeros(0, 32), "embedding must be a whole number from 1"),
+        ("emb_head.weight", torch.zeros(16), "emb_head.weight has shape (16,)"),
+        ("model.tok_embeddings.weight", torch.zeros(5, 32), "vocabulary must be a whole number from 17,727"),
+        ("model.tok_embeddings.weight", torch.zeros(17_727, 0), "width must be a whole number from 1"),
+    ],
+)
+def test_odd_tensors_are_named(weights: Path, name: str, tensor: torch.Tensor, reason: str) -> None:
+    save_file({**load(weights.read_bytes()), name: tensor}, weights)
+    assert reason in one_line(weights)
+
+
+def test_a_header_that_begins_like_a_pickle_is_none(weights: Path) -> None:
+    """The length of a header may begin with the byte that pickles begin with."""
+    tensors = load(weights.read_bytes())
+    for room in range(0, 260, 8):
+        save_file(tensors, weights, metadata={"x": "x" * room})
+        assert Encoder.load(weights, "cpu").dim == 16
+        if weights.read_bytes()[:1] == b"\x80":
+            return
+    pytest.fail("no header had that length")
 
 
 def test_damaged_files_are_one_line(weights: Path) -> None:

@@ -116,17 +116,24 @@ def _rewrite(folder: Path, change: str) -> None:
         del weights["transformer.norm.weight"]
     elif change == "shape":
         weights["transformer.norm.weight"] = weights["transformer.norm.weight"][:-1].contiguous()
+    elif change == "nan":
+        weights["transformer.norm.weight"] *= float("nan")
+    elif change == "integers":
+        weights["transformer.norm.weight"] = weights["transformer.norm.weight"].int()
     elif change == "holds":
         weights["stray"] = weights["transformer.norm.weight"].clone()
     save_file(weights, folder / "model.safetensors")
 
 
-@pytest.mark.parametrize("change", ["lacks", "shape", "holds"])
+@pytest.mark.parametrize("change", ["lacks", "shape", "nan", "integers", "holds"])
 def test_weights_that_do_not_fit_are_named(folder: Path, change: str) -> None:
     _rewrite(folder, change)
     name = "stray" if change == "holds" else "transformer.norm.weight"
     with pytest.raises(EncoderError, match=name):
         Encoder.load(folder)
+
+
+SIZES = {"a huge part": 10**9, "a negative part": -3, "half a number": 2.5}
 
 
 def _break(folder: Path, how: str) -> None:
@@ -151,6 +158,8 @@ def _break(folder: Path, how: str) -> None:
     elif how == "odd heads":
         settings["model"]["heads"] = 7
         config.write_text(json.dumps(settings))
+    elif how in SIZES:
+        config.write_text(json.dumps({**settings, "identity": SIZES[how]}))
     elif how == "negative weight":
         settings["weights"]["style"] = -1
         config.write_text(json.dumps(settings))
@@ -169,6 +178,7 @@ def _break(folder: Path, how: str) -> None:
         "unknown setting",
         "odd heads",
         "negative weight",
+        *SIZES,
     ],
 )
 def test_damaged_folders_end_in_one_line(folder: Path, how: str) -> None:

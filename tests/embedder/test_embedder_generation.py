@@ -225,9 +225,15 @@ def test_language_models_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
             load_language(folder, "cpu")
         assert "\n" not in str(caught.value)
 
-    for damage in (b"", blob[:100], blob[:-1], b"\x80\x04N."):
+    for damage in (b"", blob[:100], blob[:-1]):
         model.write_bytes(damage)
-        refused("cannot be read")
+        refused("is not a sound safetensors file")
+    model.write_bytes(b"\x80\x04N.")
+    refused("is a pickle, which may run code")
+    save_file({**weights, "more": torch.zeros(1)}, model)
+    refused(r"holds more, which model\.json has not")
+    save_file({**weights, "norm.bias": weights["norm.bias"].int()}, model)
+    refused(r"norm\.bias holds torch\.int32, not floating-point numbers")
     save_file({**weights, "norm.bias": weights["norm.bias"][1:]}, model)
     refused(r"norm\.bias has shape \(15,\), model\.json needs \(16,\)")
     save_file({**weights, "norm.bias": weights["norm.bias"] * torch.nan}, model)
@@ -238,11 +244,21 @@ def test_language_models_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     for change, reason in (
         ({"width": 15}, "heads must divide"),
         ({"depth": 3}, "do not fit"),
+        ({"layers": 2.0}, "layers must be a whole number"),
+        ({"layers": 10**7}, "layers must be a whole number up to 1,000"),
+        ({"width": 2**30}, "width must be a whole number up to"),
+        ({"width": 2**20}, r"shape \(128, 16\), model\.json needs \(128, 1048576\)"),
+        ({"rope_base": float("nan")}, "rope_base must be a positive number"),
         ({"context": 1}, "context must lie in"),
         ({"context": "many"}, "context must lie in"),
     ):
         (folder / "model.json").write_text(json.dumps({**settings_, **change}))
         refused(reason)
+    for text in ("[]", "null", "[" * 100_000, "{"):
+        (folder / "model.json").write_text(text)
+        refused(r"model\.json cannot be read")
+    (folder / "model.json").unlink()
+    refused(r"model\.json cannot be read: No such file")
     with pytest.raises(EncoderError, match="no language model nowhere"):
         load_language("nowhere")
 

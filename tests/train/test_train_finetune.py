@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -82,14 +83,34 @@ def test_a_classifier_that_does_not_fit_is_one_line(found: Finetuned, tmp_path: 
     found.classifier.save(folder, "")
     tensors = load((folder / "model.safetensors").read_bytes())
     for change, reason in (
-        ({"head.bias": torch.zeros(3)}, r"head\.bias has shape \(3,\), its settings need \(2,\)"),
+        ({"head.bias": torch.zeros(3)}, r"head\.bias has shape \(3,\), classifier\.json needs \(2,\)"),
+        ({"head.bias": torch.full((2,), torch.nan)}, r"head\.bias holds numbers that are not finite"),
+        ({"head.bias": torch.zeros(2, dtype=torch.int64)}, r"head\.bias holds torch\.int64"),
+        ({"more": torch.zeros(1)}, r"holds more, which classifier\.json has not"),
         ({"head.bias": None}, r"lacks head\.bias"),
     ):
         altered = {name: tensor for name, tensor in {**tensors, **change}.items() if tensor is not None}
         save_file(altered, folder / "model.safetensors")
         with pytest.raises(EncoderError, match=reason):
             Classifier.load(folder)
-    for text in ("{", "{}", '{"format": 2, "family": "notes"}', "[]"):
+    save_file(tensors, folder / "model.safetensors")
+    settings = json.loads((folder / "classifier.json").read_text())
+    for change, reason in (
+        ({"window": 0}, "window must be a whole number"),
+        ({"window": "many"}, "window must be a whole number"),
+        ({"window": 10**9}, "window must be a whole number"),
+        ({"classes": "ab"}, "classes must be a list of names"),
+        ({"classes": [1, 2]}, "classes must be a list of names"),
+        ({"classes": ["a", "a"]}, "have the same name"),
+        ({"pooling": "max"}, "pooling mean or last"),
+        ({"family": "brass"}, "no family 'brass'"),
+        ({"size": None}, "size must name"),
+        ({"size": {**settings["size"], "layers": 10**7}}, "layers must be a whole number"),
+    ):
+        (folder / "classifier.json").write_text(json.dumps({**settings, **change}))
+        with pytest.raises(EncoderError, match=reason):
+            Classifier.load(folder)
+    for text in ("{", "{}", '{"format": 2, "family": "notes"}', "[]", "[" * 100_000):
         (folder / "classifier.json").write_text(text)
         with pytest.raises(EncoderError, match="classifier"):
             Classifier.load(folder)

@@ -1,4 +1,4 @@
-"""`midikin continue` and `midikin train finetune`."""
+"""`midikin continue`, `midikin train finetune` and `midikin classify`."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from aria_models import tiny_aria, tiny_language
-from fake_encoder import tune
+from fake_encoder import FakeEncoder, tune
 from typer.testing import CliRunner
 
 from embedder import Notes, read_midi, write_midi
 from embedder.classifier import Classifier
+from index import Library
 from ui.cli import app
 
 
@@ -89,7 +90,8 @@ def test_what_cannot_be_continued_is_said(
     assert reason in " ".join(run("continue", *words, status=status).replace("│", " ").split())
 
 
-def test_finetuning_makes_a_classifier(here: Path) -> None:
+def write_moods(here: Path) -> None:
+    """Twelve files, low or high, and a table that calls them dark or bright; one of its files is missing."""
     rng = np.random.default_rng(0)
     lines = ["file,mood,title"]
     for number in range(12):
@@ -99,6 +101,10 @@ def test_finetuning_makes_a_classifier(here: Path) -> None:
         write_midi(Notes(onset, np.full(50, 0.2), pitch, np.full(50, 60)), here / f"{number}.mid")
         lines.append(f"{number}.mid,{'dark' if low else 'bright'},{number // 2}")
     (here / "labels.csv").write_text("\n".join([*lines, "gone.mid,dark,x"]))
+
+
+def test_finetuning_makes_a_classifier(here: Path) -> None:
+    write_moods(here)
     words = ("train", "finetune", "labels.csv", "--column", "mood", "--from", "lm", "--epochs", "2")
     facts = json.loads(run(*words, "--out", "c", "--json"))
     assert facts["learned_from"] + facts["validated_on"] == 12
@@ -109,3 +115,55 @@ def test_finetuning_makes_a_classifier(here: Path) -> None:
     assert "no column 'tempo'" in run(
         "train", "finetune", "labels.csv", "--out", "e", "--column", "tempo", status=1
     )
+
+
+def test_a_classifier_answers_for_files_and_tags_a_library(here: Path) -> None:
+    write_moods(here)
+    words = ("train", "finetune", "labels.csv", "--column", "mood", "--work", "title", "--from", "lm")
+    run(*words, "--epochs", "1", "--out", "moods")
+    model = Classifier.load(here / "moods")
+    names = [f"{number}.mid" for number in range(12)]
+    chances = model.predict([read_midi(name) for name in names])
+    found = json.loads(run("classify", "moods", *names, "--json"))
+    assert found["classes"] == ["bright", "dark"]
+    assert [(one["piece"], one["label"], one["chance"]) for one in found["answers"]] == [
+        (name, model.classes[row.argmax()], round(float(row.max()), 4))
+        for name, row in zip(names, chances, strict=True)
+    ]
+    with Library.open(here / "library", encoder=FakeEncoder()) as library:
+        library.add([str(here / f"{number}.mid") for number in range(12)], workers=1)
+        library.label("mood", str(here / "1.mid"), value="dark")  # a person says so, whatever it sounds like
+    at = ("--library", "library")
+    every = json.loads(run("classify", "moods", *at, "--json"))["answers"]
+    limit = sorted(one["chance"] for one in every)[6] - 1e-3
+    sure = [one for one in every if one["chance"] >= limit]
+    assert len(every) == 12 > len(sure) > 5
+    at_least = ("--at-least", str(limit))
+    assert run("classify", "moods", *at, *at_least).count("#") == len(sure)
+    report = json.loads(run("classify", "moods", *at, "--tag", "mood", *at_least, "--json"))
+    with Library.open(here / "library", encoder=FakeEncoder()) as library:
+        labels = {label.path: (label.value, label.source) for label in library.labels("mood")}
+        paths = {f"#{piece.id}": piece.path for piece in library.pieces()}
+    assert labels.pop(str(here / "1.mid")) == ("dark", "user")
+    assert labels == {
+        paths[one["piece"]]: (one["label"], "classifier")
+        for one in sure
+        if paths[one["piece"]] != str(here / "1.mid")
+    }
+    assert report["set"] == len(labels) >= 5
+    run("tags", "undo", *at)
+    with Library.open(here / "library", encoder=FakeEncoder()) as library:
+        assert [label.source for label in library.labels("mood")] == ["user"]
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "reason"),
+    [
+        (("nowhere", "theme.mid"), 1, "classifier nowhere: classifier.json cannot be read"),
+        (("lm", "theme.mid", "--tag", "mood"), 2, "not about files"),
+    ],
+)
+def test_what_cannot_be_classified_is_said(
+    here: Path, words: tuple[str, ...], status: int, reason: str
+) -> None:
+    assert reason in " ".join(run("classify", *words, status=status).replace("│", " ").split())

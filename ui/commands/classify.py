@@ -1,0 +1,116 @@
+"""`midikin classify`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ui.options import JsonOption, LibraryOption
+
+if TYPE_CHECKING:
+    from embedder import Notes
+    from embedder.classifier import Classifier
+    from index import Filters, LabelReport, Library
+
+__all__ = ["classify"]
+
+_AT_ONCE = 64  # pieces whose notes are in memory
+
+Answer = tuple[str, str, float]  # what was asked about, its likeliest class, and how likely
+
+
+def classify(
+    classifier: Annotated[
+        str, typer.Argument(metavar="CLASSIFIER", help="A folder that `midikin train finetune` has made.")
+    ],
+    files: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[FILE]...", help="MIDI files; the pieces of the library if none is named."),
+    ] = None,
+    tag: Annotated[
+        str | None,
+        typer.Option("--tag", metavar="TAG", help="Label the pieces of the library: TAG is the class."),
+    ] = None,
+    at_least: Annotated[
+        float, typer.Option("--at-least", min=0, max=1, help="Only answers that are at least so likely.")
+    ] = 0.0,
+    where: Annotated[
+        list[str] | None,
+        typer.Option("--where", metavar="FILTER", help="Only pieces like this; may be given several times."),
+    ] = None,
+    library: LibraryOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Say what a finetuned classifier makes of files, or of the pieces of the library, and tag them so.
+
+    With --tag, pieces become labelled in one action, which `midikin tags undo` takes back. Pieces that have
+    a label of that tag already keep it: what people said stands.
+
+    \b
+    Examples:
+      midikin classify by-composer theme.mid
+      midikin classify by-composer --where 'duration>1:00' --json
+      midikin classify by-composer --tag composer --at-least 0.8
+    """
+    from embedder.classifier import Classifier
+    from index import Filters, Library
+    from ui.errors import usage_errors
+    from ui.labelled import print_report
+    from ui.output import print_json, print_table
+
+    with usage_errors("--where"):
+        filters = Filters.parse(where or ())
+    if files and (tag is not None or filters):
+        raise typer.BadParameter("--tag and --where are about the pieces of the library, not about files")
+    model = Classifier.load(classifier)
+    if not files:
+        with Library.open(library, create=False) as opened:
+            found = [one for one in _of_library(model, opened, filters) if one[2] >= at_least]
+            if tag is not None:
+                print_report(_labelled(opened, tag, found, classifier), json)
+                return
+    else:
+        found = [one for one in _of_files(model, files) if one[2] >= at_least]
+    if json:
+        named = [{"piece": piece, "label": label, "chance": round(p, 4)} for piece, label, p in found]
+        print_json({"classes": list(model.classes), "answers": named})
+    else:
+        rows = [(piece, label, f"{chance:.2f}") for piece, label, chance in found]
+        print_table(("piece", "label", "chance"), rows, right=("chance",))
+
+
+def _of_files(model: Classifier, files: list[str]) -> list[Answer]:
+    from embedder import read_midi
+
+    return _answers(model, files, [read_midi(file) for file in files])
+
+
+def _of_library(model: Classifier, library: Library, filters: Filters) -> Iterator[Answer]:
+    after = 0
+    while pieces := library.pieces(filters, limit=_AT_ONCE, after=after):
+        after = pieces[-1].id
+        yield from _answers(
+            model, [f"#{one.id}" for one in pieces], [library.notes(one.id) for one in pieces]
+        )
+
+
+def _answers(model: Classifier, names: list[str], pieces: list[Notes]) -> list[Answer]:
+    chances = model.predict(pieces)
+    best = chances.argmax(1).tolist()
+    return [
+        (name, model.classes[i], float(row[i])) for name, i, row in zip(names, best, chances, strict=True)
+    ]
+
+
+def _labelled(library: Library, tag: str, found: list[Answer], classifier: str) -> LabelReport:
+    from index import Wish
+
+    known = {label.piece_id for label in library.labels(tag)} if _exists(library, tag) else set()
+    wishes = [Wish(int(name[1:]), tag, label) for name, label, _ in found if int(name[1:]) not in known]
+    return library.label_many(wishes, source="classifier", what=f"labels by {classifier}: {tag}")
+
+
+def _exists(library: Library, tag: str) -> bool:
+    return any(one.name.casefold() == tag.casefold() for one in library.tags())
