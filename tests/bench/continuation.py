@@ -7,7 +7,8 @@ CORPUS is a prepared corpus whose split the model was trained on, DATA the folde
 Held-out works are those of its test split; forms and discounts of the Markov chains are chosen on validation.
 
 bits        a note of whole held-out pieces, beside a unigram model and Markov chains of order 3 over the same
-            attributes in the same order (`train.markov`), learned from all training pieces
+            attributes in the same order (`train.markov`), learned from all training pieces; --known says how
+            many of the attributes that are known of a note the chains look at, one chain for each number
 speed       seconds of music a second of computing, one variation and three at once
 closeness   cosines, in the space of the shipped encoder, of 30 s that follow the first 15 s of a held-out
             piece with that piece behind its first 45 s: the true continuation, another passage of the piece,
@@ -44,7 +45,7 @@ PROMPT_S, NEW_S, PASSAGE_S = 15.0, 30.0, 10.0
 ORDER, DISCOUNTS = 3, (0.7, 0.9, 0.97)
 
 
-def bits(corpus: Corpus, weights: str | None, pieces: int) -> None:
+def bits(corpus: Corpus, weights: str | None, pieces: int, ways: list[int]) -> None:
     language = load_language(weights or "midikin-small-lm", "cpu")
     train = split_tokens(corpus, "train")
     held_out = [split_tokens(corpus, split, pieces) for split in ("validation", "test")]
@@ -53,7 +54,8 @@ def bits(corpus: Corpus, weights: str | None, pieces: int) -> None:
     print(f"{'model':<40} {'validation':>10} {'test':>6}   gap  pitch  duration  velocity (test)", flush=True)
     _row("unigram", *(NoteChain(train, 0, 0).bits(some) for some in held_out))
     chains = []
-    for name, known in (("the gap", 1), ("all that is known", 3)):
+    for known in ways:
+        name = {1: "the gap", 2: "gap and pitch", 3: "all that is known"}[known]
         chain = NoteChain(train, ORDER, known)
         for order in (1, ORDER):
             given = []
@@ -229,11 +231,17 @@ def main() -> None:
     parser.add_argument("--weights")
     parser.add_argument("--only", default="bits,speed,closeness,copies")
     parser.add_argument("--pieces", type=int, default=60, help="held-out pieces of each section")
+    parser.add_argument("--known", default="1,3")
     parser.add_argument("--gallery", type=Path, help="where the library of training pieces is kept")
     arguments = parser.parse_args()
     continuer = Continuer.load(arguments.weights, "cpu")
     sections: dict[str, Callable[[], None]] = {
-        "bits": lambda: bits(arguments.corpus, arguments.weights, arguments.pieces),
+        "bits": lambda: bits(
+            arguments.corpus,
+            arguments.weights,
+            arguments.pieces,
+            [int(n) for n in arguments.known.split(",")],
+        ),
         "speed": lambda: speed(arguments.corpus, continuer),
         "closeness": lambda: closeness(arguments.corpus, continuer, arguments.pieces),
         "copies": lambda: copies(
