@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class FakeEncoder:
     id: str = "fake@0123456789ab"
     dim: int = 32
     calls: list[int] = field(default_factory=list)
+    front: ClassVar[str | None] = None
 
     def embed(self, pieces: Sequence[Notes]) -> FakeEmbedded:
         self.calls.append(len(pieces))

@@ -102,3 +102,13 @@ def test_precisions_agree_roughly_and_are_named(weights: Path, encoder: Encoder)
         Encoder.load("midikin-small", "cpu", "exact")
     shipped = Encoder.load("midikin-small", "cpu", "float32").embed(pieces).pieces
     np.testing.assert_allclose(Encoder.load("midikin-small", "cpu").embed(pieces).pieces, shipped, atol=0.02)
+
+
+def test_layers_on_several_devices_give_the_same(weights: Path, encoder: Encoder) -> None:
+    spread = Encoder.load(weights, "cpu, cpu")
+    assert isinstance(spread, AriaEncoder)
+    assert len(spread.devices) == 2
+    pieces = [tune(1, 400), tune(2, 30)]
+    np.testing.assert_allclose(spread.embed(pieces).windows, encoder.embed(pieces).windows, atol=1e-6)
+    with pytest.raises(EncoderError, match="no device cpu, moon"):
+        Encoder.load(weights, "cpu, moon")

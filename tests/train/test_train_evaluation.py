@@ -6,17 +6,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from aria_models import tiny_aria
+from bands import write_bands
 from fake_encoder import FakeEncoder
 from typer.testing import CliRunner
 
-from embedder import CorpusError, Notes, write_midi
+from embedder import CorpusError, Encoder, Notes, write_midi
 from train.evaluation import EvaluationSettings, collect, evaluate
 from train.evaluation.alterations import ALTERATIONS, excerpt
 from train.evaluation.finding import Search, figures, searches
 from train.evaluation.measuring import uniformity
 from train.evaluation.plots import draw
 from train.evaluation.probing import Probe, probe_figures, probes
-from train.evaluation.systems import Made
+from train.evaluation.systems import Made, encoder_maker
 from train.scoring import average_precision
 from ui.cli import app
 
@@ -117,6 +119,19 @@ def test_a_whole_table(data: Path, tmp_path: Path) -> None:
         "labels.svg",
         "speed.svg",
     }
+
+
+def test_aria_hears_whole_files_and_altered_notes(tmp_path: Path) -> None:
+    paths = write_bands(tmp_path / "bands", 3, bars=8)
+    encoder = Encoder.load(tiny_aria(tmp_path / "aria.safetensors", embedding=16), "cpu")
+    collection = collect([str(tmp_path / "bands")], front=encoder.front)
+    maker = encoder_maker("aria", encoder, collection.heard)
+    whole = [piece.notes for piece in collection.pieces]
+    wanted = dict(zip([path.name for path in paths], encoder.embed_files(paths), strict=True))
+    for piece_, vector in zip(collection.pieces, maker(whole)["aria"].pieces, strict=True):
+        np.testing.assert_allclose(vector, wanted[piece_.file], atol=1e-5)
+    altered = [notes.transpose(1) for notes in whole]
+    np.testing.assert_allclose(maker(altered)["aria"].pieces, encoder.embed(altered).pieces, atol=1e-5)
 
 
 def test_searches_count_what_they_say(data: Path) -> None:

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,17 @@ _RUN = 10  # neighbouring files that are kept together where not all are read
 
 @dataclass(frozen=True)
 class EvaluatedPiece:
-    """A piece: its set and file, its labels, its notes, and the number of its work."""
+    """A piece: its set and file, its labels, its notes, and the number of its work.
+
+    `heard` is what the front of an encoder made of the file, if one was asked for.
+    """
 
     set: str
     file: str
     labels: dict[str, str]
     notes: Notes
     work: int
+    heard: Any = None
 
 
 @dataclass(frozen=True)
@@ -53,6 +58,11 @@ class Collection:
     def works(self) -> NDArray[np.int64]:
         return np.array([piece.work for piece in self.pieces], dtype=np.int64)
 
+    @property
+    def heard(self) -> dict[str, Any]:
+        """What an encoder with a front hears of the whole pieces, by the digest of their notes."""
+        return {piece.notes.digest(): piece.heard for piece in self.pieces if piece.heard is not None}
+
     def having(self, column: str) -> list[int]:
         """Numbers of the pieces that have such a label."""
         return [i for i, piece in enumerate(self.pieces) if piece.labels.get(column)]
@@ -70,6 +80,7 @@ def collect(
     *,
     most: int | None = None,
     workers: int = 1,
+    front: str | None = None,
     on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
 ) -> Collection:
     """Read folders of MIDI files, each set with its labels.csv.
@@ -79,6 +90,7 @@ def collect(
     held_out : tables of columns set, file, split; of a set that a table names, only its test files
         are kept, and of several tables only files that all of them keep
     most : files of each set to read; if it has more, every so many of the list, None for all
+    front : of an encoder (`embedder.Encoder.front`); files that it cannot hear are left out
 
     Raises
     ------
@@ -93,18 +105,23 @@ def collect(
     if most is not None:
         unseen = _thinned(unseen, most)
     read: list[tuple[str, str, dict[str, str], Notes]] = []
-    answers = read_many([s.found.path for s in unseen], workers=workers)
+    heard: list[Any] = []
+    answers = read_many([s.found.path for s in unseen], workers=workers, front=front)
     for done, (source, (_, answer)) in enumerate(zip(unseen, answers, strict=True)):
         on_progress("reading", done + 1, len(unseen))
         if isinstance(answer, FileRead) and len(answer.midi.notes) >= FEWEST_NOTES:
             read.append((source.set, source.file, source.labels, answer.midi.notes.from_zero()))
+            heard.append(answer.prepared)
     if not read:
         raise CorpusError(f"no piece of {FEWEST_NOTES} notes or more is left to evaluate on")
     sets = {set_ for set_, _, _, _ in read}
     cues = [label_cues(set_, file, labels, sets - {set_}) for set_, file, labels, _ in read]
     links = note_links([runs_of_intervals(notes) for _, _, _, notes in read])
     works = components(len(read), ((one, other) for one, other, _ in links), cues)
-    pieces = [EvaluatedPiece(*each, work) for each, work in zip(read, works.tolist(), strict=True)]
+    pieces = [
+        EvaluatedPiece(*each, work, prepared)
+        for each, work, prepared in zip(read, works.tolist(), heard, strict=True)
+    ]
     return Collection(pieces, len(unseen) - len(pieces), len(sources) - len(unseen), tuple(sorted(sets)))
 
 

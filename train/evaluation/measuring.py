@@ -157,7 +157,7 @@ def evaluate(
     notes = [piece.notes for piece in collection.pieces]
     tasks = searches(collection, queries=settings.queries, gallery=settings.gallery, seed=settings.seed)
     asked = probes(collection, settings.probe_pieces, settings.seed)
-    makers = [encoder_maker(name, encoder) for name, encoder in encoders.items()]
+    makers = [encoder_maker(name, encoder, collection.heard) for name, encoder in encoders.items()]
     systems: dict[str, SystemFigures] = {}
     for maker in [*makers, baseline_maker(notes)]:
         every = _made(maker, notes, on_progress)

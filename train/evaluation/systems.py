@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,14 +61,21 @@ def _joined(parts: Sequence[Made]) -> Made:
     return Made(pieces, np.concatenate(windows), np.concatenate(of))
 
 
-def encoder_maker(label: str, encoder: Encoder | Any) -> Maker:
-    """The encoder's vectors, and those of its learned part where it has other parts beside it."""
+def encoder_maker(label: str, encoder: Encoder | Any, heard: Mapping[str, Any] | None = None) -> Maker:
+    """The encoder's vectors, and those of its learned part where it has other parts beside it.
+
+    Parameters
+    ----------
+    heard : what the front of the encoder made of whole files, by the digest of their notes; an encoder
+        without a front has no use for it
+    """
     parts = getattr(encoder, "parts", {})
     learned = parts.get("learned") if len(parts) > 1 else None
     alone = f"{label}, learned part"
+    files = heard if heard and getattr(encoder, "front", None) is not None else {}
 
     def make(pieces: Sequence[Notes]) -> dict[str, Made]:
-        embedded = encoder.embed(pieces)
+        embedded = encoder.embed([files.get(one.digest(), one) for one in pieces] if files else pieces)
         made = {label: Made(embedded.pieces, embedded.windows, embedded.piece_of_window)}
         if learned is not None:
             made[alone] = Made(

@@ -74,7 +74,13 @@ def evaluate(
         def show(stage: str, done: int, total: int) -> None:
             bar.update(task, description=stage, completed=done, total=total)
 
-        collection = collect(data, [] if everything else lists, most=pieces, on_progress=show)
+        collection = collect(
+            data,
+            [] if everything else lists,
+            most=pieces,
+            front=next((one.front for one in loaded.values() if one.front is not None), None),
+            on_progress=show,
+        )
         settings = EvaluationSettings(queries=queries, gallery=gallery, seed=seed)
         evaluation = measure(loaded, collection, settings, on_progress=show)
     if markdown is not None:
