@@ -21,7 +21,7 @@ from .landmarks import Line
 from .straight import straight_stretches, straight_warp
 from .warp import SLOWEST, PitchTable, Warp, longest_rise, match, refine
 
-__all__ = ["Comparison", "Passage", "compare", "compare_one_way"]
+__all__ = ["Comparison", "Passage", "compare", "compare_one_way", "share_reached"]
 
 _RUN_EVENTS = 30  # diagonals of neighbouring blocks of one passage differ by less
 _RUN_BLOCKS = 8  # a passage bridges so many blocks of ostinato, whose landmarks say nothing of the place
@@ -166,6 +166,16 @@ def compare_one_way(
         late_s=np.concatenate(late),
         chance=float(np.average(chances, weights=[len(part) for part, _ in parts])),
     )
+
+
+def share_reached(other: Sketch, found: OneWay) -> float:
+    """Share of the other piece's notes that lie within the passages."""
+    inside = np.zeros(len(other.line), bool)
+    for passage in found.passages:
+        inside |= (other.line.onset_s >= passage.other_start_s - 1e-6) & (
+            other.line.onset_s <= passage.other_end_s + 1e-6
+        )
+    return float(inside.mean()) if len(inside) else 0.0
 
 
 def _parts(

@@ -24,7 +24,7 @@ from ..packing import unpack_notes
 from ..storing import chunks, known_contents
 from . import decisions
 from .compared import Compared, compare_sources
-from .confidence import DEFAULT_CONFIDENCE
+from .confidence import default_confidence
 from .decisions import Decision, Verdict
 from .duplicates import Duplicates, find_duplicates
 from .finding import FEWEST_NOTES, Occurrence, find_occurrences
@@ -67,8 +67,8 @@ class Identity:
         k : how many answers at most
         start_s, end_s : only the notes that begin in this part of the query
         transposed : look in other keys too, where nothing sure is found in the query's own
-        min_confidence : leave out answers below it; at the default, 0.35, about one fragment of 10 s
-            in a hundred that is not in the library gets a false answer, and more of fewer notes
+        min_confidence : leave out answers below it; 0.75 if not given, 0.9 of fewer than 15 notes: then about
+            one fragment in a hundred that is not in the library gets a false answer
         include_self : let the very file that is asked about be an answer, if the library holds it
         every_place : every place of a piece that holds the passage, not only the best one
         filters : conditions that every answer meets, or strings for `Filters.parse`
@@ -84,12 +84,12 @@ class Identity:
         """
         k = whole(k, "k", least=1)
         check_part(start_s, end_s)
-        least = DEFAULT_CONFIDENCE if min_confidence is None else min_confidence
         if not isinstance(filters, Filters):
             filters = Filters.parse(filters or ())
         with self._database.read() as connection:
             source = resolve(connection, query)
             notes = _part(source, start_s, end_s)
+            least = default_confidence(len(notes)) if min_confidence is None else min_confidence
             snapshot = self._snapshot(connection)
             without = {source.piece_id} if source.piece_id is not None and not include_self else set()
             unmet: set[int] = set()

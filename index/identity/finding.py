@@ -17,8 +17,8 @@ from embedder.notes import Notes
 
 from .agreement import Sketch, agreement, anchors
 from .alignment import surprise_bits
-from .comparing import compare_one_way
-from .confidence import confidence_of
+from .comparing import compare_one_way, share_reached
+from .confidence import confidence_of, default_confidence
 from .fingerprints import Snapshot
 from .landmarks import Line, line_of, variety
 from .places import Place, Query, find_places
@@ -30,7 +30,6 @@ FEWEST_NOTES = 6  # below, no landmark is rare enough to mean anything
 _FRAGMENT_EVENTS = 160  # of a long query
 _FRAGMENTS = 8
 _COMPARED = 24  # pieces compared with a whole long query
-_SURE = 0.5
 _CLOSE_S = 0.05
 _WORTH_COMPARING = 0.2
 
@@ -82,7 +81,8 @@ def find_occurrences(
     allowed = snapshot.without(without)
     look = _fragment if query.line.events <= CHUNK_EVENTS else _long
     found = look(snapshot, query, False, allowed)
-    if transposed and not any(one.confidence >= _SURE for one, _ in found):
+    sure = default_confidence(len(notes))
+    if transposed and not any(one.confidence >= sure for one, _ in found):
         found += look(snapshot, query, True, allowed)
     found.sort(key=lambda pair: (-round(pair[0].confidence, 3), -pair[1]))
     answers: list[Occurrence] = []
@@ -142,8 +142,9 @@ def place_confidence(place: Place, line: Line) -> float:
         place.votes,
         alignment.notes,
         alignment.warp.slope,
-        float(np.median(np.abs(alignment.late_s))),
         variety(line, alignment.query_note),
+        place.mutual,
+        alignment.transposition,
     )
 
 
@@ -188,7 +189,8 @@ def _compared(
     own = sum(p.end_s - p.start_s for p in found.passages)
     there = sum(p.other_end_s - p.other_start_s for p in found.passages)
     ratio = there / own if own > 0 and there > 0 else 1.0
-    late_s = float(np.median(np.abs(found.late_s)))
+    different = variety(query.line, found.note)
+    mutual = min(1.0, len(found.other_note) / max(1.0, share_reached(piece, found) * len(piece.line)))
     occurrence = Occurrence(
         piece_id=piece_id,
         start_s=min(p.other_start_s for p in found.passages),
@@ -198,6 +200,6 @@ def _compared(
         transposition=-up,
         tempo_ratio=ratio,
         matched=found.matched,
-        confidence=confidence_of(share, bits, votes, covered, ratio, late_s, variety(query.line, found.note)),
+        confidence=confidence_of(share, bits, votes, covered, ratio, different, mutual, up),
     )
     return occurrence, _quality(bits, found.late_s)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from .agreement import Agreement, Anchors, Sketch, agreement, anchors, likely_transposition
 from .alignment import surprise_bits
-from .comparing import OneWay, compare_one_way
+from .comparing import OneWay, compare_one_way, share_reached
 from .kinds import Evidence, Kind, Link, Span
 from .straight import straight_line
 from .warp import PitchTable, running_median
@@ -93,7 +93,7 @@ def _evidence(
     return Evidence(
         covered=max(ahead.covered, found.covered),
         # Blocks see a repeat that only the other piece takes; notes see a piece too short for blocks.
-        other_covered=max(back.covered, _share_reached(other, found)),
+        other_covered=max(back.covered, share_reached(other, found)),
         matched=found.matched,
         other_matched=len(np.unique(found.other_note)) / max(1, len(other.line)),
         transposition=-up,
@@ -135,16 +135,6 @@ def _kind(evidence: Evidence, same_notes: bool) -> Kind:
     if evidence.other_covered < _WHOLE <= evidence.covered:
         return Kind.CONTAINS
     return Kind.EDITED if evidence.copied else Kind.WORK
-
-
-def _share_reached(other: Sketch, found: OneWay) -> float:
-    """Share of the other piece's notes that lie within the passages."""
-    inside = np.zeros(len(other.line), bool)
-    for passage in found.passages:
-        inside |= (other.line.onset_s >= passage.other_start_s - 1e-6) & (
-            other.line.onset_s <= passage.other_end_s + 1e-6
-        )
-    return float(inside.mean()) if len(inside) else 0.0
 
 
 def _drift_s(one: Sketch, other: Sketch, found: OneWay) -> float | None:

@@ -25,6 +25,7 @@ _SHORT_NOTES = 80  # queries up to this long look for more landmarks than the pi
 _BUDGET, _BUDGET_TRANSPOSED = 400_000, 300_000
 _ALIGNED, _ALIGNED_MORE = 16, 40  # places to align; more where votes are few or keys many
 _ALIGNED_AT_LEAST = 6
+_EDGE_S = 0.05
 _HOPELESS = 0.3  # of the best vote: below it, a place is aligned only if few have been
 
 
@@ -49,6 +50,7 @@ class Place:
     piece_id : the piece
     start_s, end_s : first and last onset of the fragment's counterpart in the piece
     votes : weight of the landmarks that agree
+    mutual : share of the piece's notes there that have a counterpart in the fragment, 0..1
     alignment : of the fragment with the piece there
     """
 
@@ -56,6 +58,7 @@ class Place:
     start_s: float
     end_s: float
     votes: float
+    mutual: float
     alignment: Alignment
 
 
@@ -107,6 +110,8 @@ def _place(segment: Segment, candidate: Candidate, line: Line) -> Place | None:
     alignment = align(line, piece, candidate.transposition, candidate.at_s, piece.onset_s[begins])
     if alignment is None or len(alignment.query_note) < 3:
         return None
-    ends = alignment.warp(np.array([line.onset_s.min(), line.onset_s.max()]))
+    start_s, end_s = alignment.warp(np.array([line.onset_s.min(), line.onset_s.max()])).tolist()
+    there = (piece.onset_s >= start_s - _EDGE_S) & (piece.onset_s <= end_s + _EDGE_S)
+    mutual = min(1.0, len(alignment.piece_note) / max(1, int(there.sum())))
     piece_id = int(segment.ids[candidate.row])
-    return Place(piece_id, float(ends[0]), float(ends[1]), candidate.votes, alignment)
+    return Place(piece_id, start_s, end_s, candidate.votes, mutual, alignment)

@@ -130,6 +130,8 @@ def first_warp(at_s: FloatArray, to_s: FloatArray) -> Warp | None:
     # Seconds of the slower clock, and more room over a longer query: rubato bends every line.
     room = (0.3 + 0.06 * float(np.ptp(x))) * np.maximum(slope, 1.0)[:, None]
     score = np.maximum(0.0, 1 - error / room).sum(axis=1)
+    # Where a figure repeats, steep lines have room for hits of several of its turns.
+    score /= np.maximum(slope, 1 / slope)
     best = int(np.argmax(score))
     low, high = float(x[0]), max(float(x[-1]), float(x[0]) + 1e-3)
     start = y[i[best]] + slope[best] * (low - x[i[best]])

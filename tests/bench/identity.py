@@ -1,6 +1,6 @@
 """Measure identity on the real sets: fragments, noise, same work, edits, containment, songs.
 
-    python tests/bench/identity.py DATA [--only fragments,works,...] [--queries 300] [--workers 2]
+    python tests/bench/identity.py DATA [--only fragments,works,...] [--queries 300] [--kinds '10 s,20 notes']
 
 DATA is a folder with one folder for each set. The gallery of fragments is all sets at once (about 7,500
 files); a query's own recording is left out of it wherever it lies. The weights of the confidence were fitted
@@ -28,7 +28,7 @@ from embedder.notes import Notes
 from embedder.reading import read_midi
 from index.identity.agreement import Sketch
 from index.identity.comparing import OneWay, compare
-from index.identity.confidence import DEFAULT_CONFIDENCE
+from index.identity.confidence import default_confidence
 from index.identity.finding import find_occurrences
 from index.identity.fingerprints import Fingerprints, Snapshot
 from index.identity.grouping import group_links
@@ -157,18 +157,18 @@ def changed(cut: Cut, semitones: int = 0, speed: float = 1.0) -> Cut:
 FRAGMENTS: dict[str, tuple[Cut, float]] = {
     "10 s": (seconds(10), 1.0),
     "30 s": (seconds(30), 1.0),
-    "20 notes, 20 % bad": (some_notes(20, 0.2), 1.0),
-    "10 s, +3, 0.8 x speed": (changed(seconds(10), 3, 0.8), 0.8),
-    "10 s, +3, 1.25 x speed": (changed(seconds(10), 3, 1.25), 1.25),
+    "20 notes 20 % bad": (some_notes(20, 0.2), 1.0),
+    "10 s +3 0.8 x speed": (changed(seconds(10), 3, 0.8), 0.8),
+    "10 s +3 1.25 x speed": (changed(seconds(10), 3, 1.25), 1.25),
     "20 notes": (some_notes(20), 1.0),
     "10 notes": (some_notes(10), 1.0),
-    "10 s, +3": (changed(seconds(10), 3), 1.0),
-    "10 s, 0.8 x speed": (changed(seconds(10), 0, 0.8), 0.8),
-    "10 s, 1.25 x speed": (changed(seconds(10), 0, 1.25), 1.25),
+    "10 s +3": (changed(seconds(10), 3), 1.0),
+    "10 s 0.8 x speed": (changed(seconds(10), 0, 0.8), 0.8),
+    "10 s 1.25 x speed": (changed(seconds(10), 0, 1.25), 1.25),
 }
 
 
-def fragments(corpus: Corpus, snapshot: Snapshot, queries: int) -> None:
+def fragments(corpus: Corpus, snapshot: Snapshot, queries: int, kinds: str) -> None:
     held = holders(corpus, snapshot)
     performances = [i for i in corpus.of("asap") if corpus.rows[i]["kind"] == "performance"]
     performances = [i for i in performances if reported(corpus.rows[i]["title"])]
@@ -180,6 +180,8 @@ def fragments(corpus: Corpus, snapshot: Snapshot, queries: int) -> None:
         f"{'false':>6} {'ms':>5} {'max':>5}"
     )
     for name, (cut, speed) in FRAGMENTS.items():
+        if name not in kinds.split(","):
+            continue
         rng = np.random.default_rng(1)
         first, answered, place, repeat, false, times = [], [], [], [], [], []
         for i in chosen:
@@ -190,7 +192,8 @@ def fragments(corpus: Corpus, snapshot: Snapshot, queries: int) -> None:
             times.append(time.process_time() - begun)
             right = bool(found) and found[0].piece_id in held[title]
             first.append(right)
-            sure = [one for one in found if one.confidence >= DEFAULT_CONFIDENCE]
+            least = default_confidence(len(query))
+            sure = [one for one in found if one.confidence >= least]
             answered.append(right and bool(sure))
             if right:
                 at_s = found[0].query_start_s * speed
@@ -198,7 +201,7 @@ def fragments(corpus: Corpus, snapshot: Snapshot, queries: int) -> None:
                 place.append(strict)
                 repeat.append(either)
             elsewhere = find_occurrences(snapshot, query, without=own[i] | held[title])
-            false.append(any(one.confidence >= DEFAULT_CONFIDENCE for one in elsewhere))
+            false.append(any(one.confidence >= least for one in elsewhere))
         print(
             f"{name:24} {np.mean(first):6.1%} {np.mean(answered):8.1%} {np.mean(place):6.1%} "
             f"{np.mean(repeat):9.1%} {np.mean(false):6.1%} "
@@ -427,6 +430,8 @@ def main() -> None:
     )
     parser.add_argument("data", type=Path)
     parser.add_argument("--only", default="fragments,works,containment,edits,songs,tunes")
+    parser.add_argument("--gallery", type=Path, help="where to keep fingerprints of all sets")
+    parser.add_argument("--kinds", default=",".join(FRAGMENTS), help="fragments to cut")
     parser.add_argument("--queries", type=int, default=300)
     parser.add_argument("--copies", type=int, default=100)
     parser.add_argument("--works", type=int, help="draw so many works, songs and tunes; all if not given")
@@ -438,7 +443,8 @@ def main() -> None:
         folder = Path(name)
         if "fragments" in wanted:
             everything = [i for i in range(len(corpus.rows)) if len(corpus.notes[i])]
-            fragments(corpus, corpus.snapshot(folder / "all", everything), given.queries)
+            snapshot = corpus.snapshot(given.gallery or folder / "all", everything)
+            fragments(corpus, snapshot, given.queries, given.kinds)
         if "works" in wanted:
             works(corpus, folder, given.workers, given.works)
         if "containment" in wanted:

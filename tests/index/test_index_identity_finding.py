@@ -13,6 +13,7 @@ from embedder.errors import MidiError, PieceNotFound
 from embedder.notes import Notes
 from embedder.writing import write_midi
 from index import Library
+from index.identity.confidence import default_confidence
 
 
 def number_of(library: Library, name: str) -> int:
@@ -55,6 +56,17 @@ def test_ten_notes_are_enough(library: Library) -> None:
     found = [library.find(tune(i).slice_notes(50, 60), min_confidence=0).results for i in range(12)]
     right = [bool(some) and some[0].path.endswith(f"tune{i:03d}.mid") for i, some in enumerate(found)]
     assert sum(right) >= 11
+
+
+def test_of_ten_notes_an_answer_must_be_surer() -> None:
+    assert default_confidence(10) > default_confidence(20) == default_confidence(500)
+
+
+def test_half_and_double_speed(library: Library) -> None:
+    for speed in (0.5, 2.0):
+        best = library.find(tune(5).slice_notes(60, 110).from_zero().stretch(1 / speed)).results[0]
+        assert best.path.endswith("tune005.mid")
+        assert best.tempo_ratio == pytest.approx(speed, rel=0.05)
 
 
 def test_a_whole_file_is_found_in_a_longer_one(library: Library, tmp_path: Path) -> None:

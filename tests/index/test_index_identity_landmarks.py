@@ -14,7 +14,7 @@ from strategies import notes as some_notes
 from embedder.notes import Notes
 from index.identity.landmarks import find_landmarks, find_more_landmarks, line_of
 from index.identity.segment import Segment, build, join, open_segment, write_segment
-from index.identity.warp import longest_rise
+from index.identity.warp import first_warp, longest_rise
 
 
 def keys(notes: Notes) -> list[int]:
@@ -126,3 +126,21 @@ def test_longest_rise(values: list[float], length: int) -> None:
     places = longest_rise(np.array(values, float))
     assert len(places) == length
     assert (np.diff(np.array(values)[places]) > 0).all()
+
+
+def test_a_figure_that_repeats_does_not_steepen_the_clock() -> None:
+    here = np.arange(8) * 0.25
+    turns = np.arange(-4, 5) * 0.5  # the piece holds the same figure again every half second
+    at, to = np.repeat(here, len(turns)), (1.1 * here[:, None] + turns[None, :]).ravel()
+    warp = first_warp(at, to)
+    assert warp is not None
+    assert 0.7 < warp.slope < 1.5
+
+
+@pytest.mark.parametrize("tempo", [0.4, 0.5, 1, 2, 2.5])
+def test_a_clock_may_run_at_half_or_double_speed(tempo: float) -> None:
+    at = np.cumsum([0.1, 0.3, 0.2, 0.4, 0.2, 0.7, 0.3, 0.2, 0.5, 0.3])
+    wrong = np.array([1.0, 7.0, 3.0])
+    warp = first_warp(np.concatenate([at, at[:3]]), np.concatenate([5 + tempo * at, wrong]))
+    assert warp is not None
+    assert warp.slope == pytest.approx(tempo, rel=0.1)
