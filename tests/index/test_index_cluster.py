@@ -16,7 +16,7 @@ from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.errors import EncoderMismatch, LibraryError
 from index import Library
-from index.cluster.runners import Here, Processes, Ray
+from index.cluster.runners import Here, Processes, joined
 from index.cluster.shards import Shard, plan, read_done, run_shard
 
 SMALL = "midikin-small"
@@ -134,21 +134,19 @@ def test_a_process_that_dies_costs_its_shard(shards: list[Shard], tmp_path: Path
 
 @pytest.fixture
 def two_machines(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Any, Any]]:
-    """A Ray cluster of two nodes on this machine, one processor each."""
-    pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    """A Ray cluster of two nodes on this machine, one processor each, that asks for a token."""
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    monkeypatch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    import ray
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")  # before Ray is imported, which reads them then
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "5" * 64)
+    pytest.importorskip("ray", reason="the extra `cluster` is not installed")
     from ray.cluster_utils import Cluster
 
     small = {"num_cpus": 1, "object_store_memory": 80 << 20}
     cluster = Cluster(initialize_head=True, head_node_args=small | {"include_dashboard": False})
     try:
         second = cluster.add_node(**small)
-        ray.init(address=cluster.address, log_to_driver=False)
         yield cluster, second
     finally:
-        ray.shutdown()
         cluster.shutdown()
 
 
@@ -169,7 +167,8 @@ def test_a_machine_that_is_lost_costs_its_shard(
 
     thread = threading.Thread(target=lose_one, daemon=True)
     thread.start()
-    names = [record.name for record in Ray(2).run(shards)]
+    with joined(cluster.address, 2) as runner:
+        names = [record.name for record in runner.run(shards)]
     thread.join(10)
     assert not thread.is_alive(), "no machine was lost"
     assert sorted(names) == sorted(shard.name for shard in shards)
@@ -179,6 +178,16 @@ def test_a_machine_that_is_lost_costs_its_shard(
         added.add(mixed, workers=1)
         assert answers(merged) == answers(added)
     assert not at_work(tmp_path / "results"), "what was left behind is swept up"
+
+
+@pytest.mark.slow
+@pytest.mark.cluster
+@pytest.mark.filterwarnings("ignore")
+def test_a_cluster_that_is_not_there_is_one_line() -> None:
+    pytest.importorskip("ray", reason="the extra `cluster` is not installed")
+    with pytest.raises(LibraryError, match="no Ray cluster could be joined") as caught, joined("auto", 1):
+        pass
+    assert "\n" not in str(caught.value)
 
 
 def test_a_shard_says_what_it_held(shards: list[Shard], fake: FakeEncoder) -> None:
