@@ -51,6 +51,7 @@ LOUDNESS = (32, 48, 64, 80, 96)
 VOICE_FILE = "voice.npy"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.05
 MOST_NOTES = 100_000
+ALIASES = {"cau": "bridge", "piano`": "piano"}  # as tracks of POP909's other takes are named
 EVEN_VELOCITY = 64
 UNHEARD = 1  # the velocity that stands for none where loudness is to be told
 CARD = Path(__file__).parent / "melody_card.md"
@@ -71,6 +72,7 @@ def read_voices(path: str | Path) -> tuple[Notes, NDArray[np.uint8]]:
         ticks = read_with_symusic(data, sustain=False, most_notes=MOST_NOTES)
         score: Any = Score.from_midi(data)  # its attributes are not in its type hints
         names = [track.name.strip().lower() for track in score.tracks]
+        names = [ALIASES.get(name, name) for name in names]
     except (OSError, Refused) as error:
         raise MidiError(str(error), str(path)) from None
     if not set(names) <= set(VOICES):
@@ -93,36 +95,39 @@ def read_voices(path: str | Path) -> tuple[Notes, NDArray[np.uint8]]:
 
 
 def prepare_voices(
-    folder: str | Path, out: str | Path, on_progress: Callable[[int, int], None] = lambda done, total: None
+    folder: str | Path,
+    out: str | Path,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
+    *,
+    takes: bool = False,
 ) -> Corpus:
     """Make a corpus with voices of a copy of POP909: the one file of each song that is no other take.
 
-    Songs are split by a hash of their file's name.
+    Songs are split by a hash of their file's name; `takes` adds the other takes of the training songs.
 
     Raises
     ------
     CorpusError
         If the folder holds no such file.
     """
-    found = sorted(path for path in Path(folder).glob("*/*.mid"))
+    songs = _songs(Path(folder), takes)
+    if not songs:
+        raise CorpusError(f"{folder} holds no SONG/SONG.mid; name the folder of POP909")
     voices: list[NDArray[np.uint8]] = []
-    counts = {"files": len(found), "left_out": 0}
+    counts = {"files": len(songs), "left_out": 0}
 
     def pieces() -> Iterator[tuple[PieceRecord, Notes]]:
-        for number, path in enumerate(found):
-            on_progress(number + 1, len(found))
+        for done, (path, number, split) in enumerate(songs):
+            on_progress(done + 1, len(songs))
             try:
                 notes, voice = read_voices(path)
             except MidiError:
                 counts["left_out"] += 1
                 continue
-            name = path.relative_to(folder).as_posix()
             voices.append(voice)
-            split = split_of([name], TEST_SHARE, VALIDATION_SHARE)
+            name = path.relative_to(folder).as_posix()
             yield PieceRecord(path=name, set="pop909", work=number, split=split), notes
 
-    if not found:
-        raise CorpusError(f"{folder} holds no SONG/SONG.mid; name the folder of POP909")
     corpus = write_corpus(Path(out), pieces(), counts)
     beside = Path(out) / f"{VOICE_FILE}.part"
     with open(beside, "wb") as file:
@@ -131,6 +136,21 @@ def prepare_voices(
         os.fsync(file.fileno())
     beside.replace(Path(out) / VOICE_FILE)
     return corpus
+
+
+def _songs(folder: Path, takes: bool) -> list[tuple[Path, int, str]]:
+    """Files with the number and the split of their songs; other takes, if asked for, come last."""
+    songs = []
+    for number, path in enumerate(sorted(folder.glob("*/*.mid"))):
+        split = split_of([path.relative_to(folder).as_posix()], TEST_SHARE, VALIDATION_SHARE)
+        songs.append((path, number, split))
+    others = [
+        (take, number, split)
+        for path, number, split in songs
+        if takes and split == "train"
+        for take in sorted(path.parent.glob("*/*.mid"))
+    ]
+    return songs + others
 
 
 def voices_of(corpus: Corpus) -> NDArray[np.uint8]:

@@ -146,6 +146,21 @@ def test_a_run_that_learned_loudness_is_measured_by_loudness(
         assemble(tmp_path / "run", tmp_path / "model")
 
 
+def test_other_takes_are_learned_from_and_never_measured(tmp_path: Path) -> None:
+    songs = write_songs(tmp_path / "songs", 24)
+    for seed in range(24):
+        write_song(songs / f"{seed:03d}" / "versions" / "take.mid", seed + 100)
+    alone = prepare_voices(songs, tmp_path / "alone")
+    made = prepare_voices(songs, tmp_path / "made", takes=True)
+    learned = len(alone.indices("train"))
+    assert len(made.indices("train")) == 2 * learned
+    assert [len(made.indices(s)) for s in ("validation", "test")] == [
+        len(alone.indices(s)) for s in ("validation", "test")
+    ]
+    works = [piece.work for piece in made.pieces]
+    assert sorted(works[len(alone) :]) == sorted(works[i] for i in alone.indices("train"))
+
+
 def test_a_file_that_the_fast_reader_refuses_is_left_out(songs: Path, tmp_path: Path) -> None:
     write_song(tmp_path / "one" / "one.mid", 1)
     (tmp_path / "two").mkdir()

@@ -17,6 +17,9 @@ def voices(
         str, typer.Argument(metavar="POP909", help="Folder of songs whose tracks are named after voices.")
     ],
     out: Annotated[str, typer.Option("--out", metavar="CORPUS", help="Folder for the corpus.")],
+    takes: Annotated[
+        bool, typer.Option("--takes", help="Other takes of the training songs, SONG/versions/*.mid, too.")
+    ] = False,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -64,7 +67,7 @@ def voices(
             corpus = Corpus(out)
             voices_of(corpus)
         else:
-            corpus = prepare_voices(songs, out, lambda done, total: show("reading", done, total))
+            corpus = prepare_voices(songs, out, lambda done, total: show("reading", done, total), takes=takes)
         if run is not None and learned_loudness(run):
             right = measure_loudness(run, corpus, lambda done, total: show("measuring", done, total))
             if json:
