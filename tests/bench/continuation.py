@@ -1,9 +1,9 @@
 """How well music is continued: bits a note, speed, closeness to the own piece, copies of training pieces.
 
-    python tests/bench/continuation.py CORPUS DATA [--weights FOLDER] [--only bits,speed,closeness,copies]
+    python tests/bench/continuation.py CORPUS [--weights FOLDER] [--only bits,speed,closeness,copies]
         [--gallery FOLDER]
 
-CORPUS is a prepared corpus whose split the model was trained on, DATA the folder that its paths are in.
+CORPUS is a prepared corpus whose split the model was trained on.
 Held-out works are those of its test split; forms and discounts of the Markov chains are chosen on validation.
 
 bits        a note of whole held-out pieces, beside a unigram model and Markov chains of order 3 over the same
@@ -13,10 +13,10 @@ speed       seconds of music a second of computing, one variation and three at o
 closeness   cosines, in the space of the shipped encoder, of 30 s that follow the first 15 s of a held-out
             piece with that piece behind its first 45 s: the true continuation, another passage of the piece,
             the model's, the Markov chain's, a passage of another piece; how often the own piece is nearest
-copies      passages of 10 s of continuations that `find` finds in the training pieces, all of them, beside
-            passages of true continuations (pieces share idioms) and of the training pieces themselves. The
-            gallery is the library of training pieces: with its folder named, a run that was stopped goes on,
-            and the next need not make it again
+copies      passages of 10 s of continuations that are found in the training pieces, all of them, by what
+            `midikin find` does and at its default confidence, beside passages of true continuations (pieces
+            share idioms) and of the training pieces themselves. With --gallery FOLDER the landmarks of the
+            training pieces are kept there, and the next run need not make them again
 """
 
 from __future__ import annotations
@@ -24,19 +24,21 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embedder import Encoder, Notes
-from embedder.encoder import Embedded
 from embedder.generation.continuing import Continuer
 from embedder.generation.language import load_language
 from embedder.tokens import from_tokens, to_tokens
-from index import Library
+from index.identity.confidence import default_confidence
+from index.identity.finding import find_occurrences
+from index.identity.fingerprints import Fingerprints, Snapshot
 from train.corpus import Corpus
 from train.language import language_bits, split_tokens
 from train.markov import NoteChain
@@ -130,6 +132,7 @@ def by_chain(chain: NoteChain, prompt: Notes, seed: int) -> Notes:
 def continuations(
     corpus: Corpus, continuer: Continuer, count: int
 ) -> tuple[list[tuple[int, Notes]], list[Notes]]:
+    """Held-out pieces, and what the model makes of the beginning of each."""
     pieces = prompts(corpus, count)
     made = []
     for number, (_, notes) in enumerate(pieces):
@@ -138,8 +141,7 @@ def continuations(
     return pieces, made
 
 
-def closeness(corpus: Corpus, continuer: Continuer, count: int) -> None:
-    pieces, made = continuations(corpus, continuer, count)
+def closeness(corpus: Corpus, pieces: list[tuple[int, Notes]], made: list[Notes]) -> None:
     train = split_tokens(corpus, "train", 1500)
     chain = NoteChain(train, 3, 1)
     rng = np.random.default_rng(1)
@@ -174,44 +176,25 @@ def closeness(corpus: Corpus, continuer: Continuer, count: int) -> None:
         print(f"{name:<32} {means} {first.mean():>18.1%}", flush=True)
 
 
-class NoVectors:
-    """An encoder for a library that is only asked for notes."""
-
-    id, dim = "none@0", 4
-
-    def embed(self, pieces: Sequence[Notes]) -> Embedded:
-        one = np.full((len(pieces), self.dim), 0.5, np.float32)
-        number = np.arange(len(pieces))
-        begin = np.zeros(len(pieces), np.int64)
-        size = np.array([len(piece) for piece in pieces])
-        return Embedded(
-            one, one, number, np.zeros(len(pieces)), np.array([p.end_s for p in pieces]), begin, size
-        )
-
-
-def copies(corpus: Corpus, data: Path, continuer: Continuer, count: int, gallery: Path | None) -> None:
-    indices = corpus.indices("train")
-    paths = [str(data / corpus.pieces[i].path) for i in indices.tolist()]
+def copies(corpus: Corpus, pieces: list[tuple[int, Notes]], made: list[Notes], gallery: Path | None) -> None:
+    indices = np.sort(corpus.indices("train"))
+    begun = time.process_time()
     with ExitStack() as stack:
         folder = gallery or Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        library = stack.enter_context(Library.open(folder, encoder=NoVectors()))
-        begun = time.perf_counter()
-        report = library.add(paths, workers=1)
-        held = library.info()
-        print(f"\ncopies: {held.pieces:,} files of {len(paths):,} training pieces,", end=" ")
-        print(
-            f"{held.notes:,} notes; {report.added:,} added in {time.perf_counter() - begun:.0f} s", flush=True
+        folder.mkdir(parents=True, exist_ok=True)
+        snapshot = Fingerprints(folder).snapshot(
+            indices, lambda wanted: ((i, corpus.notes(i)) for i in wanted.tolist()), "training pieces"
         )
-        pieces, made = continuations(corpus, continuer, count)
+        made_in = time.process_time() - begun
+        print(f"\ncopies: parts of {PASSAGE_S:g} s in {len(indices):,} training pieces;", end=" ")
+        print(f"their landmarks took {made_in:.0f} s of processor time", flush=True)
         rng = np.random.default_rng(3)
-        own = [corpus.notes(int(i)) for i in rng.choice(indices, count)]
+        own = [corpus.notes(int(i)) for i in rng.choice(indices, len(pieces))]
         rows: dict[str, list[Notes]] = {
             "the model": made,
             "true continuations": [notes.slice_time(PROMPT_S, PROMPT_S + NEW_S) for _, notes in pieces],
             "training pieces themselves": [notes.slice_time(5, 5 + NEW_S) for notes in own],
         }
-        print(f"parts of {PASSAGE_S:g} s that `find` finds there at its default confidence")
-        busy = time.process_time()
         for name, some in rows.items():
             parts = [
                 notes.slice_time(begin, begin + PASSAGE_S)
@@ -219,34 +202,32 @@ def copies(corpus: Corpus, data: Path, continuer: Continuer, count: int, gallery
                 for begin in np.arange(notes.start_s, notes.start_s + NEW_S - 1, PASSAGE_S).tolist()
             ]
             parts = [part for part in parts if len(part) >= 10]
-            found = sum(bool(library.find(part, 1).results) for part in parts)
+            found = sum(_is_found(snapshot, part) for part in parts)
             print(f"{name:<28} {found} of {len(parts)} ({found / max(len(parts), 1):.1%})", flush=True)
-        print(f"looking took {time.process_time() - busy:.0f} s of processor time")
+
+
+def _is_found(snapshot: Snapshot, notes: Notes) -> bool:
+    least = default_confidence(len(notes))
+    return any(one.confidence >= least for one in find_occurrences(snapshot, notes))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("corpus", type=Corpus)
-    parser.add_argument("data", type=Path)
     parser.add_argument("--weights")
     parser.add_argument("--only", default="bits,speed,closeness,copies")
     parser.add_argument("--pieces", type=int, default=60, help="held-out pieces of each section")
     parser.add_argument("--known", default="1,3")
-    parser.add_argument("--gallery", type=Path, help="where the library of training pieces is kept")
+    parser.add_argument("--gallery", type=Path, help="where landmarks of the training pieces are kept")
     arguments = parser.parse_args()
     continuer = Continuer.load(arguments.weights, "cpu")
+    corpus, count = arguments.corpus, arguments.pieces
+    made = cache(lambda: continuations(corpus, continuer, count))
     sections: dict[str, Callable[[], None]] = {
-        "bits": lambda: bits(
-            arguments.corpus,
-            arguments.weights,
-            arguments.pieces,
-            [int(n) for n in arguments.known.split(",")],
-        ),
-        "speed": lambda: speed(arguments.corpus, continuer),
-        "closeness": lambda: closeness(arguments.corpus, continuer, arguments.pieces),
-        "copies": lambda: copies(
-            arguments.corpus, arguments.data, continuer, arguments.pieces, arguments.gallery
-        ),
+        "bits": lambda: bits(corpus, arguments.weights, count, [int(n) for n in arguments.known.split(",")]),
+        "speed": lambda: speed(corpus, continuer),
+        "closeness": lambda: closeness(corpus, *made()),
+        "copies": lambda: copies(corpus, *made(), arguments.gallery),
     }
     for name in arguments.only.split(","):
         sections[name]()
