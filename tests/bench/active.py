@@ -1,6 +1,6 @@
 """How many labels active learning saves: labels needed for 90 % of full-label accuracy, beside random choice.
 
-    python tests/bench/active.py DATA --library FOLDER [--seeds 10] [--step 5] [--most 250]
+    python tests/bench/active.py DATA --library FOLDER [--seeds 10] [--step 5] [--most 250] [--untaught]
 
 DATA and FOLDER as for `tags.py`. For each seed a fifth of the works is held out for testing; the rest is a
 library without labels from which pieces are chosen `step` at a time, labelled, and a probe is fitted anew.
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parent)]
 
-from tags import Labelled, label_sets, labelled, opened  # noqa: E402
+from tags import Labelled, label_sets, labelled, prepared  # noqa: E402
 
 from index.tags.folds import fold_of_rows  # noqa: E402
 from index.tags.linear import fit_plainly, softmax  # noqa: E402
@@ -81,8 +81,9 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=5)
     parser.add_argument("--most", type=int, default=250)
     parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--untaught", action="store_true")
     given = parser.parse_args()
-    with opened(given.data, given.library) as library:
+    with prepared(given.data, given.library, given.untaught) as library:
         sets = {tag: labelled(library, tag) for tag in label_sets(library, given.data, given.held_out)}
     for tag, found in sets.items():
         most = min(given.most, int(0.75 * len(found.label)) // given.step * given.step)

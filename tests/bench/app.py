@@ -35,7 +35,14 @@ from ui_app_chromium import FLAGS, find_chromium  # noqa: E402
 
 from index import Library  # noqa: E402
 from ui.app.launching import Launch, free_port  # noqa: E402
-from ui.app.parts import MAP_BODY, MAP_CODE, MAP_STYLE, map_data  # noqa: E402
+from ui.app.parts import (  # noqa: E402
+    MAP_BODY,
+    MAP_CODE,
+    MAP_STYLE,
+    POINTS_CODE,
+    map_data,
+    map_points,
+)
 
 SEARCHES = 12
 MOVES = 60
@@ -165,10 +172,13 @@ def whole_map(browser: Any, home: Path, options: argparse.Namespace) -> None:
 def frames(browser: Any, home: Path, options: argparse.Namespace) -> None:
     """The map's drawing, and its rival's."""
     count, rng = options.map_pieces, np.random.default_rng(0)
+    points = map_points(
+        rng.random((count, 2)),
+        np.arange(count),
+        [f"composer{i % 200}/piece{i}.mid" for i in range(count)],
+    )
     data = map_data(
-        places=rng.random((count, 2)),
-        numbers=np.arange(count),
-        names=[f"composer{i % 200}/piece{i}.mid" for i in range(count)],
+        points,
         kind_of=rng.integers(0, 12, count),
         kinds=[f"kind {i}" for i in range(12)],
         palette=["#44aa99"] * 12,
@@ -179,6 +189,7 @@ def frames(browser: Any, home: Path, options: argparse.Namespace) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 800})
     page.set_content(f"<style>{MAP_STYLE}</style><div id='at' style='width:720px'>{MAP_BODY}</div>")
     began = time.perf_counter()
+    page.evaluate(MOUNT, [POINTS_CODE, points])
     page.evaluate(MOUNT, [MAP_CODE, data])
     page.wait_for_selector(".midikin.map[data-drawn]")
     line(f"map of {count:,}, drawing", [time.perf_counter() - began], "s")
@@ -205,7 +216,7 @@ def main() -> None:
     )
     parser.add_argument("--pieces", type=int, default=10_000)
     parser.add_argument("--map-pieces", type=int, default=100_000)
-    parser.add_argument("--dim", type=int, default=512)
+    parser.add_argument("--dim", type=int, default=592)
     parser.add_argument("--only", choices=SECTIONS)
     parser.add_argument("--plotly", type=Path, help="plotly.min.js, to compare the map with")
     options = parser.parse_args()

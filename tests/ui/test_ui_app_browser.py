@@ -278,6 +278,50 @@ def test_played_on_the_page_s_keyboard(stocked: App, page: object) -> None:
     page.get_by_text("what you played").first.wait_for()
 
 
+# A MIDI keyboard of one input, that plays what it is told to.
+MIDI_KEYBOARD = """
+window.midiInput = { name: "Test keys", onmidimessage: null };
+const access = { inputs: new Map([["1", window.midiInput]]), onstatechange: null };
+navigator.requestMIDIAccess = async () => access;
+"""
+PLAY_MIDI = """
+async (pitches) => {
+  const rest = () => new Promise((done) => setTimeout(done, 30));
+  for (const pitch of pitches) {
+    window.midiInput.onmidimessage({ data: [0x90, pitch, 100] });
+    await rest();
+    window.midiInput.onmidimessage({ data: pitch % 2 ? [0x80, pitch, 0] : [0x90, pitch, 0] });
+  }
+}
+"""
+
+
+def test_played_on_a_midi_keyboard_and_on_the_keys_of_the_page(stocked: App, page: object) -> None:
+    page.add_init_script(MIDI_KEYBOARD)
+    page.goto(stocked.url)
+    page.get_by_text("Something I play", exact=True).click()
+    page.get_by_role("button", name="Connect a MIDI keyboard").click()
+    page.get_by_text("Listening to Test keys.").wait_for()
+    page.evaluate(PLAY_MIDI, [60, 64, 67, 72, 67, 64, 61, 65])
+    page.get_by_text("8 notes played").wait_for()
+    page.get_by_role("button", name="C5").click()
+    page.get_by_text("9 notes played").wait_for()
+    board = page.locator(".midikin.keyboard")
+    page.get_by_role("button", name="Play back").click()
+    assert heard(board)["rms"] > 0.02
+    page.get_by_role("button", name="Search with this").click()
+    page.wait_for_url("**played=**")
+    page.get_by_text("9 notes · ").first.wait_for()
+
+
+def test_a_browser_without_midi_says_so(stocked: App, page: object) -> None:
+    page.add_init_script("delete Navigator.prototype.requestMIDIAccess")
+    page.goto(stocked.url)
+    page.get_by_text("Something I play", exact=True).click()
+    page.get_by_role("button", name="Connect a MIDI keyboard").click()
+    page.get_by_text("This browser has no Web MIDI").wait_for()
+
+
 def test_a_duplicate_is_reviewed_and_another_visitor_sees_it(
     stocked: App, page: object, chromium: object
 ) -> None:

@@ -11,7 +11,7 @@ from index import Library, Piece
 
 from . import shared
 from .cards import answer_card, facts, piece_head, title_of
-from .colouring import by_composer, by_folder, by_group, by_key, by_tag, coloured
+from .colouring import Colouring, by_composer, by_folder, by_group, by_key, by_tag, coloured
 from .outline import Outline, draw_anew, outline
 from .parts import numbers_of, piano_roll, piece_map
 from .plainly import cell, clock
@@ -73,23 +73,30 @@ def _map(library: Library, seen: Outline, focus: int | None) -> list[int]:
         "Colour by", ways, format_func=ways.__getitem__, key="colour", on_change=_recoloured, width=280
     )
     way = st.session_state["colour"]
-    found = coloured(_words(library, seen, way))
+    found = _colouring(library, seen, way)
     near = [hit.piece_id for hit in library.search(focus, NEIGHBOURS).results] if focus is not None else []
     result = piece_map(
         "map",
-        places=seen.places,
-        numbers=seen.numbers,
-        names=seen.names,
+        seen.points,
+        _opened,
         kind_of=found.kind_of,
         kinds=found.kinds,
         palette=found.palette,
         focus=focus,
         near=near,
         height=560,
-        on_opened=_opened,
     )
     places = (seen.place_of(number) for number in numbers_of(result.chosen))
     return [place for place in places if place is not None]
+
+
+def _colouring(library: Library, seen: Outline, way: str) -> Colouring:
+    """Colours; those that only a change of the library changes are found once."""
+    if way not in ("folder", "composer", "key", "none"):
+        return coloured(_words(library, seen, way))
+    if way not in seen.colourings:
+        seen.colourings[way] = coloured(_words(library, seen, way))
+    return seen.colourings[way]
 
 
 def _words(library: Library, seen: Outline, way: str) -> list[str | None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -13,7 +14,9 @@ from numpy.typing import NDArray
 from index import Piece
 
 from . import shared
+from .colouring import Colouring
 from .mapping import MapBase
+from .parts import map_points
 from .placing import Places, place_all
 from .plainly import shortened
 
@@ -30,17 +33,17 @@ class Outline:
     Attributes
     ----------
     root : the folder that all files share
-    names : paths as seen from there, the titles in front
-    places : float32 [n, 2], on the map
+    points : places and names, as the map in the browser takes them; names are titles and paths from the root
     drawn_for : how many pieces the library held when the map was drawn
+    colourings : those that were asked for
     """
 
     pieces: list[Piece]
     numbers: NDArray[np.int64]
     root: str
-    names: list[str]
-    places: NDArray[np.float32]
+    points: dict[str, Any]
     drawn_for: int
+    colourings: dict[str, Colouring] = field(default_factory=dict)
 
     def place_of(self, number: int) -> int | None:
         """Where in the columns a piece stands."""
@@ -89,4 +92,5 @@ def _outline(folder: str, commit: int, drawn: int) -> Outline:
     root = os.path.commonpath(folders) if folders and all(map(os.path.isabs, folders)) else ""
     short = shortened((piece.display for piece in pieces), root, LONGEST_NAME)
     names = [f"{p.title[:50]} — {name}" if p.title else name for p, name in zip(pieces, short, strict=True)]
-    return Outline(pieces, numbers, root, names, placed.of(numbers), placed.drawn_for)
+    points = map_points(placed.of(numbers), numbers, names)
+    return Outline(pieces, numbers, root, points, placed.drawn_for)

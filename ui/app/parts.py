@@ -7,6 +7,7 @@ an iframe: it has the colours of the theme and needs nothing from the network.
 from __future__ import annotations
 
 import base64
+import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,10 @@ __all__ = [
     "MAP_BODY",
     "MAP_CODE",
     "MAP_STYLE",
+    "POINTS_CODE",
     "keyboard",
     "map_data",
+    "map_points",
     "numbers_of",
     "pair_of_rolls",
     "piano_roll",
@@ -68,6 +71,8 @@ MAP_BODY = (
 MAP_STYLE = _code("common.css", "map.css")
 MAP_CODE = _code("common.js", "map.js")
 _map = st.components.v2.component("midikin_map", html=MAP_BODY, css=MAP_STYLE, js=MAP_CODE)
+POINTS_CODE = _code("points.js")
+_points = st.components.v2.component("midikin_points", html="<div></div>", js=POINTS_CODE)
 
 
 def piano_roll(
@@ -149,26 +154,44 @@ def keyboard(key: str, on_played: Callable[[], None]) -> Any:
     return _keyboard(key=key, data={}, on_played_change=on_played)
 
 
-def piece_map(key: str, on_opened: Callable[[], None], **shown: Any) -> Any:
-    """The map of a library, that shows what `map_data` is given.
+def piece_map(key: str, points: dict[str, Any], on_opened: Callable[[], None], **shown: Any) -> Any:
+    """The map of a library: `points` as `map_points` makes them, and what `map_data` is given.
 
     The state `key` has the piece that was opened as `opened` when `on_opened` is called, and the pieces that
     were drawn around as `chosen`, for `numbers_of`.
     """
+    with st.container(height=1, border=False):
+        _points(key=f"{key}-points", data=points)
     return _map(
         key=key,
-        data=map_data(**shown),
+        data=map_data(points, **shown),
         default={"chosen": ""},
         on_chosen_change=_nothing,
         on_opened_change=on_opened,
     )
 
 
+def map_points(places: np.ndarray, numbers: np.ndarray, names: Sequence[str]) -> dict[str, Any]:
+    """The points of a map, for the browser; under a name that follows from them.
+
+    Parameters
+    ----------
+    places : float [n, 2] in 0..1
+    numbers : the pieces
+    names : what a point says when the pointer is over it
+    """
+    points = {
+        "points": _bytes(np.rint(np.clip(places, 0, 1) * 65535).astype("<u2")),
+        "numbers": _bytes(np.asarray(numbers, dtype="<u4")),
+        "names": "\n".join(name.replace("\n", " ") for name in names),
+    }
+    name = hashlib.sha256("\0".join(points.values()).encode("utf-8", "surrogatepass")).hexdigest()[:20]
+    return points | {"name": name}
+
+
 def map_data(
+    points: dict[str, Any],
     *,
-    places: np.ndarray,
-    numbers: np.ndarray,
-    names: Sequence[str],
     kind_of: np.ndarray,
     kinds: Sequence[str],
     palette: Sequence[str],
@@ -176,27 +199,22 @@ def map_data(
     near: Sequence[int],
     height: int,
 ) -> dict[str, Any]:
-    """What a map shows, for the browser.
+    """What a map shows of its points.
 
     Parameters
     ----------
-    places : float [n, 2] in 0..1
-    numbers : the pieces
-    names : what a point says when the pointer is over it
     kind_of : for each piece the place of its kind in `kinds` and of its colour in `palette`
     focus, near : a piece, and those that are joined to it by lines
     """
     return {
-        "points": _bytes(np.rint(np.clip(places, 0, 1) * 65535).astype("<u2")),
-        "numbers": _bytes(np.asarray(numbers, dtype="<u4")),
-        "names": "\n".join(name.replace("\n", " ") for name in names),
+        "of": points["name"],
         "kind_of": _bytes(kind_of.astype(np.uint8)),
         "kinds": list(kinds),
         "palette": list(palette),
         "focus": focus,
         "near": list(near),
         "height": height,
-        "alt": f"Map of {len(numbers):,} pieces: what sounds alike lies near. Arrows move, plus and minus "
+        "alt": f"Map of {len(kind_of):,} pieces: what sounds alike lies near. Arrows move, plus and minus "
         "zoom, L switches to the lasso, Enter opens the piece in the middle.",
     }
 

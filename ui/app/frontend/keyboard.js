@@ -131,7 +131,7 @@ function makeKeyboard(root) {
     search.disabled = again.disabled = clear.disabled = !count;
     const full = count >= MOST_NOTES ? " That is as much as a query holds." : "";
     const remark = board.remark ? ` ${board.remark}` : "";
-    said.textContent = (count ? `${count} notes played.${full}`
+    said.textContent = (count ? `${count} ${count === 1 ? "note" : "notes"} played.${full}`
       : "Play some notes: click the keys, or press the letters on them. Ten notes or more find best.") + remark;
   }
 

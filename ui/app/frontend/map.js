@@ -268,16 +268,18 @@ function makeMap(root) {
   });
 
   map.update = (component) => {
+    const { data } = component, old = map.data, held = window.midikinPoints?.get(data.of);
     map.component = component;
-    const { data } = component, old = map.data;
+    map.waiting = !held;
+    if (!held) return; // they are on their way: the event below tells
     map.data = data;
-    if (!old || old.points !== data.points) {
-      const places = new Uint16Array(decodeBytes(data.points).buffer);
+    if (!old || old.of !== data.of) {
+      const places = new Uint16Array(decodeBytes(held.points).buffer);
       map.count = places.length / 2;
       map.points = Float32Array.from(places, (v) => v / 65535);
-      map.numbers = new Uint32Array(decodeBytes(data.numbers).buffer);
+      map.numbers = new Uint32Array(decodeBytes(held.numbers).buffer);
       map.place = new Map(Array.from(map.numbers, (number, i) => [number, i]));
-      map.names = data.names.split("\n");
+      map.names = held.names.split("\n");
       map.shades = new Uint32Array(map.count);
       map.chosen = new Set();
       index();
@@ -291,6 +293,8 @@ function makeMap(root) {
     later();
   };
   tool(false);
+  map.onPoints = () => { if (map.waiting) map.update(map.component); };
+  window.addEventListener("midikin-points", map.onPoints);
   map.observer = new ResizeObserver(() => later());
   map.observer.observe(canvas);
   root.frames = () => map.frames;
@@ -300,5 +304,9 @@ function makeMap(root) {
 export default function (component) {
   const map = stateOf(component, makeMap);
   map.update(component);
-  return () => { if (!component.parentElement.isConnected) map.observer.disconnect(); };
+  return () => {
+    if (component.parentElement.isConnected) return;
+    map.observer.disconnect();
+    window.removeEventListener("midikin-points", map.onPoints);
+  };
 }
