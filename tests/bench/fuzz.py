@@ -30,6 +30,14 @@ from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
 
+if "guided" in sys.argv[1:2]:  # what is imported before it is asked for is not watched
+    import atheris
+
+    with atheris.instrument_imports(include=["embedder", "mido"]):
+        import embedder.container
+        import embedder.read_mido
+        import embedder.reading  # noqa: F401
+
 from fake_encoder import FakeEncoder, tune  # noqa: E402
 
 from embedder.errors import MidikinError  # noqa: E402
@@ -218,12 +226,6 @@ def fuzz(name: str, target: Target, examples: list[bytes], seconds: float, findi
 
 def guided(target: Target, examples: list[bytes], seconds: float, findings: Path | None) -> None:
     """The same with atheris, which watches what code is reached; never returns."""
-    import atheris
-
-    with atheris.instrument_imports(include=["embedder", "mido"]):
-        import embedder.read_mido
-        import embedder.reading  # noqa: F401
-
     found = Findings(findings)
     with tempfile.TemporaryDirectory() as corpus:
         for number, example in enumerate(examples):
