@@ -79,7 +79,7 @@ COMMANDS: tuple[CommandEntry, ...] = (
         "classify",
         "classify",
         "classify",
-        "Say what a finetuned classifier makes of files or of the library, and tag it so.",
+        "Say what a finetuned classifier makes of files, or of the pieces of the library, and tag them so.",
     ),
     CommandEntry("list", "list_", "list_pieces", "List the pieces of the library, by number."),
     CommandEntry(
