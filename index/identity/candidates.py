@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from .agreement import Sketch
 from .landmarks import PITCH_BITS
 from .segment import Segment
+from .voting import ranges
 
 __all__ = ["PieceCandidate", "find_candidates"]
 
@@ -84,17 +85,16 @@ def find_candidates(
     order = order[: max(1, int(np.searchsorted(np.cumsum(length[order]), _BUDGET)))]
     found: list[PieceCandidate] = []
     for segment, (low, high), mask in zip(segments, bounds, alive, strict=True):
-        begin, end = segment.start[low[order]], segment.start[high[order]]
-        count = end - begin
-        which = np.repeat(np.arange(len(order)), count)
-        place = np.arange(len(which)) - (np.cumsum(count) - count)[which] + begin[which]
+        held, of_held = ranges(low[order], high[order])
+        place, of_place = ranges(segment.start[held], segment.start[held + 1])
+        which = of_held[of_place]
         sound = np.flatnonzero(segment.position[place] < segment.span)  # a damaged position may be anything
         place, which = place[sound], which[sound]
         row = np.searchsorted(segment.event0, segment.position[place], "right") - 1
         up = np.zeros(len(place), np.int64)
         if transposed:
-            key = segment.keys[np.searchsorted(segment.start, place, "right") - 1]
-            up = (key & np.uint32(_PITCHES)).astype(np.int64) - (keys[order][which] & _PITCHES)
+            pitch = (segment.keys[held] & np.uint32(_PITCHES)).astype(np.int64)
+            up = pitch[of_place[sound]] - (keys[order] & _PITCHES)[which]
         least = _LEAST_SHARE_TRANSPOSED if transposed else _LEAST_SHARE
         found += _counted(segment, mask, row, up, which, len(order), least)
     others = [c for c in found if c.piece_id != piece_id and not (transposed and c.up == 0)]
@@ -112,8 +112,11 @@ def _counted(
 ) -> list[PieceCandidate]:
     """Pieces by the number of different landmarks that they have."""
     target = row * 256 + up + 128
-    distinct = np.unique(target * asked + which) // asked
-    targets, counts = np.unique(distinct, return_counts=True)
+    # Plain sorts: they are several times as fast as numpy's way to what is unique.
+    pairs = np.sort(target * asked + which)
+    named = pairs[np.flatnonzero(np.diff(pairs, prepend=-1))] // asked
+    first = np.flatnonzero(np.diff(named, prepend=-1))
+    targets, counts = named[first], np.diff(first, append=len(named))
     good = np.flatnonzero((counts >= max(_FEWEST, least * asked)) & mask[targets // 256])
     return [
         PieceCandidate(

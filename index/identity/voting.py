@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .landmarks import PITCH_BITS, Landmarks, Line
 from .segment import GAP, Segment
 
-__all__ = ["CHUNK_EVENTS", "Candidate", "vote"]
+__all__ = ["CHUNK_EVENTS", "Candidate", "ranges", "vote"]
 
 CHUNK_EVENTS = GAP - 32  # a query may be no longer, or its first events could vote for the piece before
 _BUCKET = 16  # events; counts drift apart by about this within a query, through ornaments and lost notes
@@ -164,8 +164,8 @@ def _gather(
     weight = _weights(low_key[order], length[order], sum(len(s.position) for s in segments))
     parts: list[tuple[IntArray, IntArray, IntArray, IntArray]] = []
     for segment, offset, low, high in zip(segments, base, lows, highs, strict=False):
-        key, of_key = _ranges(low[order], high[order])
-        place, of_place = _ranges(segment.start[key], segment.start[key + 1])
+        key, of_key = ranges(low[order], high[order])
+        place, of_place = ranges(segment.start[key], segment.start[key + 1])
         sound = segment.position[place] < segment.span  # a damaged position may be anything
         place, of_place = place[sound], of_place[sound]
         which = of_key[of_place]
@@ -200,7 +200,7 @@ def _weights(key: NDArray[np.uint32], length: IntArray, total: int) -> IntArray:
     return weight
 
 
-def _ranges(begin: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
+def ranges(begin: IntArray, end: IntArray) -> tuple[IntArray, IntArray]:
     """All whole numbers of the ranges [begin, end), and which range each is from."""
     length = end - begin
     which = np.repeat(np.arange(len(length)), length)
