@@ -25,6 +25,8 @@ _SETTINGS = {
     "browser.gatherUsageStats": "false",
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
+    # Else all of Python's objects are gone through after each run of a page, while its answers wait to be sent.
+    "runner.postScriptGC": "false",
     "server.enableCORS": "true",
     "server.enableXsrfProtection": "true",
     "server.fileWatcherType": "none",
@@ -70,7 +72,7 @@ class Launch:
         # Browsers that were sent to this machine under a strange name (by DNS rebinding) are turned away.
         flags += [f"--server.allowedHosts={name}" for name in names]
         # Without -P, a module in the current folder would stand for one of ours.
-        return [sys.executable, "-P", "-m", "streamlit", "run", str(_SCRIPT), *flags]
+        return [sys.executable, "-P", "-m", "ui.app.serving", "run", str(_SCRIPT), *flags]
 
     def environment(self) -> dict[str, str]:
         """Its environment: what the pages must know of how they were started."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Music", "jobs", "library", "music", "said_plainly", "uploads", "warm_up"]
 
+WARM_UP_AFTER_S = 1.5
 HELD_PIECES = 300  # a concert performance takes a tenth of a megabyte
 
 
@@ -111,4 +112,6 @@ def warm_up(folder: str) -> None:
             except MidikinError:
                 return  # whoever searches is told
 
-    threading.Thread(target=load, name="midikin-warm-up", daemon=True).start()
+    late = threading.Timer(WARM_UP_AFTER_S, load)  # the first page is to be drawn before
+    late.daemon = True
+    late.start()
