@@ -25,7 +25,7 @@ _SETTINGS = {
     "browser.gatherUsageStats": "false",
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
-    # Else all of Python's objects are gone through after each run of a page, while its answers wait to be sent.
+    # Else every object is looked at after each run of a page, while its answers wait to be sent.
     "runner.postScriptGC": "false",
     "server.enableCORS": "true",
     "server.enableXsrfProtection": "true",

@@ -8,7 +8,7 @@ import threading
 
 __all__ = ["main"]
 
-# What the pages stand on, and Streamlit has not imported by itself. The pages are not among it: their parts are
+# What the pages stand on, and Streamlit has not imported by itself. Not the pages, for their parts are
 # made known to Streamlit as they are imported, and so it has to run first.
 _NEEDED = (
     "index.library",
