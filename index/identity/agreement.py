@@ -100,8 +100,9 @@ def anchors(one: Sketch, other: Sketch, transposition: int = 0) -> Anchors:
     wanted = one.key + transposition  # the pitch is the key's low bits; off the keyboard nothing is found
     low = np.searchsorted(other.key, wanted, "left")
     count = np.searchsorted(other.key, wanted, "right") - low
-    first = np.searchsorted(one.key, one.key, "left")
-    own = np.searchsorted(one.key, one.key, "right") - first
+    begins = np.flatnonzero(np.diff(one.key, prepend=-1))
+    times = np.diff(begins, append=len(one.key))
+    first, own = np.repeat(begins, times), np.repeat(times, times)
     rare = (count <= _COMMONEST) & (own <= _COMMONEST)
     keep = np.flatnonzero((count > 0) & rare)
     which = np.repeat(keep, count[keep])

@@ -27,6 +27,8 @@ _MOST = 40
 # Share of the landmarks asked for: players of one work share a third and more, takes of a song an eighth,
 # other music in the same key up to a tenth. Keys that only happen to fit must do better.
 _LEAST_SHARE, _LEAST_SHARE_TRANSPOSED = 0.1, 0.12
+# A folk tune shares so much with a dozen others by chance, and half with an arrangement of itself.
+_FEW_LANDMARKS, _MORE_OF_FEW = 600, 0.1
 _FEWEST = 5
 _PITCHES = (1 << PITCH_BITS) - 1
 
@@ -96,6 +98,7 @@ def find_candidates(
             pitch = (segment.keys[held] & np.uint32(_PITCHES)).astype(np.int64)
             up = pitch[of_place[sound]] - (keys[order] & _PITCHES)[which]
         least = _LEAST_SHARE_TRANSPOSED if transposed else _LEAST_SHARE
+        least += _MORE_OF_FEW if len(keys) < _FEW_LANDMARKS else 0.0
         found += _counted(segment, mask, row, up, which, len(order), least)
     others = [c for c in found if c.piece_id != piece_id and not (transposed and c.up == 0)]
     return sorted(others, key=lambda c: -c.share)[:_MOST]

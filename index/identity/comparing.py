@@ -29,6 +29,7 @@ _MARGIN_BLOCKS = 1
 _STRAIGHT_SHARE = 0.85  # a straight clock must hold so much of what the blocks see, or it is none
 _SHIFTS = (-13, -8, -5, -3, 3, 5, 8, 13)  # events
 _ASKED = 400  # notes of a passage
+_KNOT_POINTS = 16  # landmarks that a knot of a rough warp is the median of, about
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float64]
@@ -238,10 +239,12 @@ def _warp_of_run(
 ) -> Warp | None:
     """A rough warp through the medians of a run's landmarks."""
     block = shared.event // BLOCK_EVENTS
-    near = (block >= first) & (block < last)
-    near &= np.abs(shared.other - shared.event - found.diagonal[np.minimum(block, one.blocks - 1)]) <= 24
-    if near.sum() < 3:
+    held = (block >= first) & (block < last)
+    held &= np.abs(shared.other - shared.event - found.diagonal[np.minimum(block, one.blocks - 1)]) <= 24
+    near = np.flatnonzero(held)
+    if len(near) < 3:
         return None
+    near = near[:: max(1, len(near) // (_KNOT_POINTS * 2 * (last - first)))]
     half = shared.event[near] * 2 // BLOCK_EVENTS  # two knots a block
     _, at = _medians(half, one.event_s[shared.event[near]])
     _, to = _medians(half, other.event_s[shared.other[near]])

@@ -26,6 +26,7 @@ _ROOM_S = 0.25  # of a hypothesis
 _ROUNDS_S = (0.25, 0.1, 0.06)
 _MOST_POINTS = 3_000
 _MOST_ASKED = 500  # notes
+_LEAST_SPREAD = 1e-9  # of points that are not all at one time
 _NEAR_S = 0.1  # from the line: half a coarse grid of quantisation, and some
 _WINDOW = 24  # notes
 _ENOUGH = 0.6  # of a window's notes
@@ -52,8 +53,7 @@ def straight_warp(
     x, y = one.event_s[shared.event[some]], other.event_s[shared.other[some]]
     asked = np.linspace(0, len(one.line) - 1, min(len(one.line), _MOST_ASKED)).astype(np.int64)
     pitch, onset_s = one.line.pitch[asked] + transposition, one.line.onset_s[asked]
-    refined = (_refined(x, y, *line) for line in _hypotheses(x, y))
-    lines = np.array([line for line in refined if line is not None])
+    lines = _refined(x, y, np.array(_hypotheses(x, y)).reshape(-1, 2))
     if not len(lines):
         return None
     expected = lines[:, 1:] + lines[:, :1] * onset_s
@@ -65,14 +65,23 @@ def straight_warp(
     return Warp(ends, start + slope * ends, slope)
 
 
-def _refined(x: FloatArray, y: FloatArray, slope: float, start: float) -> tuple[float, float] | None:
-    """A line drawn to the points near it, in rounds ever nearer."""
+def _refined(x: FloatArray, y: FloatArray, lines: FloatArray) -> FloatArray:
+    """Lines (slope and start, float64 [k, 2]) drawn to the points near them, in rounds ever nearer.
+
+    Lines with hardly any points near them are left out, and those that are too flat or steep.
+    """
     for room_s in _ROUNDS_S:
-        near = np.abs(y - start - slope * x) <= room_s * max(1.0, slope)
-        if near.sum() < 4 or np.ptp(x[near]) <= 0:
-            return None
-        slope, start = _least_squares(x[near], y[near])
-    return (slope, start) if 1 / SLOWEST < slope < SLOWEST else None
+        slope, start = lines[:, :1], lines[:, 1:]
+        near = (np.abs(y - start - slope * x) <= room_s * np.maximum(1.0, slope)).astype(np.float64)
+        count = near.sum(axis=1)
+        some = count >= 4
+        near, count = near[some], count[some][:, None]
+        centre, level = (near @ x)[:, None] / count, (near @ y)[:, None] / count
+        away = (x - centre) * near
+        spread = (away * away).sum(axis=1)
+        slope = (away * (y - level)).sum(axis=1) / np.maximum(spread, _LEAST_SPREAD)
+        lines = np.stack([slope, level[:, 0] - slope * centre[:, 0]], axis=1)[spread > _LEAST_SPREAD]
+    return lines[(lines[:, 0] > 1 / SLOWEST) & (lines[:, 0] < SLOWEST)]
 
 
 def _hypotheses(x: FloatArray, y: FloatArray) -> list[tuple[float, float]]:

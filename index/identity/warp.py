@@ -195,7 +195,27 @@ def refine(query: Line, transposition: int, piece: Line, table: PitchTable, warp
 
 
 def longest_rise(values: FloatArray) -> IntArray:
-    """Places of a longest rising subsequence: what remains of a broken line without its outliers."""
+    """Places of a longest rising subsequence: what remains of a broken line without its outliers.
+
+    Where all that comes before a place is lower than all from it on, the line can be cut, and most pieces are
+    then single values.
+    """
+    if not len(values):
+        return np.empty(0, np.int64)
+    highest = np.maximum.accumulate(values)[:-1]
+    lowest = np.minimum.accumulate(values[::-1])[::-1][1:]
+    first = np.concatenate([[0], np.flatnonzero(highest < lowest) + 1])
+    last = np.append(first[1:], len(values))
+    kept = np.zeros(len(values), bool)
+    kept[first[last == first + 1]] = True
+    longer = last > first + 1
+    for a, b in zip(first[longer].tolist(), last[longer].tolist(), strict=True):
+        kept[a + _rising(values[a:b])] = True
+    return np.flatnonzero(kept)
+
+
+def _rising(values: FloatArray) -> IntArray:
+    """Places of a longest rising subsequence, by patience sorting."""
     tails: list[float] = []
     ends: list[int] = []
     before = np.full(len(values), -1)
