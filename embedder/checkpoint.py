@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -51,23 +51,30 @@ class EncoderConfig:
     weights: dict[str, float] = field(default_factory=lambda: {"learned": 0.2, "identity": 0.6, "style": 0.2})
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "statistics", tuple(self.statistics))  # JSON knows only lists
-        if not isinstance(self.name, str) or not self.name:
-            raise EncoderError("encoder setting name must be a name")
+        if isinstance(self.statistics, list):  # JSON knows only these
+            object.__setattr__(self, "statistics", tuple(self.statistics))
+        if not isinstance(self.name, str) or not self.name or not self.name.isprintable():
+            raise EncoderError("encoder setting name must be a name of one line")
         for name in ("window", "context", "identity", "style", "taught"):
-            size = getattr(self, name)
-            if isinstance(size, bool) or not isinstance(size, int) or not 0 <= size <= LARGEST:
-                raise EncoderError(f"encoder setting {name} must be a whole number up to {LARGEST:,}")
-        if list(self.statistics) != [
-            name for name in STATISTICS if name in ("pitch_class", *self.statistics)
-        ]:
+            size, least = getattr(self, name), 0 if name == "taught" else 1
+            if isinstance(size, bool) or not isinstance(size, int) or not least <= size <= LARGEST:
+                raise EncoderError(
+                    f"encoder setting {name} must be a whole number from {least} to {LARGEST:,}, not {size!r}"
+                )
+        named = tuple(STATISTICS) if isinstance(self.statistics, tuple) else ()
+        if self.statistics != tuple(name for name in named if name in ("pitch_class", *self.statistics)):
             raise EncoderError(
                 "encoder setting statistics needs known names in their order, pitch_class first"
             )
         if not 0 <= self.taught < self.style:
             raise EncoderError("encoder setting taught must lie between 0 and style")
-        if set(self.weights) != {"learned", "identity", "style"} or min(self.weights.values()) < 0:
-            raise EncoderError("encoder setting weights needs learned, identity and style, none negative")
+        if not isinstance(self.weights, dict) or set(self.weights) != {"learned", "identity", "style"}:
+            raise EncoderError("encoder setting weights needs learned, identity and style")
+        for name, weight in self.weights.items():
+            if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 <= weight <= LARGEST:
+                raise EncoderError(
+                    f"encoder setting weights: {name} must be a number from 0 to {LARGEST:,}, not {weight!r}"
+                )
         if not sum(self.weights.values()) > 0:
             raise EncoderError("encoder setting weights must not be all zero")
         if not 2 <= self.context <= self.model.positions or self.window < 2:
@@ -126,12 +133,17 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[EncoderModel, str]:
 
 
 def _config(what: str, settings: dict[str, Any]) -> EncoderConfig:
-    try:
-        if settings.pop("format") != 1:
-            raise EncoderError(f"{what}: config.json has a format that this midikin does not know")
-        return EncoderConfig(model=ModelConfig.from_dict(settings.pop("model")), **settings)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise EncoderError(f"{what}: config.json does not fit: {error}") from None
+    if settings.pop("format", None) != 1:
+        raise EncoderError(f"{what}: config.json has a format that this midikin does not know")
+    if not isinstance(settings.get("model"), dict):
+        raise EncoderError(f"{what}: config.json does not name the sizes of its model")
+    known = {field.name for field in fields(EncoderConfig)}
+    for name in settings:
+        if name not in known:
+            raise EncoderError(f"{what}: config.json says what midikin does not know: {name}")
+    if "name" not in settings:
+        raise EncoderError(f"{what}: config.json lacks name")
+    return EncoderConfig(model=ModelConfig.from_dict(settings.pop("model")), **settings)
 
 
 def save_checkpoint(model: EncoderModel, folder: str | Path, card: str) -> None:

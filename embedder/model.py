@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import torch
@@ -82,10 +82,12 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> ModelConfig:
-        try:
-            return cls(**settings)
-        except TypeError as error:
-            raise EncoderError(f"model settings do not fit: {error}") from None
+        """Settings by name, those that are not given as usual; EncoderError names the first that misfits."""
+        known = {field.name for field in fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise EncoderError(f"model setting {name} is none that midikin knows")
+        return cls(**settings)
 
 
 class Block(nn.Module):

@@ -17,12 +17,14 @@ from torch.overrides import TorchFunctionMode
 
 from .errors import EncoderError
 
-__all__ = ["check_fit", "meant", "open_tensors", "read_settings", "read_tensors"]
+__all__ = ["check_fit", "meant", "open_tensors", "read_settings", "read_tensors", "short", "unfilled"]
 
 # What draws or fills first weights, of `torch.nn.init` and of tensors themselves.
 FIRST_WEIGHTS = {"normal_", "uniform_", "kaiming_uniform_", "zeros_", "zero_", "ones_", "fill_"}
 MOST_POSITIONS = 10_000_000
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+KINDS = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
+LONGEST_NAME = 100
 
 
 def read_settings(file: Path, what: str) -> dict[str, Any]:
@@ -36,6 +38,8 @@ def read_settings(file: Path, what: str) -> dict[str, Any]:
     ------
     EncoderError
     """
+    if file.exists() and not file.is_file():
+        raise EncoderError(f"{what}: {file.name} is no file")
     try:
         settings = json.loads(file.read_bytes())
     except OSError as error:
@@ -57,6 +61,8 @@ def open_tensors(file: Path) -> Any:
     """
     if file.suffix in PICKLES:
         raise EncoderError(f"{file} may run code when read; midikin takes safetensors only")
+    if file.exists() and not file.is_file():  # a folder, or a pipe, which would be waited for
+        raise EncoderError(f"{file} is no file")
     try:
         with open(file, "rb") as start:
             begin = start.read(9)
@@ -64,6 +70,9 @@ def open_tensors(file: Path) -> Any:
         # and with the brace of its header.
         if begin[:4] == b"PK\x03\x04" or (begin[:1] == b"\x80" and begin[8:] != b"{"):
             raise EncoderError(f"{file} is a pickle, which may run code when read; midikin takes safetensors")
+        if begin[8:] != b"{":
+            found = "does not begin as such files do" if len(begin) > 8 else "ends within its header"
+            raise EncoderError(f"{file} is not a sound safetensors file: it {found}")
         return safe_open(file, "pt")
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
@@ -80,7 +89,12 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
 
 
 def meant(make: Callable[[], nn.Module], what: str) -> dict[str, tuple[int, ...]]:
-    """Shapes of the weights of a model, by name, without the memory for it.
+    """Shapes of the weights of a model, by name; errors as `unfilled`."""
+    return {name: tuple(tensor.shape) for name, tensor in unfilled(make, what).state_dict().items()}
+
+
+def unfilled(make: Callable[[], nn.Module], what: str) -> nn.Module:
+    """A model without the memory for its weights.
 
     Raises
     ------
@@ -89,7 +103,7 @@ def meant(make: Callable[[], nn.Module], what: str) -> dict[str, tuple[int, ...]
     """
     try:
         with torch.device("meta"), _NothingDrawn():
-            return {name: tuple(tensor.shape) for name, tensor in make().state_dict().items()}
+            return make()
     except (RuntimeError, TypeError, ValueError, OverflowError) as error:
         raise EncoderError(
             f"{what}: its settings make no model: {' '.join(str(error).split())[:200]}"
@@ -137,13 +151,22 @@ def check_fit(
     for name, shape in wanted.items():
         if name not in weights:
             raise EncoderError(f"{what}: model.safetensors lacks {name}")
-        has = tuple(weights[name].shape)
-        if has != shape:
-            raise EncoderError(f"{what}: {name} has shape {has}, {needs} needs {shape}")
-        if not weights[name].is_floating_point():
-            raise EncoderError(f"{what}: {name} holds {weights[name].dtype}, not floating-point numbers")
-        if not torch.isfinite(weights[name]).all():
+        weight = weights[name]
+        if tuple(weight.shape) != shape:
+            raise EncoderError(f"{what}: {name} has shape {tuple(weight.shape)}, {needs} needs {shape}")
+        if weight.dtype not in KINDS:
+            raise EncoderError(
+                f"{what}: {name} holds {weight.dtype}, not floating-point numbers of 16 bits up"
+            )
+        if not torch.isfinite(weight.float()).all():  # as what it will be used
             raise EncoderError(f"{what}: {name} holds numbers that are not finite")
     for name in weights:
         if name not in wanted and name not in unused:
-            raise EncoderError(f"{what}: model.safetensors holds {name}, which {needs} has not")
+            raise EncoderError(f"{what}: model.safetensors holds {short(name)}, which {needs} has not")
+    if not any(weight.any() for weight in weights.values()):
+        raise EncoderError(f"{what}: all its weights are zero")
+
+
+def short(name: str) -> str:
+    """A name from a file, no longer than a line."""
+    return name if len(name) <= LONGEST_NAME else name[:LONGEST_NAME] + "..."

@@ -7,7 +7,7 @@ linear biases (arXiv 2506.23869). Its layers may lie on several devices, one str
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Self
 
 import torch
@@ -61,16 +61,22 @@ class AriaConfig:
                 raise EncoderError(
                     f"Aria's {name} must be a whole number from {least:,} to {most:,}, not {value!r}"
                 )
+        if not isinstance(self.language, bool):
+            raise EncoderError(f"Aria's language must be true or false, not {self.language!r}")
         if self.width % self.heads or (self.width // self.heads) % 2:
             raise EncoderError(f"{self.heads} heads do not divide a width of {self.width} into even parts")
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Self:
         """Settings as `dataclasses.asdict` gives them; EncoderError if they do not fit."""
-        try:
-            return cls(**settings)
-        except TypeError as error:
-            raise EncoderError(f"settings of Aria's model do not fit: {error}") from None
+        known = {field.name: field.default for field in fields(cls)}
+        for name in settings:
+            if name not in known:
+                raise EncoderError(f"{name} is no setting of Aria's model")
+        for name, usual in known.items():
+            if usual is MISSING and name not in settings:
+                raise EncoderError(f"Aria's {name} is not stated")
+        return cls(**settings)
 
 
 # The released models; that for language has `embedding` None and `language` True.

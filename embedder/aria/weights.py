@@ -11,13 +11,14 @@ import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
 
 from ..checkpoint import shipped_encoders
 from ..errors import EncoderError
-from ..tensors import meant, open_tensors, read_settings
+from ..tensors import meant, open_tensors, read_settings, short, unfilled
 from .hub import OWNER
 from .transformer import AriaConfig, AriaTransformer
 
@@ -75,9 +76,8 @@ class AriaFile:
         EncoderError
             If the file cannot be read, or a device has no room.
         """
-        with torch.device("meta"):
-            model = AriaTransformer(self.config)
-        layers = self.config.layers
+        model = cast("AriaTransformer", unfilled(lambda: AriaTransformer(self.config), str(self.path)))
+        layers, silent = self.config.layers, True
         try:
             with open_tensors(self.path) as tensors:
                 for name in model.state_dict():
@@ -87,10 +87,13 @@ class AriaFile:
                     weight = tensors.get_tensor(name).to(device, dtype, copy=True)  # not a view of the file
                     if not torch.isfinite(weight).all():
                         raise EncoderError(f"{self.path}: {name} holds numbers that are not finite")
+                    silent = silent and not weight.any()
                     model.load_state_dict({name: weight}, strict=False, assign=True)
         except (RuntimeError, MemoryError, SafetensorError, OSError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise EncoderError(f"{self.path} cannot be loaded: {reason}") from None
+        if silent:
+            raise EncoderError(f"{self.path}: all its weights are zero")
         return model.eval().requires_grad_(False)
 
 
@@ -122,10 +125,12 @@ def open_weights(path: str | Path, heads: int | None = None) -> AriaFile:
         if shapes[name] != shape:
             raise EncoderError(f"{file}: {name} has shape {shapes[name]}, the others need {shape}")
         if kinds[name] not in FLOATS:
-            raise EncoderError(f"{file}: {name} holds {kinds[name]}, not floating-point numbers")
+            raise EncoderError(
+                f"{file}: {name} holds {kinds[name]}, not floating-point numbers of 16 bits up"
+            )
     for name in shapes:
         if name not in wanted:
-            raise EncoderError(f"{file} holds {name}, which is no part of Aria")
+            raise EncoderError(f"{file} holds {short(name)}, which is no part of Aria")
     return AriaFile(file, config)
 
 
@@ -138,12 +143,14 @@ def is_aria(name_or_path: str | Path) -> bool:
         return False
     if path.is_file():
         return True
-    if not (path / "model.safetensors").is_file() or (path / "model.json").exists():
-        return False  # the latter stands beside the weights of a training run
+    if (path / "model.json").exists():  # which stands beside the weights of a training run
+        return False
+    if not (path / "config.json").exists():
+        return (path / "model.safetensors").is_file()
+    if not (path / "config.json").is_file():
+        return False
     try:
         settings = json.loads((path / "config.json").read_bytes())
-    except FileNotFoundError:
-        return True
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(settings, dict) and any(name in settings for names in _SAID.values() for name in names)

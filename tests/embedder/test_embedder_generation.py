@@ -243,7 +243,7 @@ def test_language_models_that_do_not_fit_are_one_line(tmp_path: Path) -> None:
     model.write_bytes(blob)
     for change, reason in (
         ({"width": 15}, "heads must divide"),
-        ({"depth": 3}, "do not fit"),
+        ({"depth": 3}, "depth is none that midikin knows"),
         ({"layers": 2.0}, "layers must be a whole number"),
         ({"layers": 10**7}, "layers must be a whole number up to 1,000"),
         ({"width": 2**30}, "width must be a whole number up to"),
