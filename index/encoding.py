@@ -82,7 +82,8 @@ class LibraryEncoder:
                 self.source = self._as_path
             self.source = self.source or source or DEFAULT_ENCODER
             self._loaded = Encoder.load(self.source)
-        self.check(remembered)
+        # Not `check`, which would let go of what has just been loaded: then there would be none to give.
+        self._refuse_other(remembered)
         return self._loaded
 
     def front(self, remembered: str | None, source: str | None) -> str | None:
@@ -97,6 +98,9 @@ class LibraryEncoder:
     def check(self, remembered: str | None) -> None:
         """Refuse an encoder that is at hand and not the remembered one."""
         self._forget_replaced(remembered)
+        self._refuse_other(remembered)
+
+    def _refuse_other(self, remembered: str | None) -> None:
         if self._loaded is not None and remembered is not None and self._loaded.id != remembered:
             raise EncoderMismatch(
                 f"{display(str(self._folder))}: its vectors were made by {remembered}, "

@@ -14,6 +14,7 @@ their bare chords have few landmarks of their own, and more of them are joined t
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,8 @@ _SHARE = 0.3  # of the smaller piece's landmarks, rare ones counting for more
 _MOST_LANDMARKS = (
     3_000_000  # of all pieces; of more, one in so many is looked at, the same ones in each piece
 )
+
+_HELD = 700  # pieces whose landmarks stay at hand, some 30 MB: suggestions look at up to 600 after each label
 
 IntArray = NDArray[np.int64]
 
@@ -77,9 +80,15 @@ def _landmarks(connection: Connection, numbers: Sequence[int]) -> list[NDArray[n
     for some in chunks(numbers):
         query = select(table.c.packed).where(table.c.piece_id.in_(some)).order_by(table.c.piece_id)
         for packed in connection.execute(query).scalars():
-            keys.append(np.unique(find_landmarks(line_of(unpack_notes(packed))).key))
+            keys.append(_keys_of(packed))
     every = -(-sum(map(len, keys)) // _MOST_LANDMARKS)
     return keys if every <= 1 else [own[_mixed(own) % np.uint64(every) == 0] for own in keys]
+
+
+@lru_cache(maxsize=_HELD)
+def _keys_of(packed: bytes) -> NDArray[np.uint32]:
+    """The landmarks of packed notes, each once."""
+    return np.unique(find_landmarks(line_of(unpack_notes(packed))).key)
 
 
 def _mixed(keys: NDArray[np.uint32]) -> NDArray[np.uint64]:

@@ -136,3 +136,15 @@ def test_a_long_running_reader_changes_with_the_library(
         library.reembed(Newer())
         loaded[0] = Newer()
         assert same_answers(reader, fresh)
+
+
+def test_an_encoder_that_has_been_replaced_is_refused_whenever_it_is_needed(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its vectors are of the encoder that came with an older midikin; what comes now is another."""
+    monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: Newer())
+    with Library.open(library.folder) as opened:
+        for _ in range(2):
+            with pytest.raises(EncoderMismatch, match="midikin reembed"):
+                opened.search(tune(900))
+        assert opened.search(1).results
