@@ -218,7 +218,8 @@ def _finished(run: str | Path, classes: int) -> MelodyModel:
     weights = Path(run) / "encoder"
     try:
         config = ModelConfig.from_dict(json.loads((weights / "model.json").read_text(encoding="utf-8")))
-        model = MelodyModel(config, classes)
+        length = Recipe.read(Path(run) / "recipe.toml").objective_settings.get("length", 512)
+        model = MelodyModel(config, classes, length)
         own = model.reader.state_dict()
         of_run = load_file(weights / "model.safetensors")
         model.reader.load_state_dict({name: of_run[name] for name in own})

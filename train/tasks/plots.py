@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["draw"]
 
+_MARKS = "os^v"  # the next where all ten colours have been used
+
 
 def draw(table: TaskTable, folder: Path) -> list[Path]:
     """`tasks.svg`, and `labels.svg` if any task has enough labels to go without most; returns the files.
@@ -27,19 +29,19 @@ def draw(table: TaskTable, folder: Path) -> list[Path]:
     figures = {"tasks": figure}
     curved = [task for task in table.figures if of_labels(task, SHARES[0]) in table.few]
     if curved:
-        figure = new_figure(4 * len(curved), 4)
+        figure = new_figure(4 * len(curved) + 2, 4)
         for axes, task in zip(figure.subplots(1, len(curved), squeeze=False)[0], curved, strict=True):
             _curves(axes, table, task)
-        axes.legend(fontsize="small")
+        figure.legend(*axes.get_legend_handles_labels(), fontsize="small", loc="outside right upper")
         figures["labels"] = figure
     return save_figures(figures, folder)
 
 
 def _tasks(axes: Axes, table: TaskTable) -> None:
     """A line for each task, a dot for each system."""
-    for name in table.systems:
+    for number, name in enumerate(table.systems):
         known = [(100 * row[name], place) for place, row in enumerate(table.figures.values()) if name in row]
-        axes.plot([x for x, _ in known], [y for _, y in known], "o", label=name, alpha=0.8)
+        axes.plot([x for x, _ in known], [y for _, y in known], **_look(number, name), linestyle="", alpha=0.8)
     axes.set_yticks(range(len(table.figures)), list(table.figures))
     axes.invert_yaxis()
     axes.grid(axis="y", alpha=0.3)
@@ -47,14 +49,21 @@ def _tasks(axes: Axes, table: TaskTable) -> None:
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 
 
+def _look(number: int, name: str) -> dict[str, str]:
+    """Colour, mark and label of a system; weights are called after their run, whose folder `encoder` they are."""
+    path = Path(name)
+    label = path.parent.name if path.name == "encoder" else name
+    return {"color": f"C{number % 10}", "marker": _MARKS[number // 10 % len(_MARKS)], "label": label}
+
+
 def _curves(axes: Axes, table: TaskTable, task: str) -> None:
     shares = [*SHARES, 1.0]
     rows = [*(table.few.get(of_labels(task, share), {}) for share in SHARES), table.figures[task]]
-    for name in table.systems:
+    for number, name in enumerate(table.systems):
         known = [
             (100 * share, 100 * row[name]) for share, row in zip(shares, rows, strict=True) if name in row
         ]
-        axes.plot([x for x, _ in known], [y for _, y in known], marker="o", label=name)
+        axes.plot([x for x, _ in known], [y for _, y in known], **_look(number, name))
     axes.set_xscale("log")
     axes.set_title(task)
     axes.set_xlabel("labels, %")
