@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -54,6 +55,17 @@ async (audio) => {
 """
 
 
+# What Streamlit's documentation asks for.
+SECRETS = """
+[auth]
+redirect_uri = "http://127.0.0.1:{port}/oauth2callback"
+cookie_secret = "known to tests alone, and long enough"
+client_id = "midikin"
+client_secret = "any"
+server_metadata_url = "{provider}/.well-known/openid-configuration"
+"""
+
+
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
     with playwright.sync_playwright() as driver:
@@ -66,11 +78,19 @@ def chromium() -> Iterator[object]:
 
 
 class App:
-    """The app as a process of its own, with the tests' encoder or the real one."""
+    """The app as a process of its own, with the tests' encoder or the real one, perhaps behind a login."""
 
-    def __init__(self, library: Path, home: Path, *, fake: bool) -> None:
+    def __init__(
+        self, library: Path, home: Path, *, fake: bool, provider: str = "", login: tuple[str, ...] = ()
+    ) -> None:
         port = launching.free_port("127.0.0.1", None)
-        command = launching.Launch("127.0.0.1", port, library=str(library)).command()
+        launch = launching.Launch("127.0.0.1", port, library=str(library), login=login)
+        command = launch.command()
+        if provider:
+            (home / ".streamlit").mkdir()
+            (home / ".streamlit" / "secrets.toml").write_text(
+                SECRETS.format(port=port, provider=provider), encoding="utf-8"
+            )
         if fake:
             command = [FAKE_SCRIPT if part.endswith("main.py") else part for part in command]
         environment = os.environ | {
@@ -80,6 +100,8 @@ class App:
         }
         for name in ("MIDIKIN_UI_MUSIC", "MIDIKIN_UI_LOGIN"):
             environment.pop(name, None)
+        if login:
+            environment["MIDIKIN_UI_LOGIN"] = launch.environment()["MIDIKIN_UI_LOGIN"]
         self.log = home / "app.log"
         self.url = f"http://127.0.0.1:{port}"
         with self.log.open("w") as log:
@@ -437,3 +459,57 @@ def test_every_control_has_a_name_and_can_be_focused(stocked: App, page: object)
     card.locator("canvas").focus()
     page.keyboard.press("Space")
     assert heard(card)["rms"] > 0.02
+
+
+@pytest.fixture
+def provider(tmp_path: Path) -> Iterator[str]:
+    """An OpenID provider that believes whoever says who they are."""
+    pytest.importorskip("authlib", reason="authlib is not installed: pip install -e '.[test]'")
+    port = launching.free_port("127.0.0.1", None)
+    url = f"http://127.0.0.1:{port}"
+    with (tmp_path / "provider.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "oidc_provider_mock", "--port", str(port)], stdout=log, stderr=log
+        )
+    try:
+        deadline = time.monotonic() + 60
+        while True:
+            try:
+                urllib.request.urlopen(f"{url}/.well-known/openid-configuration", timeout=5).close()
+                break
+            except (urllib.error.URLError, TimeoutError):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    pytest.fail(f"no provider: {(tmp_path / 'provider.log').read_text()}")
+                time.sleep(0.1)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def test_only_those_let_in_come_past_the_login(chromium: object, provider: str, tmp_path: Path) -> None:
+    write_tunes(tmp_path / "music", 3)
+    with Library.open(tmp_path / "library", encoder=FakeEncoder()) as library:  # type: ignore[arg-type]
+        library.add(tmp_path / "music", workers=1)
+    app = App(tmp_path / "library", tmp_path, fake=True, provider=provider, login=("*@music.example",))
+    try:
+        for address, enters in (("eve@elsewhere.example", False), ("ann@music.example", True)):
+            context = chromium.new_context()  # type: ignore[attr-defined]
+            visitor = context.new_page()
+            visitor.set_default_timeout(WAIT_MS)
+            visitor.goto(f"{app.url}/?piece=1")
+            visitor.get_by_role("button", name="Log in").click()
+            visitor.wait_for_url(f"{provider}/**")
+            visitor.locator("input[name=sub]").fill(address)
+            visitor.locator("input[name=sub]").press("Enter")
+            visitor.wait_for_url(f"{app.url}/**")
+            if enters:
+                visitor.get_by_role("heading", name="Search").wait_for()
+                visitor.get_by_role("button", name="Any piece").wait_for()
+            else:
+                visitor.get_by_text("elsewhere.example may not use this library").wait_for()
+                visitor.get_by_role("button", name="Log out").wait_for()
+                assert not visitor.get_by_text("Search").count()
+            context.close()
+    finally:
+        app.close()
