@@ -106,9 +106,9 @@ def _thought(known: _Known, said: FloatArray | None, doubt: float) -> tuple[str 
         return None, None, "typical of pieces that no label covers yet"
     order = np.argsort(-said, kind="stable")
     first, second = (known.examples.classes[i] for i in order[:2])
-    why = "typical of pieces that no label covers yet"
+    why = "near to pieces that are undecided"
     if doubt > _NEAR:
-        why = f"undecided between {shown(first)} and {shown(second)}, and typical of others"
+        why = f"undecided between {shown(first)} and {shown(second)}, and near to others"
     return first, round(float(said[order[0]]), 4), why
 
 

