@@ -117,9 +117,10 @@ def _too_few(examples: Examples, few: Sequence[str]) -> str:
     if examples.kind == FREE:
         missing = few[0]
         option = "--add" if missing == YES else "--not"
+        labelled = "1 piece is" if counts[missing] == 1 else f"{counts[missing]} pieces are"
         return (
-            f"{name}: {counts[missing]} pieces are labelled {missing!r}, and {LEAST_WORKS} of different "
-            f"works are the least; label more with `midikin tag {name} {option} PIECE ...`"
+            f"{name}: {labelled} labelled {missing!r}, and {LEAST_WORKS} of different works are the least; "
+            f"label more with `midikin tag {name} {option} PIECE ...`"
         )
     if len(examples.classes) < 2:
         return f"{name}: all labels say {shown(examples.classes[0])}; label pieces of another value too"

@@ -17,9 +17,10 @@ from sqlalchemy import Connection, select
 from embedder.errors import TagError
 
 from .. import schema
+from ..numbers import check_part
 from ..paths import from_bytes
 from .labelling import give
-from .names import shown
+from .names import checked_name, shown
 from .records import ImportReport, Wish
 from .tablefiles import TableFile
 
@@ -70,6 +71,7 @@ def give_table(
         If columns are missing, files are unknown, or labels contradict each other.
     """
     meant, used = _meant(table, columns, tag)
+    _check_names(table.file, meant)
     pieces = _Files(connection, folder)
     wishes: list[Wish] = []
     unknown: dict[str, str] = {}
@@ -92,6 +94,21 @@ def give_table(
         columns=used,
         unknown=tuple(unknown),
     )
+
+
+def _check_names(file: str, meant: Sequence[_Meant]) -> None:
+    """Names that cannot be, with the line where they stand."""
+    checked: set[tuple[str, str | None]] = set()
+    for one in meant:
+        if (one.tag, one.value) in checked:
+            continue
+        checked.add((one.tag, one.value))
+        try:
+            checked_name(one.tag)
+            if one.value is not None:
+                checked_name(one.value, "value")
+        except TagError as error:
+            raise TagError(f"{file}: line {one.line}: {error}; nothing was changed") from None
 
 
 def _unknown(table: TableFile, unknown: Mapping[str, str], total: int, *, can_skip: bool) -> str:
@@ -133,8 +150,12 @@ def _long(table: TableFile, place: Mapping[str, int], file: int) -> Iterator[_Me
             raise TagError(f"{table.file}: line {line} says {shown(holds)} where yes or no is meant")
         try:
             part = [float(cell[name]) if cell.get(name) else None for name in ("start_s", "end_s")]
+            check_part(part[0], part[1])
         except ValueError:
-            raise TagError(f"{table.file}: line {line} has a time that is no number of seconds") from None
+            raise TagError(
+                f"{table.file}: line {line} has times that are no part of a piece, in seconds; mend it, "
+                "nothing was changed"
+            ) from None
         yes = holds.lower() in _YES
         value = cell.get("value") or None
         yield _Meant(row[file], cell.get("sha256", ""), line, cell["tag"], value, yes, part[0], part[1])

@@ -1,8 +1,8 @@
 """Tables of labels as files: CSV in any common encoding and delimiter, and the JSON of MAESTRO.
 
 The encoding is told by what the bytes say: a byte order mark, or UTF-8 if all of it is valid UTF-8, or
-UTF-16 without a mark if every other byte is zero; what is none of these is read as Latin-1, in which any
-bytes mean something, and the report says so.
+UTF-16 without a mark if every other byte is zero; what is none of these is read as Latin-1, or as Windows
+reads it (cp1252) where its quotes and dashes occur, and the report says so.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import codecs
 import csv
 import io
 import json
-import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,14 @@ __all__ = ["TableFile", "read_table"]
 
 LARGEST_BYTES = 200 << 20
 DELIMITERS = ",;\t|"
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_MARKS = (  # the longer first: one begins with another
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+_CONTROLS = bytes(range(0x80, 0xA0))  # no letters in Latin-1; quotes and dashes in cp1252
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,16 @@ def read_table(path: str, encoding: str | None = None, name: str | None = None) 
     """
     where = display(path if name is None else name)
     try:
-        if os.path.getsize(path) > LARGEST_BYTES:
-            raise TagError(f"{where}: larger than {LARGEST_BYTES >> 20} MB; a table of labels is smaller")
-        with open(path, "rb") as file:
-            raw = file.read()
+        with open(path, "rb") as file:  # its size is not asked for: that of a pipe is unknown
+            raw = file.read(LARGEST_BYTES + 1)
     except OSError as error:
         raise TagError(f"{where}: cannot be read ({error.strerror}); check the name") from error
+    if len(raw) > LARGEST_BYTES:
+        raise TagError(f"{where}: larger than {LARGEST_BYTES >> 20} MB; a table of labels is smaller")
     text, found = _decoded(raw, encoding, where)
     if not text.strip():
         raise TagError(f"{where}: empty; a table of labels has a line of names, then a line a file")
-    if text.lstrip()[0] == "{":
+    if text.lstrip()[0] in "[{":
         return _from_json(text, where, found)
     return _from_csv(text, where, found)
 
@@ -86,7 +92,11 @@ def _decoded(raw: bytes, encoding: str | None, where: str) -> tuple[str, str]:
     try:
         return raw.decode("utf-8"), "utf-8"
     except UnicodeDecodeError:
-        return raw.decode("latin-1"), "latin-1"
+        guessed = "cp1252" if raw.translate(None, _CONTROLS) != raw else "latin-1"
+    try:
+        return raw.decode(guessed), guessed
+    except UnicodeDecodeError:
+        raise TagError(f"{where}: is neither UTF-8 nor Latin; say which encoding it has") from None
 
 
 def _wide(raw: bytes) -> str | None:
@@ -112,7 +122,7 @@ def _strictly(raw: bytes, encoding: str, where: str) -> str:
 
 
 def _from_csv(text: str, where: str, encoding: str) -> TableFile:
-    delimiter = _delimiter(text)
+    text, delimiter = _delimited(text)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     rows: list[tuple[str, ...]] = []
     lines: list[int] = []
@@ -134,10 +144,17 @@ def _from_csv(text: str, where: str, encoding: str) -> TableFile:
     return TableFile(where, encoding, delimiter, header, tuple(rows), tuple(lines))
 
 
-def _delimiter(text: str) -> str:
-    """The one that splits the line of names into most cells; a comma if none does."""
+def _delimited(text: str) -> tuple[str, str]:
+    """A table's text and its delimiter, the one that splits the line of names into most cells, or a comma.
+
+    Spreadsheets may say it in a first line of its own, `sep=;`, which is emptied.
+    """
     first = next(line for line in text.splitlines() if line.strip())
-    return max(DELIMITERS, key=lambda mark: (len(next(csv.reader([first], delimiter=mark))), mark == ","))
+    if first.startswith("sep=") and first[4:] in DELIMITERS and len(first) == 5:
+        return text.replace(first, "", 1), first[4:]
+    return text, max(
+        DELIMITERS, key=lambda mark: (len(next(csv.reader([first], delimiter=mark))), mark == ",")
+    )
 
 
 def _checked_header(cells: list[str], where: str) -> tuple[str, ...]:
@@ -162,11 +179,15 @@ def _row(cells: list[str], columns: int, where: str, line: int) -> tuple[str, ..
 
 
 def _from_json(text: str, where: str, encoding: str) -> TableFile:
-    """Columns of values by row number, or a list of objects under any name."""
+    """Columns of values by row number, as MAESTRO has them, or a list with an object a row."""
     try:
         value: Any = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise TagError(f"{where}: is no JSON ({error}); mend it, nothing was changed") from None
+    if isinstance(value, list):
+        objects = dict(enumerate(value)) if all(isinstance(row, dict) for row in value) else {}
+        names = dict.fromkeys(name for row in objects.values() for name in row)
+        value = {name: {at: row.get(name) for at, row in objects.items()} for name in names}
     columns = tuple(name for name, cells in value.items() if isinstance(cells, dict))
     if not columns:
         raise TagError(f"{where}: holds no columns; expected the form of MAESTRO's JSON, or a CSV")

@@ -54,6 +54,7 @@ def written(folder: Path, raw: bytes) -> Path:
         ("utf-16", "utf-16"),
         ("utf-16-le", "utf-16-le"),
         ("utf-16-be", "utf-16-be"),
+        ("utf-32", "utf-32"),
     ],
 )
 def test_encodings_are_told_from_the_bytes(
@@ -151,13 +152,18 @@ def test_unknown_files_are_refused_or_reported(library: Library, tmp_path: Path)
         (b"file,x\n,a\n", "line 2 names no file"),
         (b"file,tag\ntune000.mid,\n", "line 2 names no tag"),
         (b"file,tag,label\ntune000.mid,x,maybe\n", "maybe where yes or no"),
-        (b"file,tag,start_s,end_s\ntune000.mid,x,soon,2\n", "no number of seconds"),
+        (b"file,tag,start_s,end_s\ntune000.mid,x,soon,2\n", "line 2 has times that are no part"),
+        (b"file,tag,start_s,end_s\ntune000.mid,x,nan,2\n", "line 2 has times that are no part"),
+        (b"file,tag,start_s,end_s\ntune000.mid,x,5,2\n", "line 2 has times that are no part"),
         (b"\x00\x01\x02\x03" * 100, "zero bytes"),
         (b"\xff\xfef\x00\x00\xd8x\x00", "begins like utf-16 but is not"),
         (b'{"file": 3}', "holds no columns"),
         (b'{"file": ', "is no JSON"),
-        (b"[" * 100_000, "names no file"),
-        (b"file,x\ntune000.mid," + b"y" * 600, "too long"),
+        (b"[" * 100_000, "is no JSON"),
+        (b"[1, 2]", "holds no columns"),
+        (b'[{"file": "tune000.mid"}]', "has no column of labels"),
+        (b"file,x\ntune000.mid," + b"y" * 600, "line 2: .* too long"),
+        ("file,x\ntune000.mid,\x81\n".encode("latin-1"), "neither UTF-8 nor Latin"),
     ],
 )
 def test_bad_tables_are_refused_in_a_line(library: Library, tmp_path: Path, raw: bytes, says: str) -> None:
@@ -182,6 +188,30 @@ def test_files_that_cannot_be_read(library: Library, tmp_path: Path) -> None:
         library.import_labels(path, columns=["nothing"])
     with pytest.raises(ValueError, match="not both"):
         library.import_labels(path, columns=["composer"], tag="x")
+
+
+def test_quotes_of_windows(library: Library, tmp_path: Path) -> None:
+    raw = "file;mood\r\npart0/tune000.mid;\u201csad\u201d \u2013 très\r\n".encode("cp1252")
+    assert library.import_labels(written(tmp_path, raw)).encoding == "cp1252"
+    assert library.labels("mood")[0].value == "\u201csad\u201d \u2013 très"
+
+
+@pytest.mark.parametrize("mark", [";", "\t"])
+def test_a_first_line_that_names_the_delimiter(tmp_path: Path, mark: str) -> None:
+    table = read_table(str(written(tmp_path, f"sep={mark}\r\nfile{mark}x,y\r\na.mid{mark}1,5\r\n".encode())))
+    assert (table.columns, table.rows, table.lines) == (("file", "x,y"), (("a.mid", "1,5"),), (3,))
+
+
+def test_a_list_of_objects(tmp_path: Path) -> None:
+    text = json.dumps([{"file": "a.mid", "x": 1}, {"file": "b.mid", "y": None}])
+    table = read_table(str(written(tmp_path, text.encode())))
+    assert (table.columns, table.rows) == (("file", "x", "y"), (("a.mid", "1", ""), ("b.mid", "", "")))
+
+
+def test_what_never_ends_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("index.tags.tablefiles.LARGEST_BYTES", 1 << 20)
+    with pytest.raises(TagError, match="larger than 1 MB"):
+        read_table("/dev/zero")
 
 
 def test_short_rows_are_filled_and_lines_counted(tmp_path: Path) -> None:

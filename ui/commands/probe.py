@@ -79,12 +79,14 @@ def show(
       midikin probe show composer
     """
     from index import Library
-    from ui.output import print_json
+    from ui.output import print_json, remark
 
     with Library.open(library, create=False) as opened:
         found = opened.probes() if tag is None else [opened.probe(tag)]
     if json:
         print_json({"probes": [one.to_json() for one in found]})
+    elif not found:
+        remark("no probes yet; train some with `midikin probe train`")
     elif tag is None:
         _print_probes(found)
     else:

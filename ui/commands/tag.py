@@ -50,7 +50,7 @@ def tag(
 
     A tag is free (a piece has it or not) or, with --value, one of many values. Pieces can come from a search:
     what `midikin search --json` prints is understood, and so are lines with numbers or files. A tag that
-    begins with a dash is written after two dashes.
+    begins with a dash is written after the options and two dashes.
 
     \b
     Examples:
@@ -59,6 +59,7 @@ def tag(
       midikin tag composer --value Chopin --add ~/Music/midi/chopin
       midikin tag calm --add '#3' --from 0:30 --to 1:10
       midikin search theme.mid --json | midikin tag lullaby --add
+      midikin tag --add -- '-quiet-' '#3'
       midikin tag lullaby
     """
     from index import Library
