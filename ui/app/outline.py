@@ -88,7 +88,7 @@ def _outline(folder: str, commit: int, drawn: int) -> Outline:
     placed = place_all(library, lambda phase, done, total: None)
     pieces = [piece for piece in library.pieces(limit=10**9) if piece.id <= placed.last]
     numbers = np.array([piece.id for piece in pieces], dtype=np.int64)
-    folders = {str(Path(piece.display).parent) for piece in pieces}
+    folders = {os.path.dirname(piece.display) for piece in pieces}
     root = os.path.commonpath(folders) if folders and all(map(os.path.isabs, folders)) else ""
     short = shortened((piece.display for piece in pieces), root, LONGEST_NAME)
     names = [f"{p.title[:50]} — {name}" if p.title else name for p, name in zip(pieces, short, strict=True)]

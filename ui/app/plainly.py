@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
@@ -57,7 +58,7 @@ def file_name(display: str) -> str:
 
 def folder_of(display: str, root: str) -> str:
     """The folder of a file, as seen from the folder that all files of the library share."""
-    parent = str(PurePath(display).parent)
+    parent = os.path.dirname(display)  # of a hundred thousand, without the making of paths
     return parent.removeprefix(root).strip("/\\") or file_name(parent)
 
 
