@@ -23,7 +23,7 @@ __all__ = ["PieceCandidate", "find_candidates"]
 
 _SAMPLE = 1_500  # landmarks
 _BUDGET = 40_000  # positions
-_MOST = 40
+_MOST, _MOST_TRANSPOSED = 40, 16  # works have many players; copies in other keys ask for their originals too
 # Share of the landmarks asked for: players of one work share a third and more, takes of a song an eighth,
 # other music in the same key up to a tenth. Keys that only happen to fit must do better.
 _LEAST_SHARE, _LEAST_SHARE_TRANSPOSED = 0.1, 0.12
@@ -101,7 +101,7 @@ def find_candidates(
         least += _MORE_OF_FEW if len(keys) < _FEW_LANDMARKS else 0.0
         found += _counted(segment, mask, row, up, which, len(order), least)
     others = [c for c in found if c.piece_id != piece_id and not (transposed and c.up == 0)]
-    return sorted(others, key=lambda c: -c.share)[:_MOST]
+    return sorted(others, key=lambda c: -c.share)[: _MOST_TRANSPOSED if transposed else _MOST]
 
 
 def _counted(
