@@ -9,46 +9,19 @@ import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from aria_models import tiny_aria, tiny_language
 from safetensors.torch import load, save_file
+from small_models import KINDS, write_small_models
 
-from embedder import Encoder, EncoderError
-from embedder.checkpoint import EncoderConfig, EncoderModel, save_checkpoint
-from embedder.classifier import Classifier, NoteBody
-from embedder.generation.continuing import Continuer
-from embedder.generation.language import load_language
-from embedder.melody import MelodyModel, melody_model, save_melody_model
-from embedder.model import ModelConfig
-
-SMALL: dict[str, Any] = {"width": 16, "layers": 2, "heads": 2, "hidden": 32, "positions": 64, "projection": 8}
-# How each kind is loaded, and the file of its settings.
-KINDS: dict[str, tuple[Callable[[Path], object], str]] = {
-    "encoder": (lambda folder: Encoder.load(folder, "cpu"), "config.json"),
-    "aria": (lambda folder: Encoder.load(folder, "cpu"), "config.json"),
-    "language": (lambda folder: Continuer.load(folder, "cpu"), "model.json"),
-    "classifier": (Classifier.load, "classifier.json"),
-    "melody": (lambda folder: melody_model.__wrapped__(folder), "melody.json"),
-}
+from embedder import EncoderError
 
 
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a small model of every kind."""
-    folder = tmp_path_factory.mktemp("models")
-    torch.manual_seed(0)
-    config = EncoderConfig(name="x", model=ModelConfig(**SMALL), context=32, identity=8, style=8)
-    save_checkpoint(EncoderModel(config), folder / "encoder", "")
-    language = load_language(tiny_language(folder / "language"), "cpu")
-    Classifier(NoteBody(language.model, 16), ["a", "b"], "mean").save(folder / "classifier", "")
-    save_melody_model(MelodyModel(ModelConfig(**{**SMALL, "positions": 512})), folder / "melody", "")
-    (folder / "aria").mkdir()
-    tiny_aria(folder / "aria" / "model.safetensors", embedding=16)
-    (folder / "aria" / "config.json").write_text(json.dumps({"d_model": 32, "n_heads": 4}))
-    return folder
+    return write_small_models(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(params=KINDS)
