@@ -10,7 +10,7 @@ import csv
 import io
 import os
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from .decisions import Verdict
 from .duplicates import DuplicateGroup, Duplicates
@@ -51,7 +51,7 @@ def to_csv(found: Duplicates) -> str:
                         member.piece_id,
                         "keep" if first else "",
                         path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
-                        member.title or "",
+                        _cell(member.title or ""),
                         member.notes,
                         f"{member.end_s - member.start_s:.1f}",
                         "yes" if number else _yes_or_no(link),
@@ -59,6 +59,11 @@ def to_csv(found: Duplicates) -> str:
                     )
                 )
     return text.getvalue()
+
+
+def _cell(text: str) -> str:
+    """Text from a file, which spreadsheets would compute if it begins like a formula."""
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _yes_or_no(link: Link | None) -> str:
@@ -75,33 +80,38 @@ def shell_script(found: Duplicates) -> bytes:
         b"# Commands stand for pairs decided as duplicates; suggestions stand as comments.",
         b"set -eu",
     ]
+    gone = _decided_against(found.groups)
+    named: set[str] = set()
     for group in found.groups:
         lines += [b"", f"# group {group.number}, {group.kind.value}: keep piece {group.keeper}".encode()]
-        lines += _commands(group)
+        lines += _commands(group, gone, named)
     return b"\n".join(lines) + b"\n"
 
 
-def _commands(group: DuplicateGroup) -> Iterator[bytes]:
-    gone = _decided_against(group)
+def _commands(group: DuplicateGroup, gone: set[int], named: set[str]) -> Iterator[bytes]:
+    """Lines of a group; `named` holds the files that have a command already, and gets more."""
     for member in group.members:
         for number, path in enumerate(member.paths):
             command = b"rm -- " + os.fsencode(shlex.quote(path))
             spare = number > 0  # further files with the same bytes
             if member.piece_id in gone:
-                yield command
+                # A piece may be in several groups, but a script that stops at errors can remove it only once.
+                name = member.displays[number].encode()
+                yield command if path not in named else b"# (see above: " + name + b")"
+                named.add(path)
             elif b"\n" in command or b"\r" in command:
-                yield b"# (a file whose name has line breaks: " + member.display.encode() + b")"
+                yield b"# (a file whose name has line breaks: " + member.displays[number].encode() + b")"
             elif spare or (member.piece_id != group.keeper and group.kind.value != "contains"):
                 yield b"# " + command
             else:
                 yield b"# keep " + os.fsencode(shlex.quote(path))
 
 
-def _decided_against(group: DuplicateGroup) -> set[int]:
-    """Members that a decision calls duplicates of a keeper, and that no decision keeps."""
+def _decided_against(groups: Iterable[DuplicateGroup]) -> set[int]:
+    """Pieces that a decision calls duplicates of a keeper, and that no decision keeps, in any group."""
     gone: set[int] = set()
     kept: set[int] = set()
-    for one in group.links:
+    for one in (link for group in groups for link in group.links):
         pair = {one.link.one, one.link.other}
         if one.verdict is Verdict.DUPLICATE and one.keeper is not None:
             kept.add(one.keeper)

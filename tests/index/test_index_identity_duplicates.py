@@ -343,6 +343,27 @@ def test_only_decided_duplicates_are_commands_and_midikin_runs_none(
     assert set(before) - set(folder.rglob("*.mid")) == {folder / "it's \nnew.mid"}
 
 
+def test_a_script_removes_once_what_is_a_duplicate_of_two(tmp_path: Path, encoder: FakeEncoder) -> None:
+    whole = played(song(70, 700), 7)
+    folder = tmp_path / "parts"
+    folder.mkdir()
+    for name, notes in (
+        ("whole", whole),
+        ("higher", whole.transpose(2)),
+        ("part", whole.slice_time(0, 0.5 * whole.end_s)),
+    ):
+        write_midi(notes, folder / f"{name}.mid")
+    with Library.open(tmp_path / "library", encoder=encoder) as library:
+        library.add(folder, workers=1)
+        number = {Path(piece.path).stem: piece.id for piece in library.pieces()}
+        for keeper in ("whole", "higher"):
+            library.decide(number[keeper], number["part"], "duplicate", keeper=number[keeper])
+        script = tmp_path / "script.sh"
+        script.write_bytes(library.duplicates(workers=1).script())
+    subprocess.run(["sh", script], check=True)
+    assert sorted(path.stem for path in folder.iterdir()) == ["higher", "whole"]
+
+
 def test_two_processes_find_what_one_finds(catalogue: Library, tmp_path: Path) -> None:
     write_tunes(tmp_path / "catalogue", 60, first_seed=300, notes=60)
     catalogue.add(tmp_path / "catalogue", workers=1)
