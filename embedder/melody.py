@@ -12,18 +12,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .errors import EncoderError
 from .model import ModelConfig, NoteReader
 from .notes import Notes
+from .tensors import check_fit, meant, read_settings, read_tensors
 from .tokens import ATTRIBUTES, to_tokens
 from .voices import SURROUNDINGS, VOICES, NoteHead, surroundings
 
@@ -144,20 +143,18 @@ def melody_model(folder: Path = SHIPPED_MELODY) -> MelodyModel:
     Raises
     ------
     EncoderError
-        If files are missing or do not fit each other.
+        Naming the first thing that is missing or does not fit.
     """
-    try:
-        settings: dict[str, Any] = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
-        if settings.pop("voices") != list(VOICES):
-            raise EncoderError(
-                f"melody model {folder}: {SETTINGS} names voices that this midikin does not know"
-            )
-        model = MelodyModel(ModelConfig.from_dict(settings))
-        blob = (folder / "model.safetensors").read_bytes()
-        weights = load(blob)
-        model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
-    except (OSError, ValueError, KeyError, AttributeError, RuntimeError, SafetensorError) as error:
-        raise EncoderError(f"melody model {folder} cannot be used: {error}") from None
+    what = f"melody model {folder}"
+    settings = read_settings(folder / SETTINGS, what)
+    if settings.pop("voices", None) != list(VOICES):
+        raise EncoderError(f"{what}: {SETTINGS} names voices that this midikin does not know")
+    config = ModelConfig.from_dict(settings)
+    weights = read_tensors(folder / "model.safetensors")
+    check_fit(what, meant(lambda: MelodyModel(config), what), weights, SETTINGS)
+    model = MelodyModel(config)
+    model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+    blob = (folder / "model.safetensors").read_bytes()
     model.digest = hashlib.sha256(blob).hexdigest()[:12]
     return model.eval()
 

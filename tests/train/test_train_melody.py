@@ -87,7 +87,7 @@ def test_a_run_learns_voices_and_becomes_a_model(corpus: Corpus, tmp_path: Path,
     assert (tmp_path / "model" / "MODEL_CARD.md").read_text().startswith("# midikin-melody")
     (tmp_path / "model" / "melody.json").write_text("{}")
     melody_model.cache_clear()
-    with pytest.raises(EncoderError, match="cannot be used"):
+    with pytest.raises(EncoderError, match="names voices that"):
         melody_model(tmp_path / "model")
     with pytest.raises(CorpusError, match="no finished run"):
         assemble(tmp_path, tmp_path / "other")
