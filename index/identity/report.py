@@ -108,14 +108,21 @@ def _commands(group: DuplicateGroup, gone: set[int], named: set[str]) -> Iterato
 
 
 def _decided_against(groups: Iterable[DuplicateGroup]) -> set[int]:
-    """Pieces that a decision calls duplicates of a keeper, and that no decision keeps, in any group."""
-    gone: set[int] = set()
+    """Pieces that decisions call duplicates of one that stays, or of one that is a duplicate itself.
+
+    What a decision keeps stays, and so do pieces that decisions call duplicates of each other in a ring.
+    """
+    keepers: dict[int, set[int]] = {}
     kept: set[int] = set()
     for one in (link for group in groups for link in group.links):
         pair = {one.link.one, one.link.other}
         if one.verdict is Verdict.DUPLICATE and one.keeper is not None:
-            kept.add(one.keeper)
-            gone |= pair - {one.keeper}
+            for piece in pair - {one.keeper}:
+                keepers.setdefault(piece, set()).add(one.keeper)
         elif one.verdict is Verdict.KEEP:
             kept |= pair
-    return gone - kept
+    open_ones = keepers.keys() - kept
+    gone: set[int] = set()
+    while found := {piece for piece in open_ones - gone if keepers[piece] - (open_ones - gone)}:
+        gone |= found
+    return gone
