@@ -39,8 +39,7 @@ __all__ = [
 SHIPPED_MELODY = Path(__file__).parent / "weights" / "midikin-melody"
 SETTINGS = "melody.json"  # not config.json: this is no encoder
 CHORD_GAP_S = 0.04
-WINDOW = 512  # notes that the model hears at once, as in training
-ROWS_AT_ONCE = 8
+NOTES_AT_ONCE = 4096
 SUNG = 0.05  # share of the notes from which a piece is taken to be sung
 ONE_VOICE = 0.9  # share of the notes that are highest from which music is taken to be a single line
 
@@ -52,16 +51,17 @@ class MelodyModel(nn.Module):
     ----------
     config : size of the transformer
     classes : to tell apart; other than `VOICES` only to measure what was learned of another target
+    window : notes that it hears at once, as in training
 
     Attributes
     ----------
     digest : names the weights; empty until they are loaded from a file
     """
 
-    def __init__(self, config: ModelConfig, classes: int = len(VOICES)) -> None:
+    def __init__(self, config: ModelConfig, classes: int = len(VOICES), window: int = 512) -> None:
         super().__init__()
         self.digest = ""
-        self.classes = classes
+        self.classes, self.window = classes, window
         self.reader = NoteReader(config)
         self.head = NoteHead(config.width, classes)
 
@@ -75,9 +75,10 @@ class MelodyModel(nn.Module):
         sums = np.zeros((count, self.classes))
         if count:
             tokens, numbers = to_tokens(notes), surroundings(notes)
-            ranges = _windows(count)
-            for first in range(0, len(ranges), ROWS_AT_ONCE):
-                some = ranges[first : first + ROWS_AT_ONCE]
+            ranges = _windows(count, self.window)
+            at_once = max(1, NOTES_AT_ONCE // self.window)
+            for first in range(0, len(ranges), at_once):
+                some = ranges[first : first + at_once]
                 for (begin, end), logits in zip(some, self._logits(tokens, numbers, some), strict=True):
                     place = np.arange(end - begin)
                     weight = np.minimum(place, place[::-1]) + 1.0
@@ -104,11 +105,11 @@ class MelodyModel(nn.Module):
         return logits
 
 
-def _windows(count: int) -> list[tuple[int, int]]:
-    """Ranges of at most `WINDOW` notes, each note in two of them but for the ends."""
-    if count <= WINDOW:
+def _windows(count: int, window: int) -> list[tuple[int, int]]:
+    """Ranges of at most `window` notes, each note in two of them but for the ends."""
+    if count <= window:
         return [(0, count)]
-    halves = -(-2 * count // WINDOW)
+    halves = -(-2 * count // window)
     edges = np.linspace(0, count, halves + 1).astype(int).tolist()
     return list(zip(edges[:-2], edges[2:], strict=True))
 
@@ -149,10 +150,15 @@ def melody_model(folder: Path = SHIPPED_MELODY) -> MelodyModel:
     settings = read_settings(folder / SETTINGS, what)
     if settings.pop("voices", None) != list(VOICES):
         raise EncoderError(f"{what}: {SETTINGS} names voices that this midikin does not know")
+    window = settings.pop("window", None)
     config = ModelConfig.from_dict(settings)
+    if type(window) is not int or not 2 <= window <= config.positions:
+        raise EncoderError(
+            f"{what}: {SETTINGS} gives window {window!r}, where 2 to {config.positions} are meant"
+        )
     weights = read_tensors(folder / "model.safetensors")
     check_fit(what, meant(lambda: MelodyModel(config), what), weights, SETTINGS)
-    model = MelodyModel(config)
+    model = MelodyModel(config, window=window)
     model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
     blob = (folder / "model.safetensors").read_bytes()
     model.digest = hashlib.sha256(blob).hexdigest()[:12]
@@ -168,6 +174,6 @@ def save_melody_model(model: MelodyModel, folder: str | Path, card: str) -> None
         for name, tensor in model.state_dict().items()
     }
     save_file(weights, folder / "model.safetensors")
-    settings = json.dumps({"voices": VOICES, **asdict(model.reader.config)}, indent=2)
+    settings = json.dumps({"voices": VOICES, "window": model.window, **asdict(model.reader.config)}, indent=2)
     (folder / SETTINGS).write_text(settings + "\n", encoding="utf-8")
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")

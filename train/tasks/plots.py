@@ -41,7 +41,8 @@ def _tasks(axes: Axes, table: TaskTable) -> None:
     """A line for each task, a dot for each system."""
     for number, name in enumerate(table.systems):
         known = [(100 * row[name], place) for place, row in enumerate(table.figures.values()) if name in row]
-        axes.plot([x for x, _ in known], [y for _, y in known], **_look(number, name), linestyle="", alpha=0.8)
+        look = _look(number, name)
+        axes.plot([x for x, _ in known], [y for _, y in known], **look, linestyle="", alpha=0.8)
     axes.set_yticks(range(len(table.figures)), list(table.figures))
     axes.invert_yaxis()
     axes.grid(axis="y", alpha=0.3)
@@ -50,7 +51,7 @@ def _tasks(axes: Axes, table: TaskTable) -> None:
 
 
 def _look(number: int, name: str) -> dict[str, str]:
-    """Colour, mark and label of a system; weights are called after their run, whose folder `encoder` they are."""
+    """Colour, mark and label of a system; weights in RUN/encoder are called after their run."""
     path = Path(name)
     label = path.parent.name if path.name == "encoder" else name
     return {"color": f"C{number % 10}", "marker": _MARKS[number // 10 % len(_MARKS)], "label": label}
