@@ -2,9 +2,9 @@
 
     python tests/bench/melody.py POP909 [--songs 300] [--queries 60]
 
-Asked with are songs that the model never saw. Rows: melodies as the model extracts them, the skyline, and the
-true melody tracks, which are the most that extraction could give. Columns: whole melodies, and 30 and 15 notes
-of them; all transposed by 3 semitones.
+Asked with are songs that the model never saw. Rows: melodies as the model extracts them, the skyline, and
+the true melody tracks, which are the most that extraction could give. Columns: whole melodies, and 30 and 15
+notes of them; all transposed by 3 semitones.
 """
 
 from __future__ import annotations
