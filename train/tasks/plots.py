@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..figures import new_figure, save_figures
 from .running import SHARES, TaskTable, of_labels
@@ -50,7 +50,7 @@ def _tasks(axes: Axes, table: TaskTable) -> None:
     axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
 
 
-def _look(number: int, name: str) -> dict[str, str]:
+def _look(number: int, name: str) -> dict[str, Any]:
     """Colour, mark and label of a system; weights in RUN/encoder are called after their run."""
     path = Path(name)
     label = path.parent.name if path.name == "encoder" else name
