@@ -34,7 +34,7 @@ _SETTINGS = {
     "server.runOnSave": "false",
     "server.showEmailPrompt": "false",
     "theme.light.primaryColor": "#0b7a63",
-    "theme.dark.primaryColor": "#1f9077",
+    "theme.dark.primaryColor": "#1b856d",
 }
 
 
