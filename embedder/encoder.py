@@ -209,7 +209,7 @@ class Encoder:
         )
 
     def _sums(self, pieces: Sequence[Notes], ranges: Sequence[Sequence[tuple[int, int]]]) -> torch.Tensor:
-        """Sums of the states of all windows' notes, float32 [w, pooled], stretch by stretch."""
+        """Sums of the states of all windows' notes, float32 [w, summed], stretch by stretch."""
         rows: list[NDArray[np.uint8]] = []
         window_of: list[int] = []
         window = 0
@@ -222,7 +222,7 @@ class Encoder:
                 window += 1
         lengths = np.array([len(row) for row in rows])
         order = np.argsort(-lengths, kind="stable")  # stretches of like length share a batch
-        sums = torch.zeros(window, self.config.model.pooled, device=self.device)
+        sums = torch.zeros(window, self.config.model.summed, device=self.device)
         at = 0
         while at < len(order):
             chosen = order[at : at + max(1, NOTES_PER_BATCH // int(lengths[order[at]]))]
@@ -233,7 +233,7 @@ class Encoder:
         return sums
 
     def _stretch_sums(self, rows: list[NDArray[np.uint8]], sizes: torch.Tensor) -> torch.Tensor:
-        """Sums of the states of stretches of tokens, longest first, float32 [r, pooled]."""
+        """Sums of the states of stretches of tokens, longest first, float32 [r, summed]."""
         batch = np.zeros((len(rows), len(rows[0]), len(ATTRIBUTES)), dtype=np.uint8)
         for i, row in enumerate(rows):
             batch[i, : len(row)] = row

@@ -42,8 +42,9 @@ class ModelConfig:
     positions : longest sequence, in notes
     rope_base : base of the rotary frequencies
     projection : size of the contrastive projection
-    pooling : what is projected of a stretch of notes: the "mean" of its states, or their "moments", mean and
-        standard deviation side by side (statistics pooling of x-vectors, Snyder et al. 2018)
+    pooling : what is projected of a stretch of notes: the "mean" of its states, their "moments", mean and
+        standard deviation side by side (statistics pooling of x-vectors, Snyder et al. 2018), or by
+        "attention" a mean that each head weighs by the notes (Lin et al. 2017, arXiv 1703.03130)
     causal : whether a note hears only the notes before it
     """
 
@@ -58,8 +59,8 @@ class ModelConfig:
     causal: bool = True
 
     def __post_init__(self) -> None:
-        if self.pooling not in ("mean", "moments"):
-            raise EncoderError(f"model setting pooling is mean or moments, not {self.pooling!r}")
+        if self.pooling not in ("mean", "moments", "attention"):
+            raise EncoderError(f"model setting pooling is mean, moments or attention, not {self.pooling!r}")
         if not isinstance(self.causal, bool):
             raise EncoderError(f"model setting causal is true or false, not {self.causal!r}")
         for name, value in asdict(self).items():
@@ -79,6 +80,11 @@ class ModelConfig:
     def pooled(self) -> int:
         """Numbers that a stretch of notes pools to."""
         return self.width * (2 if self.pooling == "moments" else 1)
+
+    @property
+    def summed(self) -> int:
+        """Numbers that are summed over a stretch of notes before they pool."""
+        return self.pooled + (self.heads if self.pooling == "attention" else 0)
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> ModelConfig:
@@ -267,6 +273,10 @@ class NoteTransformer(NoteReader):
         )
         for head in (self.next_hidden, self.known, self.next_out, self.project):
             head.apply(self._initialise)
+        if config.pooling == "attention":
+            self.weigh = nn.Linear(config.width, config.heads)
+            nn.init.zeros_(self.weigh.weight)  # at first all notes weigh alike
+            nn.init.zeros_(self.weigh.bias)
 
     def next_logits(self, hidden: Tensor, following: Tensor, attribute: int) -> Tensor:
         """Logits [..., size] of one attribute of the next note.
@@ -283,11 +293,18 @@ class NoteTransformer(NoteReader):
         return logits
 
     def sums(self, hidden: Tensor, lengths: Tensor) -> Tensor:
-        """Sums over the first `lengths` [b] notes of each row, [b, pooled] float32; stretches add up.
+        """Sums over the first `lengths` [b] notes of each row, [b, summed] float32; stretches add up.
 
-        Of the states, and for pooling by moments of their squares too.
+        Of the states, and for pooling by moments of their squares too; by attention of the weighed states,
+        and of the weights.
         """
         inside = torch.arange(hidden.shape[1], device=hidden.device)[None] < lengths[:, None]
+        if self.config.pooling == "attention":
+            # Weights stay within what sums of thousands of them can hold.
+            weight = self.weigh(hidden).float().clamp(-8, 8).exp() * inside[..., None]
+            parts = hidden.float().view(*hidden.shape[:2], self.config.heads, -1)
+            weighed = torch.einsum("bnhe,bnh->bhe", parts, weight).flatten(1)
+            return torch.cat((weighed, weight.sum(1)), dim=1)
         if self.config.pooling == "mean":
             return torch.einsum("bnw,bn->bw", hidden, inside.to(hidden.dtype)).float()
         # A variance is a small difference of large sums: bfloat16 would not do.
@@ -297,6 +314,10 @@ class NoteTransformer(NoteReader):
 
     def moments(self, sums: Tensor, counts: Tensor) -> Tensor:
         """What `project` takes [b, pooled], from `sums` over `counts` [b] notes."""
+        if self.config.pooling == "attention":
+            weighed, weight = sums[:, : self.config.width], sums[:, self.config.width :]
+            parts = weighed.reshape(len(sums), self.config.heads, -1)
+            return torch.div(parts, weight.clamp(min=1e-6)[..., None]).flatten(1)
         means = sums / counts[:, None].clamp(min=1)
         if self.config.pooling == "mean":
             return means

@@ -36,26 +36,30 @@ IntArray = NDArray[np.int64]
 
 
 class Sketch:
-    """A piece's notes and its landmarks by rising key.
+    """A piece's notes and its landmarks by rising key, in few bytes: grouping a library holds many at once.
 
     Attributes
     ----------
     line : the notes
-    key : int64 [m], rising
-    event : int64 [m], event of the landmark's first note
-    distinct : int64, its different keys, rising
+    landmarks : how many there are
+    event : int32 [landmarks], event of each landmark's first note
+    key : uint32 [d], their different keys, rising
+    first, times : int32 [d], where the landmarks of each key begin in `event`, and how many they are
     """
 
     def __init__(self, line: Line) -> None:
         self.line = line
         found = find_landmarks(line)
         order = np.argsort(found.key, kind="stable")
-        self.key = found.key[order].astype(np.int64)
-        self.event = found.event[order]
+        every = found.key[order]
+        first = np.flatnonzero(np.diff(every.astype(np.int64), prepend=-1))
+        self.landmarks = len(every)
+        self.event = found.event[order].astype(np.int32)
+        self.key, self.first = every[first], first.astype(np.int32)
+        self.times = np.diff(first, append=len(every)).astype(np.int32)
         self.landmarks_in_block = np.bincount(self.event // BLOCK_EVENTS, minlength=self.blocks)
         self.notes_in_block = np.bincount(line.event // BLOCK_EVENTS, minlength=self.blocks)
         self.event_s = line.event_onsets_s()
-        self.distinct = self.key[np.flatnonzero(np.diff(self.key, prepend=-1))]
 
     @property
     def blocks(self) -> int:
@@ -97,21 +101,24 @@ def anchors(one: Sketch, other: Sketch, transposition: int = 0) -> Anchors:
     second and so on, counted from the beginning and from the end: which is right in copies, and elsewhere
     points everywhere and nowhere.
     """
-    wanted = one.key + transposition  # the pitch is the key's low bits; off the keyboard nothing is found
-    low = np.searchsorted(other.key, wanted, "left")
-    count = np.searchsorted(other.key, wanted, "right") - low
-    begins = np.flatnonzero(np.diff(one.key, prepend=-1))
-    times = np.diff(begins, append=len(one.key))
-    first, own = np.repeat(begins, times), np.repeat(times, times)
+    if not len(other.key):
+        return Anchors(np.empty(0, np.int64), np.empty(0, np.int64))
+    # The pitch is the key's low bits; off the keyboard nothing is found.
+    wanted, keys = one.key.astype(np.int64) + transposition, other.key.astype(np.int64)
+    there = np.minimum(keys.searchsorted(wanted), len(keys) - 1)
+    times = one.times.astype(np.int64)
+    low = np.repeat(other.first[there].astype(np.int64), times)
+    count = np.repeat(np.where(keys[there] == wanted, other.times[there], 0).astype(np.int64), times)
+    first, own = np.repeat(one.first.astype(np.int64), times), np.repeat(times, times)
     rare = (count <= _COMMONEST) & (own <= _COMMONEST)
     keep = np.flatnonzero((count > 0) & rare)
     which = np.repeat(keep, count[keep])
     place = np.arange(len(which)) - np.repeat(np.cumsum(count[keep]) - count[keep] - low[keep], count[keep])
-    rank = np.arange(len(wanted)) - first
+    rank = np.arange(one.landmarks) - first
     forward = np.flatnonzero(~rare & (rank < count))
     backward = np.flatnonzero(~rare & (own - rank <= count) & (own != count))
     return Anchors(
-        one.event[np.concatenate([which, forward, backward])],
+        one.event[np.concatenate([which, forward, backward])].astype(np.int64),
         other.event[
             np.concatenate(
                 [
@@ -120,7 +127,7 @@ def anchors(one: Sketch, other: Sketch, transposition: int = 0) -> Anchors:
                     low[backward] + count[backward] - own[backward] + rank[backward],
                 ]
             )
-        ],
+        ].astype(np.int64),
     )
 
 
@@ -143,7 +150,7 @@ def agreement(one: Sketch, shared: Anchors) -> Agreement:
     if blocks <= 2:
         agrees |= strong  # a piece of a line or two has no neighbourhood
     covered = float(one.notes_in_block[agrees].sum() / max(1, one.notes_in_block.sum()))
-    landmarks = float((share * agrees * one.landmarks_in_block).sum() / max(1, len(one.key)))
+    landmarks = float((share * agrees * one.landmarks_in_block).sum() / max(1, one.landmarks))
     return Agreement(agrees, diagonal, share, covered, landmarks)
 
 
@@ -190,10 +197,10 @@ def _best_diagonals(
 
 def likely_transposition(one: Sketch, other: Sketch) -> int:
     """Semitones up from `one` on which most landmarks agree; 0 unless another key fits much better."""
-    wanted = one.distinct
+    wanted = one.key.astype(np.int64)
     if len(wanted) > _SAMPLE:
         wanted = wanted[np.linspace(0, len(wanted) - 1, _SAMPLE).astype(np.int64)]
-    held = other.distinct
+    held = other.key.astype(np.int64)
     low = np.searchsorted(held, wanted & ~_PITCHES, "left")
     count = np.searchsorted(held, wanted | _PITCHES, "right") - low
     which = np.repeat(np.arange(len(wanted)), count)

@@ -65,17 +65,10 @@ def find_candidates(
     ----------
     transposed : look in other keys than the piece's own, and only there
     """
-    keys = np.unique(sketch.key)
+    keys = sketch.key.astype(np.int64)
     if len(keys) > _SAMPLE:
         keys = keys[np.linspace(0, len(keys) - 1, _SAMPLE).astype(np.int64)]
-    low_key, high_key = (keys & ~_PITCHES, keys | _PITCHES) if transposed else (keys, keys)
-    bounds = [
-        (
-            np.searchsorted(segment.keys, low_key.astype(np.uint32), "left"),
-            np.searchsorted(segment.keys, high_key.astype(np.uint32), "right"),
-        )
-        for segment in segments
-    ]
+    bounds = [_bounds(segment.keys, keys, transposed) for segment in segments]
     length = sum(
         (
             segment.start[high] - segment.start[low]
@@ -102,6 +95,17 @@ def find_candidates(
         found += _counted(segment, mask, row, up, which, len(order), least)
     others = [c for c in found if c.piece_id != piece_id and not (transposed and c.up == 0)]
     return sorted(others, key=lambda c: -c.share)[: _MOST_TRANSPOSED if transposed else _MOST]
+
+
+def _bounds(held: NDArray[np.uint32], keys: IntArray, transposed: bool) -> tuple[IntArray, IntArray]:
+    """Half-open ranges of a segment's keys that are the given ones, or those in any key of music."""
+    if transposed:
+        low = held.searchsorted((keys & ~_PITCHES).astype(np.uint32), "left")
+        return low, held.searchsorted((keys | _PITCHES).astype(np.uint32), "right")
+    low = held.searchsorted(keys.astype(np.uint32), "left")
+    if not len(held):
+        return low, low
+    return low, low + (held[np.minimum(low, len(held) - 1)] == keys)
 
 
 def _counted(

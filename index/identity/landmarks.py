@@ -132,9 +132,15 @@ def find_landmarks(line: Line) -> Landmarks:
     highest = np.flatnonzero(np.diff(line.event, append=-1) != 0)  # the last of each event
     top = Line(line.onset_s[highest], line.pitch[highest], line.event[highest])
     found.append(_landmarks(top, _TOP_COMBINATIONS))
-    both = np.unique(np.concatenate(found))  # where one voice plays alone, both find the same
+    both = _distinct(np.concatenate(found))  # where one voice plays alone, both find the same
     event = both >> 32
     return Landmarks((both & 0xFFFFFFFF).astype(np.uint32), event, line.event_onsets_s()[event])
+
+
+def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Different values, none negative, rising: a plain sort is several times as fast as numpy's hashing."""
+    values = np.sort(values)
+    return values[np.flatnonzero(np.diff(values, prepend=-1))]
 
 
 def _landmarks(line: Line, combinations_: tuple[tuple[int, ...], ...]) -> NDArray[np.int64]:
@@ -178,6 +184,6 @@ def find_more_landmarks(notes: Notes, line: Line) -> Landmarks:
         other = find_landmarks(line_of(notes, gap_s))
         keys.append(other.key)
         events.append(np.searchsorted(starts, other.onset_s, "right") - 1)
-    both = np.unique((np.concatenate(events) << 32) | np.concatenate(keys).astype(np.int64))
+    both = _distinct((np.concatenate(events) << 32) | np.concatenate(keys).astype(np.int64))
     event = both >> 32
     return Landmarks((both & 0xFFFFFFFF).astype(np.uint32), event, starts[event])

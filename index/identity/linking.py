@@ -8,9 +8,10 @@ travels between them.
 from __future__ import annotations
 
 import signal
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from heapq import heappop, heappush
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
@@ -28,8 +29,9 @@ from .segment import Segment, open_segment
 __all__ = ["Pair", "Progress", "find_links"]
 
 _PORTION = 50  # pieces a worker takes at a time
-_PORTION_PAIRS = 100
-_HELD_NOTES = 1_000_000  # of sketches that a worker keeps, about 150 bytes a note
+_PORTION_PAIRS = 1_000  # at most: pairs of one neighbourhood should meet in one worker
+_PORTIONS = 32  # at least, where there are pairs for them
+_HELD_NOTES = 2_000_000  # of sketches that a worker keeps, about 90 bytes a note
 
 Pair = tuple[int, int]  # the lower number first
 T = TypeVar("T")
@@ -119,27 +121,41 @@ def _link(pieces: Sequence[int], progress: Progress, work: _Here | _Spread) -> t
     pairs = _by_neighbourhood(proposed)
     links: list[Link] = []
     done = 0
-    for count, found in work.links(_portions(pairs, _PORTION_PAIRS)):
+    for count, found in work.links(_portions(pairs, max(1, min(_PORTION_PAIRS, len(pairs) // _PORTIONS)))):
         links += found
         done += count
         progress("pairs", done, len(pairs))
     return links, proposed
 
 
-def _by_neighbourhood(pairs: Iterable[Pair]) -> list[Pair]:
-    """Pairs of pieces that are tied together side by side: a worker then needs few pieces at a time."""
-    found = sorted(pairs)
-    root: dict[int, int] = {}
+def _by_neighbourhood(pairs: Collection[Pair]) -> list[Pair]:
+    """Pairs in an order in which a worker needs few pieces at a time.
 
-    def find(piece: int) -> int:
-        while root.setdefault(piece, piece) != piece:
-            root[piece] = root[root[piece]]
-            piece = root[piece]
-        return piece
+    Pieces are taken one after the other, next always the one with most neighbours among those taken before;
+    each pair comes as soon as both its pieces are there.
+    """
+    neighbours: defaultdict[int, list[int]] = defaultdict(list)
+    for one, other in pairs:
+        neighbours[one].append(other)
+        neighbours[other].append(one)
+    place: dict[int, int] = {}
+    known = dict.fromkeys(neighbours, 0)  # neighbours taken before
+    for start in sorted(neighbours, key=lambda piece: (len(neighbours[piece]), piece)):
+        heap = [(0, start)]
+        while heap:
+            piece = heappop(heap)[1]
+            if piece in place:
+                continue
+            place[piece] = len(place)
+            for near in neighbours[piece]:
+                if near not in place:
+                    known[near] += 1
+                    heappush(heap, (-known[near], near))
 
-    for one, other in found:
-        root[find(other)] = find(one)
-    return sorted(found, key=lambda pair: (find(pair[0]), pair))
+    def when(pair: Pair) -> tuple[int, ...]:
+        return tuple(sorted((place[pair[0]], place[pair[1]]), reverse=True))
+
+    return sorted(pairs, key=when)
 
 
 def _portions(items: Sequence[T], size: int) -> list[Sequence[T]]:

@@ -99,13 +99,14 @@ def _hypotheses(x: FloatArray, y: FloatArray) -> list[tuple[float, float]]:
     error = np.abs(y[None, :] - start[:, None] - slope[:, None] * x[None, :])
     score = np.maximum(0, 1 - error / (_ROOM_S * np.maximum(1.0, slope))[:, None]).sum(axis=1)
     order = np.argsort(-score, kind="stable")[:_HYPOTHESES_SEEN]
+    slope, start = slope[order], start[order]
+    other = np.ones(len(order), bool)  # than all that were chosen
     chosen: list[tuple[float, float]] = []
-    for place in order.tolist():
-        line = float(slope[place]), float(start[place])
-        if all(abs(line[0] - old[0]) > 1e-3 or abs(line[1] - old[1]) > _ROOM_S for old in chosen):
-            chosen.append(line)
-            if len(chosen) == _REFINED:
-                break
+    while len(chosen) < _REFINED and other.any():
+        best = int(np.argmax(other))
+        chosen.append((float(slope[best]), float(start[best])))
+        other &= (np.abs(slope - slope[best]) > 1e-3) | (np.abs(start - start[best]) > _ROOM_S)
+        other[best] = False
     return chosen
 
 

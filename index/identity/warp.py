@@ -82,27 +82,32 @@ class PitchTable:
         """
         if not len(self.key):
             return np.full(len(pitch), -1), np.full(len(pitch), np.inf)
-        local = np.clip(time_s - self._origin, -0.3 * self._stride, 0.3 * self._stride)
-        after = np.searchsorted(self.key, pitch * self._stride + local)
-        best = np.full(len(pitch), -1)
-        late = np.full(len(pitch), np.inf)
+        after = self.key.searchsorted(self._key_of(pitch, time_s))
+        last = len(self.key) - 1
+        gaps, helds = [], []
         for place, away in ((after - 1, -1), (after, 1)):
-            held = np.clip(place, 0, len(self.key) - 1)
+            held = np.minimum(np.maximum(place, 0), last)
             if twin is not None:
-                own = np.clip(held + away * twin, 0, len(self.key) - 1)
+                own = np.minimum(np.maximum(held + away * twin, 0), last)
                 held = np.where(np.abs(self.key[own] - self.key[held]) <= _UNISON_S, own, held)
-            usable = (self.pitch[held] == pitch) & (place >= 0) & (place < len(self.key))
-            gap = np.where(usable, self.onset_s[held] - time_s, np.inf)
-            nearer = np.abs(gap) < np.abs(late)
-            late[nearer], best[nearer] = gap[nearer], self.order[held[nearer]]
+            usable = (self.pitch[held] == pitch) & (place >= 0 if away < 0 else place <= last)
+            gaps.append(np.where(usable, self.onset_s[held] - time_s, np.inf))
+            helds.append(held)
+        nearer = np.abs(gaps[1]) < np.abs(gaps[0])
+        late: FloatArray = np.where(nearer, gaps[1], gaps[0])
+        best = np.where(np.isinf(late), -1, self.order[np.where(nearer, helds[1], helds[0])])
         return best, late
+
+    def _key_of(self, pitch: IntArray, time_s: FloatArray) -> FloatArray:
+        far = 0.3 * self._stride
+        local: FloatArray = np.minimum(np.maximum(time_s - self._origin, -far), far)
+        return pitch * self._stride + local
 
     def count_between(self, pitch: IntArray, start_s: FloatArray, end_s: FloatArray) -> IntArray:
         """How many notes of each wanted pitch begin in its interval."""
         bounds = []
         for time_s in (start_s, end_s):
-            local = np.clip(time_s - self._origin, -0.3 * self._stride, 0.3 * self._stride)
-            bounds.append(np.searchsorted(self.key, pitch * self._stride + local))
+            bounds.append(self.key.searchsorted(self._key_of(pitch, time_s)))
         return bounds[1] - bounds[0]
 
 

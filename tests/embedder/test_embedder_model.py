@@ -90,8 +90,25 @@ def test_moments_are_mean_and_deviation_and_stretches_add_up() -> None:
     in_parts = model.sums(hidden[:, :5], torch.tensor([5, 5])) + model.sums(hidden[:, 5:], lengths - 5)
     assert torch.allclose(model.moments(in_parts, lengths), pooled, atol=1e-4)
     assert model.project(pooled).shape == (2, 16)
-    with pytest.raises(EncoderError, match="pooling is mean or moments"):
+    with pytest.raises(EncoderError, match="pooling is mean, moments or attention"):
         replace(SMALL, pooling="max")
+
+
+@torch.no_grad()
+def test_attention_pools_by_weights_that_begin_alike_and_stretches_add_up() -> None:
+    torch.manual_seed(0)
+    model = NoteTransformer(replace(SMALL, pooling="attention")).eval()
+    hidden, lengths = model(rows()), torch.tensor([20, 7])
+    means = torch.stack([hidden[0].mean(0), hidden[1, :7].mean(0)])
+    assert torch.allclose(model.pool(hidden, lengths), means, atol=1e-5)
+    model.weigh.weight.normal_(std=0.2)
+    pooled = model.pool(hidden, lengths)
+    for row, length in enumerate(lengths.tolist()):
+        weight = model.weigh(hidden[row, :length]).softmax(0)  # [n, heads]
+        parts = hidden[row, :length].unflatten(1, (SMALL.heads, -1))
+        assert torch.allclose(pooled[row], (parts * weight[..., None]).sum(0).flatten(), atol=1e-5)
+    in_parts = model.sums(hidden[:, :5], torch.tensor([5, 5])) + model.sums(hidden[:, 5:], lengths - 5)
+    assert torch.allclose(model.moments(in_parts, lengths), pooled, atol=1e-5)
 
 
 @torch.no_grad()
