@@ -52,10 +52,11 @@ _TYPES = {
     "event": "<u4",
 }
 _HASHED = ("ids", "event0", "note0", "keys", "start", "event")
-_COPIED = ("ids", "event0", "note0", "keys", "start")  # used all the time
+_COPIED = ("ids", "event0", "note0")  # small, and used all the time
 _FORMAT = "midikin landmarks 2"
 _ALIGN = 64
 _LONGEST_TICK = 2**31 - 1
+_NOTHING = np.empty(0, np.uint8)
 
 
 @dataclass(frozen=True)
@@ -194,14 +195,17 @@ def open_segment(path: Path) -> Segment:
         header = json.loads(line)
         if header["format"] != _FORMAT or os.fstat(file.fileno()).st_size != len(line) + header["bytes"]:
             raise ValueError("not a complete segment")
+    mapped = np.memmap(path, np.uint8, "r", len(line), (header["bytes"],)) if header["bytes"] else _NOTHING
     arrays = {}
     for name, dtype in _TYPES.items():
         entry = header["arrays"][name]
         length, place = int(entry["length"]), int(entry["place"])
-        if length:
-            arrays[name] = np.memmap(path, dtype, "r", len(line) + place, (length,)).view(np.ndarray)
-        else:
-            arrays[name] = np.empty(0, dtype)
+        if min(length, place) < 0:
+            raise ValueError(f"{name} lies nowhere")
+        held = mapped[place : place + length * np.dtype(dtype).itemsize].view(np.ndarray).view(dtype)
+        if len(held) != length:
+            raise ValueError(f"{name} is cut short")
+        arrays[name] = held
     for name in _COPIED:
         arrays[name] = np.array(arrays[name])
     if _hash(arrays) != header["sha256"]:
