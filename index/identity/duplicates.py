@@ -104,7 +104,10 @@ class DuplicateGroup:
         if member.piece_id == self.keeper:
             return f"keep: {self.why}"
         best = self.best_link(member)
-        return "" if best is None else f"{_relation(best, member.piece_id)}: {best.evidence}"
+        if best is None:
+            return ""
+        seen = best.evidence if best.one == member.piece_id else best.evidence.turned()
+        return f"{_relation(best, member.piece_id)}: {seen}"
 
     @property
     def large(self) -> bool:

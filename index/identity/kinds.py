@@ -12,7 +12,7 @@ holds it, or be the same work in other hands.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -97,6 +97,20 @@ class Evidence:
         last = max((span.end_s for span in self.passages), default=0.0)
         kept = self.matched >= _COPIED * self.covered
         return self.same_clock and last - first >= _SHORTEST_STRAIGHT_S and kept
+
+    def turned(self) -> Evidence:
+        """The same, as seen from the other piece."""
+        spans = (Span(s.other_start_s, s.other_end_s, s.start_s, s.end_s) for s in self.passages)
+        return replace(
+            self,
+            covered=self.other_covered,
+            other_covered=self.covered,
+            matched=self.other_matched,
+            other_matched=self.matched,
+            transposition=-self.transposition,
+            tempo_ratio=1 / self.tempo_ratio,
+            passages=tuple(spans),
+        )
 
     def to_json(self) -> dict[str, Any]:
         passages = [asdict(span) for span in self.passages]

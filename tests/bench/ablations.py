@@ -1,7 +1,7 @@
 """Contrastive runs of equal cost that differ in one thing each, and what their vectors find.
 
-    python tests/bench/ablations.py CORPUS [--steps 300] [--seeds 2] [--only temperature,pooling]
-        [--markdown FILE] [--plot FILE]
+    python tests/bench/ablations.py CORPUS [--steps 300] [--seeds 2] [--rate 3e-4]
+        [--only temperature,pooling] [--markdown FILE] [--plot FILE]
 
 Every run is of one small model and the same number of notes; the learned vector alone is measured, on works
 of the corpus's test split (first 256 notes of each): scores asked for by performances (mean reciprocal rank),
@@ -117,7 +117,7 @@ def choices() -> list[Choice]:
 
 
 def train(
-    choice: Choice, corpus: Corpus, steps: int, seed: int, folder: Path
+    choice: Choice, corpus: Corpus, steps: int, rate: float, seed: int, folder: Path
 ) -> tuple[NoteTransformer, float]:
     """The model after the run, and the processor seconds that it took."""
     begun = time.process_time()
@@ -128,7 +128,7 @@ def train(
         "hidden": 4 * choice.width,
         "pooling": choice.pooling,
         "seed": seed,
-        "rate": 2e-3 * min(1.0, 128 / choice.width),
+        "rate": rate * min(1.0, 128 / choice.width),
     }
     if choice.pretrained:
         steps //= 2
@@ -250,6 +250,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--rate", type=float, default=3e-4, help="of learning, up to a width of 128")
     parser.add_argument("--only", help="groups, separated by commas")
     parser.add_argument("--markdown", type=Path)
     parser.add_argument("--plot", type=Path)
@@ -268,7 +269,7 @@ def main() -> None:
         for choice in choices():
             if wanted is None or choice.group in wanted:
                 with tempfile.TemporaryDirectory() as folder:
-                    model, seconds = train(choice, corpus, args.steps, seed, Path(folder))
+                    model, seconds = train(choice, corpus, args.steps, args.rate, seed, Path(folder))
                 found.setdefault(choice, []).append(test.figures(model, "last" in choice.settings, seconds))
                 lines = table(found)
                 print(f"seed {seed}", table({choice: found[choice][-1:]})[-1], flush=True)

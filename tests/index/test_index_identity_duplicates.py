@@ -222,6 +222,24 @@ def test_groups_of_a_library(catalogue: Library) -> None:
     assert all("tune" not in name for group in found.groups for name in names(group))
 
 
+def test_a_copy_is_described_as_it_is_and_not_the_reverse(tmp_path: Path, encoder: FakeEncoder) -> None:
+    piece = played(song(4, 400), 1)
+    for number, (name, notes) in enumerate(
+        {"a": piece, "higher and slower": piece.transpose(3).stretch(1.25)}.items()
+    ):
+        folder = tmp_path / str(number)  # the original is added first, the copy last; then the reverse
+        folder.mkdir()
+        write_midi(notes, folder / f"{name}.mid")
+    for order in ("01", "10"):
+        with Library.open(tmp_path / f"library{order}", encoder=encoder) as library:
+            for place in order:
+                library.add(tmp_path / place, workers=1)
+            (group,) = library.duplicates(workers=1).groups
+        (copy,) = [member for member in group.members if member.piece_id != group.keeper]
+        up, ratio = ("+3", "0.80") if "higher" in copy.path else ("-3", "1.25")
+        assert f"{up} semitones, tempo x {ratio}, on one clock" in group.says(copy)
+
+
 def test_stricter_kinds_only(catalogue: Library) -> None:
     found = catalogue.duplicates(workers=1, loosest=Kind.NOTES)
     assert [names(group) for group in found.groups if group.kind is Kind.NOTES] == [
