@@ -15,6 +15,7 @@ import errno
 import os
 import shutil
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -140,7 +141,7 @@ class Database:
         if not self.read_only:
             # The page size holds for a new file only: vectors are blobs of several kilobytes.
             connection.execute("PRAGMA page_size=8192")
-            connection.execute("PRAGMA journal_mode=WAL")
+            _keep_a_log(connection)
             connection.execute("PRAGMA synchronous=FULL")
             # A new piece touches a page of every index, all over the file: kept in memory, and copied from
             # the log once for many batches, these cost a large library hardly more than a small one.
@@ -288,6 +289,21 @@ class Database:
         if not isinstance(value, str) or not value.isdecimal() or len(value) > 18:
             raise damaged(f"its {name} is no number")
         return int(value)
+
+
+def _keep_a_log(connection: Any) -> None:
+    """Switch a database to write-ahead logging; where several open it for the first time, SQLite refuses all
+    but one of them at once, whatever time they were given to wait."""
+    until = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+        else:
+            return
 
 
 def upsert(connection: Connection, table: Table) -> Any:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.errors import LibraryBusy
 from index import AddProgress, Library
+from index.database import Database
 
 SCRIPT = Path(__file__).parent.parent / "slow_adder.py"
 KILLS = 20
@@ -147,3 +150,31 @@ def test_processes_may_make_the_same_library_at_once(tmp_path: Path, music: Path
     assert sorted(added) == [0, 0, 12]
     with Library.open(tmp_path / "library", create=False) as library:
         assert library.info().pieces == 12
+
+
+def test_many_may_be_the_first_to_open_a_library(tmp_path: Path, encoder: FakeEncoder) -> None:
+    """SQLite lets one of them switch its log on, and refuses the others without waiting."""
+    with Library.open(tmp_path / "made", encoder=encoder) as library:
+        library.add(write_tunes(tmp_path / "music", 1), workers=1)
+    with sqlite3.connect(tmp_path / "made" / "midikin.db") as connection:
+        assert connection.execute("PRAGMA journal_mode=DELETE").fetchone() == ("delete",)
+    connection.close()
+    failed: list[BaseException] = []
+
+    def opening(folder: Path, start: threading.Barrier) -> None:
+        try:
+            start.wait()
+            Database(folder, create=False).close()
+        except BaseException as error:
+            failed.append(error)
+
+    for number in range(60):
+        start = threading.Barrier(6)
+        folder = tmp_path / str(number)
+        shutil.copytree(tmp_path / "made", folder)
+        threads = [threading.Thread(target=opening, args=(folder, start)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failed == []
