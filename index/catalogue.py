@@ -19,7 +19,7 @@ from sqlalchemy import Connection, func, select
 
 from . import cache, schema, tuning
 from .database import Database
-from .keys import FloatArray, IntArray, keys_of
+from .keys import FloatArray, IntArray, keys_of, union
 from .packing import unpack_vectors
 from .records import IndexInfo
 from .tuning import Trial
@@ -190,7 +190,7 @@ class Catalogue:
         for keys, vectors in batches(connection, name, store.dim, missing):
             store.add(keys, vectors)
         held.unsaved += removed + store.count - (before - removed)
-        held.numbers = np.union1d(np.setdiff1d(held.numbers, gone, assume_unique=True), missing)
+        held.numbers = union(np.setdiff1d(held.numbers, gone, assume_unique=True), missing)
         if max(store.loose, store.wasted) > _COMPACT_SHARE and store.count <= tuning.EXACT_LIMIT:
             if store.mapped or store.setting == "hnsw":
                 return False

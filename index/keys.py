@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["FloatArray", "IntArray", "first_key", "keys_of", "no_keys", "ordinals_of", "pieces_of"]
+__all__ = ["FloatArray", "IntArray", "first_key", "keys_of", "no_keys", "ordinals_of", "pieces_of", "union"]
 
 IntArray = NDArray[np.int64]
 FloatArray = NDArray[np.float32]
@@ -35,3 +35,9 @@ def ordinals_of(keys: IntArray) -> IntArray:
 
 def no_keys() -> IntArray:
     return np.empty(0, dtype=np.int64)
+
+
+def union(one: IntArray, other: IntArray) -> IntArray:
+    """Piece numbers of two rising rows, rising; sorting is many times as fast as numpy's hashing."""
+    both = np.sort(np.concatenate([one, other]), kind="stable")
+    return both[np.flatnonzero(np.diff(both, prepend=-1))]

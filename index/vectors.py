@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .keys import FloatArray, IntArray, keys_of, no_keys, ordinals_of, pieces_of
+from .keys import FloatArray, IntArray, keys_of, no_keys, ordinals_of, pieces_of, union
 from .parts import Part, load_faiss
 from .tuning import Trial
 
@@ -133,7 +133,7 @@ class FaissStore:
 
     def pieces(self) -> IntArray:
         with self._lock:
-            return np.union1d(self.base.pieces(), self.tail.pieces())
+            return union(self.base.pieces(), self.tail.pieces())
 
     def add(self, keys: IntArray, vectors: FloatArray) -> None:
         keys = np.asarray(keys, dtype=np.int64)
