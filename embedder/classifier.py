@@ -1,7 +1,8 @@
 """A finetuned classifier as a folder: `model.safetensors`, `classifier.json`, `MODEL_CARD.md`.
 
 A transformer of either family (notes or Aria's ids) with one linear layer on the state of a window: the mean
-over its notes, or the state at its last token. A piece's answer is the mean of its windows' by length.
+over its notes, or the state at its last token. A piece's answer is the mean of its windows' by length. A
+classifier may also read the whole piece's hand-made statistics, whose logits are added to each window's.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from .aria.tokenizer import NOTES_PER_RUN, cut_run, notes_ids
 from .aria.transformer import AriaConfig, AriaTransformer
 from .aria.vocabulary import PAD
 from .errors import EncoderError
+from .handmade import STATISTICS, Layout, column_count, statistic_counts, statistics
 from .model import ModelConfig, NoteTransformer
 from .notes import Notes
 from .tensors import check_fit, meant, read_settings, read_tensors
 from .tokens import ATTRIBUTES, to_tokens
 
-__all__ = ["POOLINGS", "AriaBody", "Body", "Classifier", "NoteBody"]
+__all__ = ["POOLINGS", "AriaBody", "Body", "Classifier", "NoteBody", "StatisticsHead"]
 
 POOLINGS = ("mean", "last")
 PIECES_AT_ONCE = 16
@@ -114,6 +116,51 @@ class AriaBody:
         return asdict(self.model.config)
 
 
+class StatisticsHead(nn.Module):
+    """A linear layer from the hand-made statistics of whole pieces, in standard deviations.
+
+    Parameters
+    ----------
+    names : of the histograms, some of `embedder.handmade.STATISTICS`
+    classes : to tell apart
+    """
+
+    CLIP = 4.0  # standard deviations
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self, names: Sequence[str], classes: int) -> None:
+        super().__init__()
+        self.names = tuple(names)
+        columns = column_count(self.names)
+        self.linear = nn.Linear(columns, classes)
+        self.register_buffer("mean", torch.zeros(columns))
+        self.register_buffer("spread", torch.ones(columns))
+
+    def count(self, pieces: Sequence[Notes]) -> NDArray[np.float32]:
+        """Statistics of whole pieces, float32 [n, columns]."""
+        rows = [
+            statistics(
+                statistic_counts(Layout.of([piece], [[(0, len(piece))]]), self.names),
+                self.names,
+            )
+            for piece in pieces
+        ]
+        return np.concatenate(rows) if rows else np.empty((0, len(self.mean)), np.float32)
+
+    def standardised(self, rows: Tensor) -> Tensor:
+        """Rows [n, columns] of `count` in standard deviations, clipped, about of length one."""
+        scaled: Tensor = ((rows - self.mean) / self.spread).clamp(-self.CLIP, self.CLIP) / len(
+            self.mean
+        ) ** 0.5
+        return scaled
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Logits [n, classes] of rows of `count`."""
+        logits: Tensor = self.linear(self.standardised(rows))
+        return logits
+
+
 class Classifier:
     """Ready to predict; `Classifier.load` reads one, `train.finetune` makes one.
 
@@ -123,13 +170,17 @@ class Classifier:
     body : the transformer
     head : linear layer from its states
     pooling : "mean" or "last"
+    beside : what reads the statistics of the whole piece, if anything does
     """
 
-    def __init__(self, body: Body, classes: Sequence[str], pooling: str) -> None:
+    def __init__(
+        self, body: Body, classes: Sequence[str], pooling: str, statistics: Sequence[str] = ()
+    ) -> None:
         if pooling not in POOLINGS or len(classes) < 2:
             raise EncoderError(f"a classifier has two classes at least, and pooling {' or '.join(POOLINGS)}")
         self.body, self.classes, self.pooling = body, tuple(classes), pooling
         self.head = nn.Linear(body.width, len(self.classes))
+        self.beside = StatisticsHead(statistics, len(self.classes)) if statistics else None
 
     def windows(self, piece: Notes) -> list[Notes]:
         """A piece as consecutive windows."""
@@ -137,7 +188,7 @@ class Classifier:
         return [piece.slice_notes(a, min(a + size, len(piece))) for a in range(0, len(piece), size)]
 
     def logits(self, windows: Sequence[Notes]) -> Tensor:
-        """Logits [b, classes] of windows."""
+        """Logits [b, classes] of windows, by the transformer alone."""
         states = self.body.states([self.body.row(notes) for notes in windows], self.pooling)
         logits: Tensor = self.head(states.to(self.head.weight.device))
         return logits
@@ -154,19 +205,24 @@ class Classifier:
         if any(len(piece) == 0 for piece in pieces):
             raise ValueError("nothing can be said of a piece without notes")
         answers = np.zeros((len(pieces), len(self.classes)), np.float64)
+        beside = torch.zeros(len(pieces), len(self.classes), device=self.head.weight.device)
+        if self.beside is not None:
+            beside = self.beside(torch.from_numpy(self.beside.count(pieces)).to(beside.device))
         windows = [(i, window) for i, piece in enumerate(pieces) for window in self.windows(piece)]
         windows.sort(key=lambda one: -len(one[1]))  # windows of like length share a batch
         for first in range(0, len(windows), PIECES_AT_ONCE):
             some = windows[first : first + PIECES_AT_ONCE]
-            rows = self.logits([notes for _, notes in some]).softmax(1).cpu().numpy()
+            logits = self.logits([notes for _, notes in some]) + beside[[piece for piece, _ in some]]
+            rows = logits.softmax(1).cpu().numpy()
             for (piece, notes), row in zip(some, rows, strict=True):
                 answers[piece] += row * len(notes)
         chances: NDArray[np.float32] = (answers / answers.sum(1, keepdims=True)).astype(np.float32)
         return chances
 
     def modules(self) -> dict[str, nn.Module]:
-        """Its two parts, by the first part of the names of their weights."""
-        return {"body": self.body.model, "head": self.head}
+        """Its parts, by the first part of the names of their weights."""
+        parts: dict[str, nn.Module] = {"body": self.body.model, "head": self.head}
+        return parts if self.beside is None else {**parts, "beside": self.beside}
 
     def state(self) -> dict[str, Tensor]:
         """All weights by name."""
@@ -187,6 +243,7 @@ class Classifier:
             "window": self.body.window,
             "classes": list(self.classes),
             "pooling": self.pooling,
+            "statistics": list(self.beside.names) if self.beside is not None else [],
         }
         unfinished = folder / "classifier.json.part"
         unfinished.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
@@ -207,18 +264,21 @@ class Classifier:
         if settings.get("format") != 1:
             raise EncoderError(f"{what} has a format that this midikin does not know")
         classes, pooling = _classes(what, settings), str(settings.get("pooling"))
+        names = _statistics(what, settings)
         weights = read_tensors(folder / "model.safetensors")
 
         def made() -> nn.ModuleDict:
-            return nn.ModuleDict(cls(_body(what, settings), classes, pooling).modules())
+            return nn.ModuleDict(cls(_body(what, settings), classes, pooling, names).modules())
 
         check_fit(what, meant(made, what), weights, "classifier.json")
-        classifier = cls(_body(what, settings), classes, pooling)
+        classifier = cls(_body(what, settings), classes, pooling, names)
         for name, wanted in classifier.state().items():
             wanted.copy_(weights[name])
         body = classifier.body
         body.model.to(device).eval()
         classifier.head.to(device)
+        if classifier.beside is not None:
+            classifier.beside.to(device)
         return classifier
 
 
@@ -229,6 +289,15 @@ def _classes(what: str, settings: dict[str, Any]) -> list[str]:
     if len(set(classes)) < len(classes):
         raise EncoderError(f"{what}: two of its classes have the same name")
     return classes
+
+
+def _statistics(what: str, settings: dict[str, Any]) -> list[str]:
+    names = settings.get("statistics", [])
+    if not isinstance(names, list) or names != [name for name in STATISTICS if name in names]:
+        raise EncoderError(f"{what}: statistics must be a list of some that this midikin knows, in its order")
+    if names and "pitch_class" not in names:
+        raise EncoderError(f"{what}: statistics must begin with pitch_class")
+    return names
 
 
 def _body(what: str, settings: dict[str, Any]) -> Body:

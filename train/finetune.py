@@ -3,6 +3,11 @@
 Dropout acts on what each block adds to the stream and grows with its depth: deep blocks, which know most of
 the old task, lean least on any one number. After every epoch the validation pieces are judged whole; the best
 epoch is kept, and training stops when none has been better for a while.
+
+With `FinetuneSettings.statistics`, a logistic regression on hand-made statistics of whole pieces is fitted
+first, and the transformer learns what that leaves open: its linear layer begins at zero, beside what the
+regression says of each piece. For the pieces that are learned from, that comes from fits without their works
+(stacked generalisation, Wolpert 1992), since of what it was fitted to a regression leaves nothing open.
 """
 
 from __future__ import annotations
@@ -13,19 +18,24 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from embedder.aria.hub import OWNER, fetch
 from embedder.aria.weights import is_aria, open_weights
-from embedder.classifier import AriaBody, Body, Classifier, NoteBody
+from embedder.classifier import AriaBody, Body, Classifier, NoteBody, StatisticsHead
 from embedder.errors import CorpusError
 from embedder.generation.language import DEFAULT_MODEL, load_language
+from embedder.handmade import STATISTICS
 from embedder.notes import Notes
+from index.tags.folds import fold_of_rows, splits
+from index.tags.linear import Linear, fit, fit_plainly
 
 __all__ = ["Epoch", "FinetuneSettings", "Finetuned", "Labelled", "finetune", "pretrained", "split_by_work"]
 
 HALF_WINDOW = 128  # notes of a window of midikin's models, half of what they were trained on
+STACKED_FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class FinetuneSettings:
     weight_decay : of AdamW
     dropout : of the last block; that of the first is next to nothing
     pooling : "mean" over the notes of a window, or "last", the end token of Aria
+    statistics : whether hand-made statistics of whole pieces are read beside the transformer
     seed : of everything that is drawn
     """
 
@@ -62,6 +73,7 @@ class FinetuneSettings:
     weight_decay: float = 0.1
     dropout: float = 0.2
     pooling: str = "mean"
+    statistics: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -73,7 +85,10 @@ class FinetuneSettings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch gave: mean training loss, and loss and accuracy of whole validation pieces."""
+    """What an epoch gave: mean training loss, and loss and accuracy of whole validation pieces.
+
+    Epoch 0, of no training, is what the statistics say alone.
+    """
 
     number: int
     loss: float
@@ -157,23 +172,34 @@ def finetune(
             f"nothing is learned of {min(strange)!r}" if strange else "no pieces to validate on"
         )
     torch.manual_seed(settings.seed)
-    classifier = Classifier(body, classes, settings.pooling)
-    classifier.head.to(next(body.model.parameters()).device)
+    device = next(body.model.parameters()).device
+    classifier = Classifier(body, classes, settings.pooling, tuple(STATISTICS) if settings.statistics else ())
+    classifier.head.to(device)
+    beside = torch.zeros(len(learn), len(classes))
+    if classifier.beside is not None:
+        beside = _fit_statistics(classifier.beside, learn, classes)
+        classifier.beside.to(device)
+        nn.init.zeros_(classifier.head.weight)
+        nn.init.zeros_(classifier.head.bias)
     hooks = _drop_by_depth(body.model, settings.dropout)
     optimiser = _optimiser(classifier, settings)
     rng = np.random.default_rng(settings.seed)
     epochs: list[Epoch] = []
+    best: Epoch | None = None
     best_state: dict[str, Tensor] = {}
     try:
-        while len(epochs) < settings.epochs:
-            loss = _learn(classifier, optimiser, list(_batches(classifier, learn, settings, rng)))
-            epochs.append(Epoch(len(epochs) + 1, loss, *_judged(classifier, validate)))
+        for number in range(0 if settings.statistics else 1, settings.epochs + 1):
+            loss = float("nan")
+            if number:
+                drawn = list(_batches(classifier, learn, beside, settings, rng))
+                loss = _learn(classifier, optimiser, drawn)
+            epochs.append(Epoch(number, loss, *_judged(classifier, validate)))
             if on_epoch is not None:
                 on_epoch(epochs[-1])
-            best = min(epochs, key=lambda epoch: epoch.held_out_loss)
-            if best is epochs[-1]:
+            if best is None or epochs[-1].held_out_loss < best.held_out_loss:
+                best = epochs[-1]
                 best_state = {name: tensor.clone() for name, tensor in classifier.state().items()}
-            elif len(epochs) - best.number >= settings.patience:
+            elif number - best.number >= settings.patience:
                 break
     finally:
         for hook in hooks:
@@ -181,7 +207,46 @@ def finetune(
     for name, tensor in classifier.state().items():
         tensor.copy_(best_state[name])
     body.model.eval().requires_grad_(False)
+    assert best is not None
     return Finetuned(classifier, best, tuple(epochs))
+
+
+def _fit_statistics(head: StatisticsHead, learn: Sequence[Labelled], classes: Sequence[str]) -> Tensor:
+    """Fit the regression on statistics; what it says of each piece, fitted without its work [n, classes]."""
+    rows = torch.from_numpy(head.count([piece.notes for piece in learn]))
+    head.mean.copy_(rows.mean(0))
+    # A bin that hardly any piece fills would weigh as much as all others in a piece that does.
+    head.spread.copy_(rows.std(0, correction=0).clamp(min=1e-3))
+    label = np.array([classes.index(piece.label) for piece in learn], dtype=np.int64)
+    work = np.unique([piece.work for piece in learn], return_inverse=True)[1].astype(np.int64)
+    scaled = head.standardised(rows).numpy()
+    found = fit(scaled, label, work, len(classes))
+    with torch.no_grad():
+        head.linear.weight.copy_(torch.from_numpy(found.weights / np.float32(found.temperature)))
+        head.linear.bias.copy_(torch.from_numpy(found.bias / np.float32(found.temperature) + found.offset))
+    head.requires_grad_(False)
+    return torch.from_numpy(_stacked(found, scaled, label, work))
+
+
+def _stacked(
+    found: Linear, rows: NDArray[np.float32], label: NDArray[np.int64], work: NDArray[np.int64]
+) -> NDArray[np.float32]:
+    """Calibrated logits of every row from a fit without its work."""
+    logits = np.zeros((len(rows), len(found.bias)), np.float32)
+    for train, test in splits(fold_of_rows(label, work, STACKED_FOLDS)):
+        if len(np.unique(label[train])) == len(found.bias):  # else its absence would teach a class away
+            weights, bias = fit_plainly(rows[train], label[train], len(found.bias), found.strength)
+            logits[test] = found.calibrated(rows[test] @ weights.T + bias)
+    return logits
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Windows [b], their classes int64 [b], and what the statistics say of their pieces [b, classes]."""
+
+    windows: list[Notes]
+    classes: Tensor
+    beside: Tensor
 
 
 def _drop_by_depth(model: nn.Module, most: float) -> list[torch.utils.hooks.RemovableHandle]:
@@ -219,39 +284,43 @@ def _optimiser(classifier: Classifier, settings: FinetuneSettings) -> torch.opti
 
 
 def _batches(
-    classifier: Classifier, pieces: Sequence[Labelled], settings: FinetuneSettings, rng: np.random.Generator
-) -> Iterator[tuple[list[Notes], list[int]]]:
-    """Windows drawn from all pieces, with the numbers of their classes, in random order."""
+    classifier: Classifier,
+    pieces: Sequence[Labelled],
+    beside: Tensor,
+    settings: FinetuneSettings,
+    rng: np.random.Generator,
+) -> Iterator[Batch]:
+    """Windows drawn from all pieces in random order."""
     size = classifier.body.window
     drawn = []
-    for piece in pieces:
+    for row, piece in enumerate(pieces):
         number = classifier.classes.index(piece.label)
         for _ in range(min(settings.windows, -(-len(piece.notes) // size))):
             first = int(rng.integers(0, max(len(piece.notes) - size, 0) + 1))
-            drawn.append((piece.notes.slice_notes(first, first + size), number))
+            drawn.append((piece.notes.slice_notes(first, first + size), number, row))
     order = rng.permutation(len(drawn))
     for begin in range(0, len(order), settings.batch):
         some = [drawn[i] for i in order[begin : begin + settings.batch]]
-        yield [notes for notes, _ in some], [number for _, number in some]
+        notes, numbers, rows = (list(column) for column in zip(*some, strict=True))
+        yield Batch(notes, torch.tensor(numbers), beside[rows])
 
 
-def _learn(
-    classifier: Classifier, optimiser: torch.optim.AdamW, batches: Sequence[tuple[list[Notes], list[int]]]
-) -> float:
+def _learn(classifier: Classifier, optimiser: torch.optim.AdamW, batches: Sequence[Batch]) -> float:
     """One epoch; its mean loss."""
     classifier.body.model.train()
     total = 0.0
-    for windows, numbers in batches:
-        logits = classifier.logits(windows)
-        loss = functional.cross_entropy(logits, torch.tensor(numbers, device=logits.device))
+    for batch in batches:
+        logits = classifier.logits(batch.windows)
+        logits = logits + batch.beside.to(logits.device)
+        loss = functional.cross_entropy(logits, batch.classes.to(logits.device))
         if not torch.isfinite(loss):
             raise CorpusError("finetuning: the loss is not finite; lower the learning rate")
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(classifier.body.model.parameters(), 1.0)
         optimiser.step()
-        total += loss.item() * len(numbers)
-    return total / max(sum(len(numbers) for _, numbers in batches), 1)
+        total += loss.item() * len(batch.windows)
+    return total / max(sum(len(batch.windows) for batch in batches), 1)
 
 
 def _judged(classifier: Classifier, pieces: Sequence[Labelled]) -> tuple[float, float]:

@@ -5,9 +5,9 @@
 CORPUS is the prepared corpus whose split midikin's models were trained on, so works are parted across all
 sets. What is tested on are the held-out works of its test split, which no model has met in any way. Of the
 labels that a system is given, it keeps a fifth of the works apart to validate on (finetuning: the epoch; the
-probe: its strength). Rows: a full finetune of midikin's language model, a logistic regression on that model's
-mean states, and one on the vectors of the shipped encoder, without the numbers that were taught by labels.
-Chance is the commonest class.
+probe: its strength). Columns: a full finetune of midikin's language model alone, and beside the statistics of
+whole pieces; logistic regressions on those statistics, on the model's mean states, and on the vectors of the
+shipped encoder without the numbers that were taught by labels. Chance is the commonest class.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import argparse
 import time
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from embedder import Encoder
+from embedder.classifier import StatisticsHead
+from embedder.handmade import STATISTICS
 from train.corpus import Corpus
 from train.finetune import FinetuneSettings, Labelled, finetune, pretrained, split_by_work
 
@@ -86,6 +89,11 @@ def probed(
     return answer
 
 
+def counted(pieces: list[Labelled]) -> NDArray[np.float32]:
+    """Statistics [n, columns] of whole pieces."""
+    return StatisticsHead(tuple(STATISTICS), 2).count([piece.notes for piece in pieces])
+
+
 def states(pieces: list[Labelled]) -> NDArray[np.float32]:
     """Mean states [n, width] of midikin's language model."""
     import torch
@@ -107,6 +115,17 @@ def untaught(encoder: Encoder, pieces: list[Labelled]) -> NDArray[np.float32]:
     return vectors[:, : encoder.dim - encoder.config.taught]
 
 
+def right(
+    learn: list[Labelled], validate: list[Labelled], test: list[Labelled], settings: FinetuneSettings
+) -> float:
+    """Share of the test pieces that a finetuned classifier gets right."""
+    classifier = finetune(pretrained(), learn, validate, settings).classifier
+    answers = classifier.predict([piece.notes for piece in test]).argmax(1)
+    return float(
+        np.mean([classifier.classes[i] == piece.label for i, piece in zip(answers, test, strict=True)])
+    )
+
+
 def run(corpus: Corpus, task: str, most_notes: int, counts: list[int], settings: FinetuneSettings) -> None:
     rest, test = read_task(corpus, task, most_notes)
     chance = Counter(piece.label for piece in test).most_common(1)[0][1] / len(test)
@@ -115,28 +134,26 @@ def run(corpus: Corpus, task: str, most_notes: int, counts: list[int], settings:
         end="",
     )
     print(f" of {len({p.work for p in test})} other works, chance {chance:.1%}")
-    print(
-        f"{'labels':>6}  {'finetuned':>9}  {'probe, its states':>17}  {'probe, encoder':>14}  {'seconds':>7}"
-    )
+    probes = ("statistics", "states", "vectors")
+    columns = ("labels", "finetuned", "beside statistics", *(f"probe, {name}" for name in probes), "seconds")
+    print("  ".join(columns))
     encoder = Encoder.load()
-    given = {"states": states, "vectors": lambda some: untaught(encoder, some)}
+    given = dict(zip(probes, (counted, states, lambda some: untaught(encoder, some)), strict=True))
     tests = {name: make(test) for name, make in given.items()}
     for count in counts:
         chosen = some_labels(rest, count, seed=2)
         learn, validate = split_by_work(chosen, 0.2, seed=3)
         labels = [[piece.label for piece in some] for some in (learn, validate, test)]
-        probes = {
-            name: probed(make(learn), make(validate), tests[name], labels) for name, make in given.items()
-        }
+        found = [probed(make(learn), make(validate), tests[name], labels) for name, make in given.items()]
         begun = time.perf_counter()
-        found = finetune(pretrained(), learn, validate, settings)
-        took = time.perf_counter() - begun
-        answers = found.classifier.predict([piece.notes for piece in test]).argmax(1)
-        right = np.mean(
-            [found.classifier.classes[i] == piece.label for i, piece in zip(answers, test, strict=True)]
-        )
-        row = f"{len(chosen):>6}  {right:>9.1%}  {probes['states']:>17.1%}  {probes['vectors']:>14.1%}"
-        print(f"{row}  {took:>7.0f}", flush=True)
+        tuned = [
+            right(learn, validate, test, replace(settings, statistics=statistics))
+            for statistics in (False, True)
+        ]
+        shares = [f"{share:.1%}" for share in (*tuned, *found)]
+        cells = [str(len(chosen)), *shares, f"{time.perf_counter() - begun:.0f}"]
+        row = "  ".join(cell.rjust(len(column)) for cell, column in zip(cells, columns, strict=True))
+        print(row, flush=True)
         if len(chosen) < count:
             break
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from aria_models import tiny_aria, tiny_language
 from safetensors.torch import load, save_file
 
 from embedder import CorpusError, EncoderError, Notes, write_midi
-from embedder.classifier import Classifier
+from embedder.classifier import Classifier, StatisticsHead
+from embedder.handmade import STATISTICS
 from train.finetune import (
     Finetuned,
     FinetuneSettings,
     Labelled,
     _drop_by_depth,
+    _fit_statistics,
     finetune,
     pretrained,
     split_by_work,
@@ -41,24 +44,22 @@ def piece(label: str, seed: int, count: int = 60) -> Labelled:
 PIECES = [piece(label, seed) for label in ("high", "low") for seed in range(10)]
 
 
-@pytest.fixture(scope="module", params=["notes", "aria"])
-def weights(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=["notes", "notes beside statistics", "aria"])
+def found(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Finetuned:
     folder = tmp_path_factory.mktemp("weights")
-    if request.param == "notes":
-        return tiny_language(folder / "lm", context=64)
-    return tiny_aria(folder / "base.safetensors", language=True)
-
-
-@pytest.fixture(scope="module")
-def found(weights: Path) -> Finetuned:
-    pooling = "last" if weights.is_file() else "mean"
-    settings = FinetuneSettings(**{**FAST.__dict__, "pooling": pooling})
+    settings = replace(FAST, statistics="statistics" in request.param)
+    if request.param == "aria":
+        settings = replace(settings, pooling="last")
+        weights = tiny_aria(folder / "base.safetensors", language=True)
+    else:
+        weights = tiny_language(folder / "lm", context=64)
     return finetune(pretrained(weights), *split_by_work(PIECES), settings)
 
 
 def test_it_learns_what_is_easy(found: Finetuned) -> None:
     assert found.best.held_out_accuracy == 1
-    assert found.epochs[-1].loss < found.epochs[0].loss
+    trained = [epoch for epoch in found.epochs if epoch.number]
+    assert trained[-1].loss < trained[0].loss
     fresh = [piece("low", 100).notes, piece("high", 101).notes]
     chances = found.classifier.predict(fresh)
     assert found.classifier.classes == ("high", "low")
@@ -105,6 +106,9 @@ def test_a_classifier_that_does_not_fit_is_one_line(found: Finetuned, tmp_path: 
         ({"pooling": "max"}, "pooling mean or last"),
         ({"family": "brass"}, "no family 'brass'"),
         ({"size": None}, "size must name"),
+        ({"statistics": "register"}, "statistics must be a list"),
+        ({"statistics": ["brass"]}, "statistics must be a list"),
+        ({"statistics": ["register"]}, "must begin with pitch_class"),
         ({"size": {**settings["size"], "layers": 10**7}}, "layers must be a whole number"),
     ):
         (folder / "classifier.json").write_text(json.dumps({**settings, **change}))
@@ -123,15 +127,51 @@ def test_a_piece_is_the_mean_of_its_windows_by_length(found: Finetuned) -> None:
     assert [len(part) for part in parts] == [size, 10]
     each = found.classifier.predict(parts)
     mean = (each[0] * size + each[1] * 10) / (size + 10)
-    np.testing.assert_allclose(found.classifier.predict([long])[0], mean, atol=1e-6)
+    if found.classifier.beside is None:  # of a piece's part other statistics are true
+        np.testing.assert_allclose(found.classifier.predict([long])[0], mean, atol=1e-6)
 
 
 def test_it_stops_when_nothing_gets_better(tmp_path: Path) -> None:
     body = pretrained(tiny_language(tmp_path / "lm"))
     wrong = [Labelled(one.notes, "low" if one.label == "high" else "high", one.work) for one in PIECES[:4]]
-    settings = FinetuneSettings(**{**FAST.__dict__, "epochs": 30, "patience": 2})
+    settings = replace(FAST, epochs=30, patience=2, statistics=False)
     found = finetune(body, [*PIECES], [*wrong, PIECES[-1]], settings)
-    assert len(found.epochs) == found.best.number + 2 < 30
+    assert found.epochs[-1].number == found.best.number + 2 < 30
+
+
+def test_statistics_alone_are_epoch_nought_and_the_transformer_adds_to_them(tmp_path: Path) -> None:
+    body = pretrained(tiny_language(tmp_path / "lm"))
+    learn, validate = split_by_work(PIECES)
+    wrong = [replace(one, label="low" if one.label == "high" else "high") for one in validate]
+    alone = finetune(body, learn, wrong, replace(FAST, epochs=2))
+    assert alone.best.number == 0  # validated on falsehoods, any learning is for the worse
+    beside = alone.classifier.beside
+    assert beside is not None
+    said = beside(torch.from_numpy(beside.count([one.notes for one in validate])))
+    assert [alone.classifier.classes[i] for i in said.argmax(1)] == [one.label for one in validate]
+    np.testing.assert_allclose(
+        alone.classifier.predict([one.notes for one in validate]), said.softmax(1).detach(), atol=1e-6
+    )
+
+
+def test_what_was_learned_from_is_judged_without_its_work() -> None:
+    """Labels at random: a fit that had seen a piece would know its label, one that had not cannot."""
+    rng = np.random.default_rng(0)
+    names = rng.choice(["a", "b"], 40)
+    random = [replace(piece("low", i), label=str(name), work=str(i)) for i, name in enumerate(names)]
+    head = StatisticsHead(tuple(STATISTICS), 2)
+    stacked = _fit_statistics(head, random, ["a", "b"]).argmax(1).numpy()
+    fitted = head(torch.from_numpy(head.count([one.notes for one in random]))).argmax(1).numpy()
+    true = np.array([["a", "b"].index(one.label) for one in random])
+    assert (fitted == true).mean() > 0.9
+    assert (stacked == true).mean() < 0.75
+
+
+def test_statistics_of_two_works_a_label_are_enough(tmp_path: Path) -> None:
+    body = pretrained(tiny_language(tmp_path / "lm"))
+    few = [piece(label, seed) for label in ("high", "low") for seed in (0, 2)]
+    found = finetune(body, *split_by_work(few), replace(FAST, epochs=1))
+    assert np.isfinite(found.classifier.predict([few[0].notes])).all()
 
 
 def test_dropout_grows_with_depth_and_rests_when_judging(tmp_path: Path) -> None:

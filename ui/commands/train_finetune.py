@@ -38,6 +38,13 @@ def finetune(
     pooling: Annotated[
         str, typer.Option("--pooling", help="mean: over the notes of a window; last: its end token.")
     ] = "mean",
+    statistics: Annotated[
+        bool,
+        typer.Option(
+            "--statistics/--no-statistics",
+            help="Whether hand-made statistics of whole pieces are read beside the transformer.",
+        ),
+    ] = True,
     epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most so many.")] = 12,
     windows: Annotated[int, typer.Option("--windows", min=1, help="Of each piece an epoch.")] = 4,
     rate: Annotated[float, typer.Option("--rate", help="Learning rate of the transformer.")] = 2e-4,
@@ -63,7 +70,13 @@ def finetune(
     from ui.progress import progress_bar
 
     settings = FinetuneSettings(
-        epochs=epochs, windows=windows, learning_rate=rate, dropout=dropout, pooling=pooling, seed=seed
+        epochs=epochs,
+        windows=windows,
+        learning_rate=rate,
+        dropout=dropout,
+        pooling=pooling,
+        statistics=statistics,
+        seed=seed,
     )
     with progress_bar() as bar:
         task = bar.add_task("reading", total=None, rate="")
@@ -96,14 +109,21 @@ def finetune(
         "learned_from": len(learn),
         "validated_on": len(validate),
         "best_epoch": found.best.number,
-        "epochs": len(found.epochs),
+        "epochs": found.epochs[-1].number,
         "validation_accuracy": round(found.best.held_out_accuracy, 4),
+        **_of_statistics(found),
         "left_out": len(left_out),
     }
     if json:
         print_json(facts)
     else:
         print_pairs({name.replace("_", " "): str(value) for name, value in facts.items()})
+
+
+def _of_statistics(found: Finetuned) -> dict[str, float]:
+    """What the statistics say without the transformer, where they are read."""
+    first = found.epochs[0]
+    return {} if first.number else {"by_statistics_alone": round(first.held_out_accuracy, 4)}
 
 
 def _card(
@@ -116,6 +136,9 @@ def _card(
 ) -> str:
     best, classifier = found.best, found.classifier
     origin = start_from or "its own language model of notes"
+    beside = (
+        "\n- reads hand-made statistics of the whole piece beside the windows" if classifier.beside else ""
+    )
     works, others = (len({piece.work for piece in some}) for some in (learn, validate))
     return f"""# Classifier of {column}
 
@@ -125,9 +148,9 @@ on the column `{column}` of {labels}.
 - labels: {", ".join(classifier.classes)}
 - learned from {len(learn)} pieces of {works} works
 - validated on {len(validate)} pieces of {others} other works, which chose the epoch:
-  {best.held_out_accuracy:.1%} right in epoch {best.number} of {len(found.epochs)}. That is no test:
+  {best.held_out_accuracy:.1%} right in epoch {best.number} of {found.epochs[-1].number}. That is no test:
   pieces of works that had no part in it will do somewhat worse.
-- pooling: {classifier.pooling}, windows of {classifier.body.window} notes
+- pooling: {classifier.pooling}, windows of {classifier.body.window} notes{beside}
 
 It inherits the licence of the weights that it began with, and the terms of the pieces that it learned from.
 """
