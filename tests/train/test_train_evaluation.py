@@ -169,6 +169,15 @@ def test_probes_never_share_a_work_between_sides() -> None:
     assert min(probe_figures(probe, by_class).accuracy.values()) == 1.0
 
 
+def test_draws_of_folds_are_averaged() -> None:
+    works = np.repeat(np.arange(40), 3)
+    probe = Probe("x", np.arange(120), works % 2, works)
+    hints = np.random.default_rng(3).normal(works % 2, 1.0, (4, 120)).T.astype(np.float32)
+    each = [probe_figures(probe, hints, seed).accuracy["all"] for seed in range(3)]
+    assert len(set(each)) > 1
+    assert probe_figures(probe, hints, 0, fold_draws=3).accuracy["all"] == pytest.approx(np.mean(each))
+
+
 def test_excerpts_have_notes_and_their_length() -> None:
     rng = np.random.default_rng(0)
     long = piece(1, count=900).stretch(5)

@@ -34,12 +34,14 @@ class EvaluationSettings:
     queries : performances, and altered pieces of each kind, at most (takes of songs: twice as many)
     gallery : pieces among which altered copies are looked for, at most
     probe_pieces : pieces of a probe, at most
+    fold_draws : ways to part a probe's works into folds; figures with all labels are their mean
     seed : of all that is drawn
     """
 
     queries: int = 100
     gallery: int = 1500
     probe_pieces: int = 1500
+    fold_draws: int = 1
     seed: int = 0
 
 
@@ -176,7 +178,9 @@ def evaluate(
         for done, probe in enumerate(asked):
             on_progress(f"{maker.names[0]}: probing", done, len(asked))
             for name, system in found.items():
-                system.probes.append(probe_figures(probe, every[name].pieces, settings.seed))
+                system.probes.append(
+                    probe_figures(probe, every[name].pieces, settings.seed, settings.fold_draws)
+                )
         for name, system in found.items():
             system.alignment = float(np.concatenate(apart[name]).mean()) if apart[name] else None
             system.uniformity = uniformity(every[name].pieces)

@@ -116,8 +116,11 @@ def thinned(probe: Probe, most: int, rng: np.random.Generator) -> Probe:
     return Probe(probe.name, probe.pieces[at], classes, probe.works[at])
 
 
-def probe_figures(probe: Probe, vectors: FloatRows, seed: int = 0) -> ProbeFigures:
-    """Accuracies of one probe on the vectors [pieces of the collection, d] of one system."""
+def probe_figures(probe: Probe, vectors: FloatRows, seed: int = 0, fold_draws: int = 1) -> ProbeFigures:
+    """Accuracies of one probe on the vectors [pieces of the collection, d] of one system.
+
+    With all labels, the mean over `fold_draws` ways to part the works into folds.
+    """
     rows = vectors[probe.pieces]
     accuracy: dict[str, float] = {}
     for count in LABEL_COUNTS:
@@ -127,9 +130,10 @@ def probe_figures(probe: Probe, vectors: FloatRows, seed: int = 0) -> ProbeFigur
         ]
         if draws:
             accuracy[str(count)] = float(np.mean(draws))
-    right = np.zeros(len(rows), dtype=bool)
-    for train, test in _folds(probe, seed):
-        right[test] = _predict(rows, probe.classes, train, test) == probe.classes[test]
+    right = np.zeros((fold_draws, len(rows)), dtype=bool)
+    for draw in range(fold_draws):
+        for train, test in _folds(probe, seed + draw):
+            right[draw, test] = _predict(rows, probe.classes, train, test) == probe.classes[test]
     accuracy["all"] = float(right.mean())
     return ProbeFigures(probe.name, accuracy, len(rows), probe.class_count)
 

@@ -39,6 +39,9 @@ def evaluate(
     ] = 100,
     pieces: PiecesOption = None,
     gallery: Annotated[int, typer.Option("--gallery", min=2, help="Pieces searched for these.")] = 1500,
+    draws: Annotated[
+        int, typer.Option("--draws", min=1, help="Ways to part works into folds; their mean is shown.")
+    ] = 1,
     markdown: MarkdownOption = None,
     plots: PlotsOption = None,
     seed: SeedOption = 0,
@@ -81,7 +84,7 @@ def evaluate(
             front=next((one.front for one in loaded.values() if one.front is not None), None),
             on_progress=show,
         )
-        settings = EvaluationSettings(queries=queries, gallery=gallery, seed=seed)
+        settings = EvaluationSettings(queries=queries, gallery=gallery, fold_draws=draws, seed=seed)
         evaluation = measure(loaded, collection, settings, on_progress=show)
     if markdown is not None:
         markdown.write_text(evaluation.markdown(), encoding="utf-8")
