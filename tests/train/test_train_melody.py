@@ -10,13 +10,15 @@ from small_recipes import check_killed_run, recipe_text
 from songs import REGISTERS, write_song, write_songs
 from typer.testing import CliRunner
 
-from embedder import CorpusError, EncoderError, MidiError, read_midi
+from embedder import CorpusError, EncoderError, MidiError, Notes, read_midi
 from embedder.melody import melody_model
-from embedder.voices import VOICES
+from embedder.tokens import to_tokens
+from embedder.voices import VOICES, surroundings
 from train.corpus import Corpus
 from train.loop import run
 from train.melody import assemble, loudness, measure, prepare_voices, read_voices, skyline_scores, voices_of
 from train.objectives import make_objective
+from train.objectives.voices import Voices, _remixed
 from train.recipe import Recipe
 from ui.cli import app
 
@@ -108,6 +110,35 @@ def test_masks_and_alterations_are_off_when_measured(corpus: Corpus) -> None:
     known = {tuple(row) for row in measured.tokens[:, 1:].tolist()}  # type: ignore[attr-defined]
     shown = batch["tokens"][:, :, 1:].reshape(-1, 3)[(batch["classes"] != -100).flatten()]
     assert {tuple(row) for row in shown.tolist()} <= known
+
+
+def test_a_remixed_slice_keeps_the_voice_of_every_note() -> None:
+    rng = np.random.default_rng(2)
+    count = 120
+    voices = rng.integers(0, 3, count)
+    notes = Notes(
+        np.sort(rng.integers(0, 60, count)) / 4,
+        rng.uniform(0.1, 1, count),
+        36 + 12 * voices + rng.permutation(count) % 12,
+        np.full(count, 64),
+    )
+    voices = (notes.pitch - 36) // 12
+    shown = surroundings(notes)
+    shown[:, 0] = np.arange(count)  # names each note
+    changes = set()
+    for seed in range(40):
+        tokens, numbers, of = _remixed(notes, shown, voices.astype(np.int64), np.random.default_rng(seed))
+        was = numbers[:, 0].astype(int)
+        assert len(tokens) == len(numbers) == len(of)
+        assert (of == voices[was]).all()
+        moved = tokens[:, 1].astype(int) - to_tokens(notes)[was, 1]
+        assert len(np.unique(moved[moved != 0])) <= 1
+        assert len(np.unique(of[moved != 0])) <= 1
+        left_out = set(range(3)) - set(of.tolist())
+        changes.add("left out" if left_out else f"moved {moved[moved != 0][:1]}")
+    assert {"left out", "moved [12]", "moved [-12]", "moved []"} <= changes
+    with pytest.raises(CorpusError, match="remix needs voices"):
+        Voices(Corpus.__new__(Corpus), "train", target="velocity", remix=0.5)
 
 
 def test_velocities_are_not_shown_where_they_are_asked_for(corpus: Corpus) -> None:

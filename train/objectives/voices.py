@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from embedder.errors import CorpusError
 from embedder.model import ModelConfig, NoteTransformer
+from embedder.notes import Notes
 from embedder.tokens import ATTRIBUTES, to_tokens
 from embedder.voices import EVEN, SURROUNDINGS, VELOCITY_COLUMNS, VOICES, NoteHead, surroundings
 
@@ -27,6 +29,8 @@ __all__ = ["Voices"]
 
 GAP, PITCH, DURATION, VELOCITY = range(len(ATTRIBUTES))
 IGNORE = -100
+FEWEST_LEFT = 16  # notes, where a voice is left out
+LOUDER = 10  # velocity by which one voice is altered at most
 
 
 class Voices:
@@ -41,6 +45,8 @@ class Voices:
     tempo : steps of the logarithmic time scale up or down at most; 12 make an octave of tempo
     velocity : shift up or down at most
     flat : share of the rows whose velocities are all made equal
+    remix : share of the rows of which one voice is left out, moved by an octave, or made louder, softer,
+        longer or shorter than it was against the others; only where voices are the target
     """
 
     coupled = False
@@ -58,20 +64,24 @@ class Voices:
         tempo: int = 4,
         velocity: int = 12,
         flat: float = 0.1,
+        remix: float = 0.0,
     ) -> None:
         if target not in ("voice", "velocity"):
             raise CorpusError(f"recipe: target is voice or velocity, not {target!r}")
-        if not (0 <= masked < 1 and 0 <= flat <= 1):
-            raise CorpusError("recipe: masked and flat are shares")
+        if not (0 <= masked < 1 and 0 <= flat <= 1 and 0 <= remix <= 1):
+            raise CorpusError("recipe: masked, flat and remix are shares")
+        if remix and target != "voice":
+            raise CorpusError("recipe: remix needs voices as the target")
         self.target, self.rows, self.length = target, rows, length
         learning = split == "train"
         self.masked = masked if learning else 0.0
         self.transpose, self.tempo = (transpose, tempo) if learning else (0, 0)
         self.velocity, self.flat = (velocity, flat) if learning else (0, 0.0)
+        self.remix = remix if learning else 0.0
         pieces = [i for i in corpus.indices(split).tolist() if corpus.sizes[i] > 1]
         if not pieces:
             raise CorpusError(f"the split {split!r} of {corpus.folder} holds no piece of two notes")
-        notes = [corpus.notes(i) for i in pieces]
+        self.notes = notes = [corpus.notes(i) for i in pieces]
         self.starts = np.cumsum([0, *(len(piece) for piece in notes)])
         self.tokens = np.concatenate([to_tokens(piece) for piece in notes])
         self.numbers = np.concatenate([surroundings(piece) for piece in notes])
@@ -103,21 +113,23 @@ class Voices:
             begin, end = int(self.starts[piece]), int(self.starts[piece + 1])
             first = min(max(middle - self.length // 2, begin), max(end - self.length, begin))
             part = slice(first, min(first + self.length, end))
-            lengths[row] = count = part.stop - part.start
-            tokens[row, :count] = self.tokens[part]
+            made = self.tokens[part], self.numbers[part], self.classes[part]
+            if rng.random() < self.remix:
+                notes = self.notes[piece].slice_notes(part.start - begin, part.stop - begin)
+                made = _remixed(notes, *made[1:], rng)
+            lengths[row] = count = len(made[0])
+            tokens[row, :count], numbers[row, :count], classes[row, :count] = made
             tokens[row, 0, GAP] = 0
-            numbers[row, :count] = self.numbers[part]
-            classes[row, :count] = self.classes[part]
         self._alter(tokens, numbers, rng)
         hidden = rng.random(shape) < self.masked
-        made = {
+        batch = {
             "tokens": tokens,
             "numbers": numbers,
             "classes": classes,
             "hidden": hidden,
             "lengths": lengths,
         }
-        return {name: torch.from_numpy(array) for name, array in made.items()}
+        return {name: torch.from_numpy(array) for name, array in batch.items()}
 
     def _alter(
         self, tokens: np.ndarray[Any, Any], numbers: np.ndarray[Any, Any], rng: np.random.Generator
@@ -160,6 +172,34 @@ class Voices:
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         rows, length, _ = batch["tokens"].shape
         return training_flops(config, rows, length, predicts=False, projects=False)
+
+
+def _remixed(
+    notes: Notes,
+    numbers: NDArray[np.float32],
+    voices: NDArray[np.int64],
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
+    """Tokens, surroundings and voices of notes of which one voice was altered against the others."""
+    of = voices == rng.integers(len(VOICES))
+    onset, duration, pitch, velocity = notes.onset, notes.duration, notes.pitch, notes.velocity
+    change = rng.integers(4)
+    if change == 0 and (~of).sum() >= FEWEST_LEFT:
+        kept = ~of
+        onset, duration, pitch, velocity = onset[kept], duration[kept], pitch[kept], velocity[kept]
+        voices, numbers = voices[kept], numbers[kept]
+    elif change == 1:
+        moved = pitch + np.where(of, rng.choice([-12, 12]), 0)
+        pitch = moved if moved.min() >= 0 and moved.max() <= 127 else pitch
+    elif change == 2:
+        velocity = np.clip(velocity + np.where(of, rng.integers(-LOUDER, LOUDER + 1), 0), 1, 127)
+    elif change == 3:
+        duration = duration * np.where(of, np.exp(rng.uniform(-0.5, 0.5)), 1.0)
+    altered = Notes(onset, duration, pitch, velocity)
+    order = np.lexsort((velocity, duration, pitch, onset))  # as `Notes` does
+    around = surroundings(altered)
+    around[:, :2] = numbers[order, :2]  # of the whole piece
+    return to_tokens(altered), around, voices[order]
 
 
 def _last(column: int) -> int:
