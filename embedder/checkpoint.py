@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import nn
 
 from .errors import EncoderError
 from .handmade import PLAIN, STATISTICS
 from .heads import HandmadeHead
 from .model import ModelConfig, NoteTransformer
-from .tensors import check_fit, meant, read_settings, read_tensors
+from .tensors import check_fit, meant, read_settings, read_tensors, write_tensors
 
 __all__ = ["EncoderConfig", "EncoderModel", "load_checkpoint", "save_checkpoint", "shipped_encoders"]
 
@@ -151,7 +150,9 @@ def save_checkpoint(model: EncoderModel, folder: str | Path, card: str) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     weights = {name: tensor.detach().cpu().to(torch.float16) for name, tensor in model.state_dict().items()}
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors")
+    write_tensors(
+        {name: tensor.contiguous() for name, tensor in weights.items()}, folder / "model.safetensors"
+    )
     config = json.dumps({"format": 1, **asdict(model.config)}, indent=2)
     (folder / "config.json").write_text(config + "\n", encoding="utf-8")
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")

@@ -8,6 +8,7 @@ classifier may also read the whole piece's hand-made statistics, whose logits ar
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,6 @@ from typing import Any, Protocol, Self
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .aria.tokenizer import NOTES_PER_RUN, cut_run, notes_ids
@@ -26,10 +26,10 @@ from .errors import EncoderError
 from .handmade import STATISTICS, Layout, column_count, statistic_counts, statistics
 from .model import ModelConfig, NoteTransformer
 from .notes import Notes
-from .tensors import check_fit, meant, read_settings, read_tensors
+from .tensors import check_fit, meant, read_settings, read_tensors, write_tensors
 from .tokens import ATTRIBUTES, to_tokens
 
-__all__ = ["POOLINGS", "AriaBody", "Body", "Classifier", "NoteBody", "StatisticsHead"]
+__all__ = ["POOLINGS", "AriaBody", "Body", "Classifier", "NoteBody", "StatisticsHead", "new_folder"]
 
 POOLINGS = ("mean", "last")
 PIECES_AT_ONCE = 16
@@ -201,6 +201,8 @@ class Classifier:
         ------
         ValueError
             If a piece holds no notes.
+        EncoderError
+            If the answer is no number, as of weights that are beyond all bounds.
         """
         if any(len(piece) == 0 for piece in pieces):
             raise ValueError("nothing can be said of a piece without notes")
@@ -214,6 +216,8 @@ class Classifier:
             some = windows[first : first + PIECES_AT_ONCE]
             logits = self.logits([notes for _, notes in some]) + beside[[piece for piece, _ in some]]
             rows = logits.softmax(1).cpu().numpy()
+            if not np.isfinite(rows).all():
+                raise EncoderError("the classifier's answer is no number; its weights are of no use")
             for (piece, notes), row in zip(some, rows, strict=True):
                 answers[piece] += row * len(notes)
         chances: NDArray[np.float32] = (answers / answers.sum(1, keepdims=True)).astype(np.float32)
@@ -229,12 +233,18 @@ class Classifier:
         return nn.ModuleDict(self.modules()).state_dict()
 
     def save(self, folder: str | Path, card: str) -> None:
-        """Write the folder, `classifier.json` last, so that a folder is a classifier only when complete."""
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "classifier.json").unlink(missing_ok=True)
+        """Write a new folder, `classifier.json` last, so that a folder is a classifier only when complete.
+
+        Raises
+        ------
+        EncoderError
+            If there is a file, or a folder that holds anything.
+        OSError
+            If it cannot be written.
+        """
+        folder = new_folder(folder)
         weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state().items()}
-        save_file(weights, folder / "model.safetensors")
+        write_tensors(weights, folder / "model.safetensors")
         (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")
         settings = {
             "format": 1,
@@ -247,6 +257,9 @@ class Classifier:
         }
         unfinished = folder / "classifier.json.part"
         unfinished.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+        for file in (folder / "model.safetensors", unfinished):
+            with open(file, "rb") as written:
+                os.fsync(written.fileno())
         unfinished.replace(folder / "classifier.json")
 
     @classmethod
@@ -271,6 +284,8 @@ class Classifier:
             return nn.ModuleDict(cls(_body(what, settings), classes, pooling, names).modules())
 
         check_fit(what, meant(made, what), weights, "classifier.json")
+        if names and not (weights["beside.spread"] > 0).all():
+            raise EncoderError(f"{what}: beside.spread holds numbers that are not positive")
         classifier = cls(_body(what, settings), classes, pooling, names)
         for name, wanted in classifier.state().items():
             wanted.copy_(weights[name])
@@ -280,6 +295,23 @@ class Classifier:
         if classifier.beside is not None:
             classifier.beside.to(device)
         return classifier
+
+
+def new_folder(folder: str | Path) -> Path:
+    """Make a folder for what is to be written, or take an empty one.
+
+    Raises
+    ------
+    EncoderError
+        If there is a file, or a folder that holds anything.
+    OSError
+        If it cannot be made.
+    """
+    folder = Path(folder)
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise EncoderError(f"{folder} is there already; name a new folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _classes(what: str, settings: dict[str, Any]) -> list[str]:

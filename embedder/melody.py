@@ -16,13 +16,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .errors import EncoderError
 from .model import ModelConfig, NoteReader
 from .notes import Notes
-from .tensors import check_fit, meant, read_settings, read_tensors
+from .tensors import check_fit, meant, read_settings, read_tensors, write_tensors
 from .tokens import ATTRIBUTES, to_tokens
 from .voices import SURROUNDINGS, VOICES, NoteHead, surroundings
 
@@ -173,7 +172,7 @@ def save_melody_model(model: MelodyModel, folder: str | Path, card: str) -> None
         name: tensor.detach().cpu().to(torch.float16).contiguous()
         for name, tensor in model.state_dict().items()
     }
-    save_file(weights, folder / "model.safetensors")
+    write_tensors(weights, folder / "model.safetensors")
     settings = json.dumps({"voices": VOICES, "window": model.window, **asdict(model.reader.config)}, indent=2)
     (folder / SETTINGS).write_text(settings + "\n", encoding="utf-8")
     (folder / "MODEL_CARD.md").write_text(card, encoding="utf-8")

@@ -12,12 +12,22 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from .errors import EncoderError
 
-__all__ = ["check_fit", "meant", "open_tensors", "read_settings", "read_tensors", "short", "unfilled"]
+__all__ = [
+    "check_fit",
+    "meant",
+    "open_tensors",
+    "read_settings",
+    "read_tensors",
+    "short",
+    "unfilled",
+    "write_tensors",
+]
 
 # What draws or fills first weights, of `torch.nn.init` and of tensors themselves.
 FIRST_WEIGHTS = {"normal_", "uniform_", "kaiming_uniform_", "zeros_", "zero_", "ones_", "fill_"}
@@ -86,6 +96,23 @@ def read_tensors(file: Path) -> dict[str, Tensor]:
             return {name: tensors.get_tensor(name) for name in tensors.keys()}  # noqa: SIM118
         except (SafetensorError, OSError, RuntimeError) as error:
             raise EncoderError(f"{file} cannot be read: {str(error).partition(chr(10))[0]}") from None
+
+
+def write_tensors(
+    tensors: Mapping[str, Tensor], file: Path, metadata: Mapping[str, str] | None = None
+) -> None:
+    """Write a safetensors file.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written, as any file; safetensors has an error of its own for that.
+    """
+    try:
+        save_file(dict(tensors), file, metadata=None if metadata is None else dict(metadata))
+    except SafetensorError as error:
+        raise OSError(f"{file} cannot be written: {str(error).partition(chr(10))[0]}") from None
+    file.chmod(0o644)  # safetensors writes for the owner alone
 
 
 def meant(make: Callable[[], nn.Module], what: str) -> dict[str, tuple[int, ...]]:

@@ -10,6 +10,7 @@ because within a channel a note-off could not say which of them it ends.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import io
 import os
@@ -132,6 +133,9 @@ def _track(start: Any, end: Any, pitch: Any, velocity: Any, channel: Any, progra
 
 def _write_whole(path: str, data: bytes) -> None:
     """Write beside the target and rename, so that nobody ever sees half a file."""
+    folder = os.path.dirname(path) or os.curdir
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "There is no such folder", folder)
     beside = f"{path}.{os.getpid()}-{secrets.token_hex(4)}.part"
     try:
         with open(beside, "xb") as file:

@@ -203,7 +203,7 @@ def _source(connection: Connection, query: str | os.PathLike[str] | Notes | int)
         piece = rows.pieces_by_id(connection, [number]).get(number)
         if piece is None:
             raise PieceNotFound(
-                f"no piece of the library has the number {number}; `midikin info` tells what it holds"
+                f"no piece of the library has the number {number}; `midikin list` names them all"
             )
         return _stored(piece, piece.path)
     path = absolute(query)  # type: ignore[arg-type]

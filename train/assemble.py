@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from embedder.checkpoint import EncoderConfig, EncoderModel, save_checkpoint
 from embedder.errors import CorpusError
 from embedder.heads import HandmadeHead
 from embedder.model import ModelConfig
+from embedder.tensors import write_tensors
 
 from .checkpoints import load_weights, replace_file
 
@@ -78,7 +78,7 @@ def write_head(head: HandmadeHead, path: Path) -> None:
         "names": " ".join(head.names),
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, lambda beside: save_file(head.state_dict(), beside, metadata=sizes))
+    replace_file(path, lambda beside: write_tensors(head.state_dict(), beside, metadata=sizes))
 
 
 def read_head(path: Path) -> HandmadeHead:

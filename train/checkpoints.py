@@ -12,11 +12,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from embedder.errors import CorpusError
 from embedder.model import NoteTransformer
+from embedder.tensors import write_tensors
 
 __all__ = ["export", "load_weights", "replace_file", "restore", "save"]
 
@@ -27,10 +28,10 @@ def export(model: NoteTransformer, folder: Path, own: nn.Module | None = None) -
     folder.mkdir(parents=True, exist_ok=True)
     weights = _plain(model)
     if own is not None and (extra := _plain(own)):
-        replace_file(folder / "objective.safetensors", lambda path: save_file(extra, path))
+        replace_file(folder / "objective.safetensors", lambda path: write_tensors(extra, path))
     settings = json.dumps(asdict(model.config), indent=1)
     replace_file(folder / "model.json", lambda path: path.write_text(settings))
-    replace_file(folder / "model.safetensors", lambda path: save_file(weights, path))
+    replace_file(folder / "model.safetensors", lambda path: write_tensors(weights, path))
     return folder
 
 
@@ -75,17 +76,17 @@ def save(
 ) -> None:
     """A checkpoint is a folder that is moved into place whole, the one before kept until then."""
     fresh, kept, old = (folder / name for name in ("checkpoint.part", "checkpoint", "checkpoint.old"))
-    for leftover in (fresh, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir()
-    replace_file(fresh / "weights.safetensors", lambda path: save_file(model.state_dict(), path))
+    replace_file(fresh / "weights.safetensors", lambda path: write_tensors(model.state_dict(), path))
     if own.state_dict():
-        replace_file(fresh / "objective.safetensors", lambda path: save_file(own.state_dict(), path))
+        replace_file(fresh / "objective.safetensors", lambda path: write_tensors(own.state_dict(), path))
     state = optimiser.state_dict()["state"]
     moments = {f"{index}.{name}": value for index, values in state.items() for name, value in values.items()}
-    replace_file(fresh / "optimiser.safetensors", lambda path: save_file(moments, path))
+    replace_file(fresh / "optimiser.safetensors", lambda path: write_tensors(moments, path))
     replace_file(fresh / "progress.json", lambda path: path.write_text(json.dumps({"step": step})))
-    if kept.exists():
+    if kept.exists():  # else the one before, after a kill between these moves, is all there is
+        shutil.rmtree(old, ignore_errors=True)
         kept.replace(old)
     fresh.replace(kept)
     shutil.rmtree(old, ignore_errors=True)

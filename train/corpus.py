@@ -16,10 +16,10 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,7 @@ __all__ = ["SPLITS", "Corpus", "PieceRecord", "write_corpus"]
 
 SPLITS = ("train", "validation", "test")
 _ARRAYS = {"onset": "<u4", "duration": "<u4", "pitch": "|u1", "velocity": "|u1"}
+_DTYPES = {name: np.dtype(kind) for name, kind in {**_ARRAYS, "offsets": "<i8"}.items()}
 _HEADER_BYTES = 192  # a multiple of 64, as the format wants it
 
 
@@ -68,21 +69,29 @@ class Corpus:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         try:
-            self.offsets: NDArray[np.int64] = np.load(self.folder / "offsets.npy", allow_pickle=False)
-            arrays = {
-                name: np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-                for name in _ARRAYS
+            # Not np.load, which would open an archive where it finds one.
+            mapped = {
+                name: np.lib.format.open_memmap(self.folder / f"{name}.npy", mode="r") for name in _DTYPES
             }
             self.counts: dict[str, Any] = json.loads(
                 (self.folder / "counts.json").read_text(encoding="utf-8")
             )
             with open(self.folder / "pieces.jsonl", encoding="utf-8") as lines:
                 self.pieces = [PieceRecord(**json.loads(line)) for line in lines]
-        except (OSError, ValueError, TypeError) as error:
-            raise CorpusError(f"{self.folder} is not a prepared corpus: {error}") from None
-        self.onset, self.duration = arrays["onset"], arrays["duration"]
-        self.pitch, self.velocity = arrays["pitch"], arrays["velocity"]
-        if any(len(a) != self.offsets[-1] for a in arrays.values()) or len(self.pieces) + 1 != len(
+        except (OSError, ValueError, TypeError, EOFError, RecursionError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise CorpusError(f"{self.folder} is not a prepared corpus: {reason}") from None
+        for name, array in mapped.items():
+            if array.ndim != 1 or array.dtype != _DTYPES[name]:
+                raise CorpusError(
+                    f"{self.folder}: {name}.npy is no row of {_DTYPES[name]}; prepare the corpus again"
+                )
+        self.offsets: NDArray[np.int64] = np.array(mapped.pop("offsets"))
+        if not len(self.offsets) or self.offsets[0] != 0 or (np.diff(self.offsets) < 0).any():
+            raise CorpusError(f"{self.folder}: offsets.npy does not rise from 0; prepare the corpus again")
+        self.onset, self.duration = mapped["onset"], mapped["duration"]
+        self.pitch, self.velocity = mapped["pitch"], mapped["velocity"]
+        if any(len(a) != self.offsets[-1] for a in mapped.values()) or len(self.pieces) + 1 != len(
             self.offsets
         ):
             raise CorpusError(f"{self.folder}: arrays differ in length; prepare the corpus again")
@@ -149,8 +158,8 @@ def write_corpus(
     (folder / "pieces.jsonl").unlink(missing_ok=True)
     for name in columns:
         (folder / f"{name}.npy.part").replace(folder / f"{name}.npy")
-    np.save(folder / "offsets.npy", np.cumsum(sizes, dtype=np.int64))
-    (folder / "counts.json").write_text(json.dumps(counts, indent=1) + "\n", encoding="utf-8")
+    _place(folder / "offsets.npy", lambda file: np.save(file, np.cumsum(sizes, dtype=np.int64)))
+    _place(folder / "counts.json", lambda file: file.write((json.dumps(counts, indent=1) + "\n").encode()))
     unfinished = folder / "pieces.jsonl.part"
     with open(unfinished, "w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(asdict(record), ensure_ascii=True) + "\n" for record in records)
@@ -158,6 +167,16 @@ def write_corpus(
         os.fsync(lines.fileno())
     unfinished.replace(folder / "pieces.jsonl")
     return Corpus(folder)
+
+
+def _place(path: Path, write: Callable[[BinaryIO], Any]) -> None:
+    """Write a small file beside its place and move it there once it is on the disk."""
+    beside = path.with_name(path.name + ".part")
+    with open(beside, "wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+    beside.replace(path)
 
 
 def _header(name: str, count: int) -> bytes:

@@ -12,6 +12,7 @@ regression says of each piece. For the pieces that are learned from, that comes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +25,8 @@ from torch.nn import functional
 
 from embedder.aria.hub import OWNER, fetch
 from embedder.aria.weights import is_aria, open_weights
-from embedder.classifier import AriaBody, Body, Classifier, NoteBody, StatisticsHead
-from embedder.errors import CorpusError
+from embedder.classifier import POOLINGS, AriaBody, Body, Classifier, NoteBody, StatisticsHead
+from embedder.errors import CorpusError, EncoderError
 from embedder.generation.language import DEFAULT_MODEL, load_language
 from embedder.handmade import STATISTICS
 from embedder.notes import Notes
@@ -79,8 +80,13 @@ class FinetuneSettings:
     def __post_init__(self) -> None:
         if min(self.epochs, self.patience, self.windows, self.batch) < 1:
             raise CorpusError("finetuning: epochs, patience, windows and batch are 1 or more")
-        if not 0 <= self.dropout < 1 or self.learning_rate <= 0 or self.head_rate <= 0:
+        if self.pooling not in POOLINGS:
+            raise CorpusError(f"finetuning: pooling is {' or '.join(POOLINGS)}, not {self.pooling!r}")
+        rates = (self.learning_rate, self.head_rate)
+        if not 0 <= self.dropout < 1 or not all(0 < rate < math.inf for rate in rates):
             raise CorpusError("finetuning: dropout lies in 0..1, rates are positive")
+        if not 0 <= self.seed < 2**63:
+            raise CorpusError("finetuning: seed is a whole number from 0 to 2**63")
 
 
 @dataclass(frozen=True)
@@ -113,6 +119,8 @@ def pretrained(weights: str | Path | None = None, device: str = "cpu") -> Body:
     EncoderError
         Naming the first thing that is missing or does not fit.
     """
+    if torch.device(device).type == "meta":
+        raise EncoderError("meta is no device to compute on")
     if weights is not None and is_aria(weights):
         file = open_weights(fetch(str(weights)) if str(weights).startswith(OWNER) else weights)
         return AriaBody(file.load([torch.device(device)], torch.float32).without_heads())
@@ -326,7 +334,10 @@ def _learn(classifier: Classifier, optimiser: torch.optim.AdamW, batches: Sequen
 def _judged(classifier: Classifier, pieces: Sequence[Labelled]) -> tuple[float, float]:
     """Mean loss and accuracy of whole pieces."""
     classifier.body.model.eval()
-    chances = classifier.predict([piece.notes for piece in pieces])
+    try:
+        chances = classifier.predict([piece.notes for piece in pieces])
+    except EncoderError:
+        raise CorpusError("finetuning: the weights went beyond all bounds; lower the learning rate") from None
     right = np.array([classifier.classes.index(piece.label) for piece in pieces])
     own = np.maximum(chances[np.arange(len(right)), right], 1e-9)
     return float(-np.log(own).mean()), float((chances.argmax(1) == right).mean())

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 
-from embedder.errors import CorpusError, MidiError
+from embedder.errors import CorpusError, MidiError, TagError
 from embedder.reading import read_midi
+from index.tags.tablefiles import read_table
 
 from .finetune import Labelled
 
@@ -45,16 +45,15 @@ def read_labelled(
     path = Path(path)
     root = path.parent if folder is None else Path(folder)
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = list(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise CorpusError(f"{path} cannot be read: {error}") from None
+        table = read_table(str(path))
+    except TagError as error:
+        raise CorpusError(str(error)) from None
+    columns = table.columns
+    rows = [dict(zip(columns, cells, strict=True)) for cells in table.rows]
     for wanted in ("file", column, *([work] if work else [])):
         if wanted not in columns:
             raise CorpusError(f"{path} has no column {wanted!r}; there are {', '.join(columns) or 'none'}")
-    rows = [row for row in rows if row["file"] and (row[column] or "").strip()]
+    rows = [row for row in rows if row["file"] and row[column]]
     pieces, left_out = [], []
     for number, row in enumerate(rows):
         try:
@@ -62,11 +61,12 @@ def read_labelled(
         except MidiError as error:
             left_out.append(str(error))
         else:
-            belongs = (row[work] or "").strip() if work else ""
-            pieces.append(Labelled(notes, row[column].strip(), belongs or notes.digest()))
+            belongs = row[work] if work else ""
+            pieces.append(Labelled(notes, row[column], belongs or notes.digest()))
         if on_progress is not None:
             on_progress(number + 1, len(rows))
     if not pieces:
         reasons = "; ".join(left_out[:MOST_REASONS]) or "no line has a file and a label"
-        raise CorpusError(f"{path} labels no piece that can be read: {reasons}")
+        where = f"none of its files lies under {root} (--folder)" if left_out else "it labels none"
+        raise CorpusError(f"{path} labels no piece that can be read; {where}: {reasons}")
     return pieces, left_out

@@ -32,7 +32,7 @@ from torch import nn
 from embedder.errors import CorpusError
 from embedder.model import NoteTransformer
 
-from .checkpoints import export, load_weights, restore, save
+from .checkpoints import export, load_weights, replace_file, restore, save
 from .corpus import Corpus
 from .logs import Logs
 from .objectives import Batch, Equipped, Objective, Step, equip, make_objective
@@ -96,9 +96,7 @@ def run(
     """
     folder = Path(folder)
     with processes() as among:
-        if among.first:
-            _claim(folder, recipe)
-        among.wait()
+        _check_own(folder, recipe)
         chosen = among.device(device)
         torch.manual_seed(recipe.run.seed)
         model = NoteTransformer(recipe.model).to(chosen)
@@ -106,9 +104,17 @@ def run(
             load_weights(model, Path(start_from) / "model.safetensors", to_finetune=True)
         objective = make_objective(recipe.objective, corpus, "train", recipe.objective_settings)
         _check_shares(objective, recipe.run, among)
+        if objective.longest > recipe.model.positions:
+            raise CorpusError(
+                f"recipe: rows of {objective.longest:,} notes do not fit in [model] positions ="
+                f" {recipe.model.positions:,}"
+            )
         held_out = _held_out(recipe, corpus)
         own = equip(model, objective, held_out).to(chosen)
         optimiser = _optimiser((model, own), recipe.run)
+        if among.first:
+            _claim(folder, recipe)
+        among.wait()
         step = restore(folder, model, own, optimiser)
         _Trainer(model, own, optimiser, objective, held_out, recipe.run, folder, chosen, among).train(
             step, on_progress
@@ -130,12 +136,19 @@ def learning_rate(step: int, settings: RunSettings) -> float:
     return settings.learning_rate * (settings.floor + (1 - settings.floor) * left)
 
 
+def _check_own(folder: Path, recipe: Recipe) -> None:
+    """Refuse a folder that holds something of a run by another recipe; one that came to nothing is free."""
+    kept = folder / "recipe.toml"
+    begun = any((folder / name).exists() for name in ("checkpoint", "checkpoint.old", "encoder"))
+    if begun and kept.exists() and kept.read_text(encoding="utf-8") != recipe.text:
+        raise CorpusError(f"{folder} was begun with another recipe; name a new folder for this one")
+
+
 def _claim(folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "recipe.toml"
-    if kept.exists() and kept.read_text(encoding="utf-8") != recipe.text:
-        raise CorpusError(f"{folder} was begun with another recipe; name a new folder for this one")
-    kept.write_text(recipe.text, encoding="utf-8")
+    if not kept.exists() or kept.read_text(encoding="utf-8") != recipe.text:
+        replace_file(kept, lambda path: path.write_text(recipe.text, encoding="utf-8"))
 
 
 def _held_out(recipe: Recipe, corpus: Corpus) -> Objective | None:

@@ -32,7 +32,7 @@ from .corpus import Corpus, PieceRecord, write_corpus
 from .filters import chosen_filters, failing
 from .works import components, label_cues, note_links, runs_of_intervals, split_of, title_cue
 
-__all__ = ["PrepareSettings", "Source", "find_sources", "prepare"]
+__all__ = ["PrepareSettings", "Source", "find_sources", "made_of", "prepare"]
 
 FILES_A_PART = 256
 _SAME_LENGTH = 0.02  # copies of a performance differ in their number of notes by less
@@ -121,7 +121,7 @@ def prepare(
     named = _held_out(settings.held_out)
     sources = find_sources(folders)
     signature = _signature(sources, settings, named)
-    if (corpus / "pieces.jsonl").exists() and _made_of(corpus) == signature:
+    if (corpus / "pieces.jsonl").exists() and made_of(corpus) == signature:
         return Corpus(corpus)
     tally: Counter[str] = Counter()
     removed: Counter[str] = Counter()
@@ -222,11 +222,13 @@ def _signature(sources: Sequence[Source], settings: PrepareSettings, named: _Spl
     return digest.hexdigest()
 
 
-def _made_of(corpus: Path) -> str:
+def made_of(corpus: str | Path) -> str:
+    """A digest of the files and settings that a corpus was made of; empty if there is no corpus."""
     try:
-        return str(json.loads((corpus / "counts.json").read_text(encoding="utf-8")).get("signature", ""))
+        counts = json.loads((Path(corpus) / "counts.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
+    return str(counts.get("signature", "")) if isinstance(counts, dict) else ""
 
 
 # -- reading -------------------------------------------------------------------------------------------

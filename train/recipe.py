@@ -9,12 +9,14 @@
 from __future__ import annotations
 
 import tomllib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from embedder.errors import CorpusError
 from embedder.model import ModelConfig
+
+from .settings import check_settings, declared
 
 __all__ = ["Recipe", "RunSettings"]
 
@@ -56,13 +58,15 @@ class RunSettings:
     validation_batches: int = 4
 
     def __post_init__(self) -> None:
+        check_settings("run", declared(RunSettings), asdict(self))
         if self.precision not in ("bfloat16", "float32"):
             raise CorpusError(f"recipe: precision is bfloat16 or float32, not {self.precision!r}")
-        counts = (self.checkpoint_minutes, self.warmup, self.validation_batches)
-        if self.log_every < 1 or self.validate_every < 1 or min(counts) < 0 or self.clip <= 0:
-            raise CorpusError("recipe: log_every, validate_every and clip are positive, no count is negative")
-        if self.steps < 1 or self.accumulate < 1 or self.learning_rate <= 0 or not 0 <= self.decay <= 1:
-            raise CorpusError("recipe: steps, accumulate and learning_rate are positive, decay lies in 0..1")
+        positive = ("log_every", "validate_every", "clip", "steps", "accumulate", "learning_rate")
+        for name in positive:
+            if not getattr(self, name) > 0:
+                raise CorpusError(f"recipe: run {name} must be positive")
+        if max(self.decay, self.floor) > 1 or max(self.betas) >= 1:
+            raise CorpusError("recipe: run decay and floor lie in 0..1, beta1 and beta2 below 1")
 
     @property
     def betas(self) -> tuple[float, float]:
@@ -91,6 +95,9 @@ class Recipe:
         shipped = Path(__file__).parent / "recipes" / f"{path}.toml"
         try:
             return cls.parse((shipped if shipped.exists() else Path(path)).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            names = ", ".join(sorted(file.stem for file in shipped.parent.glob("*.toml")))
+            raise CorpusError(f"recipe {path} cannot be read: no such file; shipped are {names}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise CorpusError(f"recipe {path} cannot be read: {error}") from None
 
@@ -99,12 +106,16 @@ class Recipe:
         """Read a recipe from its text; raises as `read`."""
         try:
             tables = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            raise CorpusError(f"recipe is not TOML: {error}") from None
-        unknown = set(tables) - {"run", "model", "objective"}
-        if unknown or "name" not in tables.get("objective", {}):
-            raise CorpusError(f"recipe: unknown tables {sorted(unknown)}, or no [objective] with a name")
-        settings = dict(tables["objective"])
+        except (ValueError, RecursionError) as error:  # TOMLDecodeError is one; a number may be too long
+            raise CorpusError(f"recipe is not TOML: {' '.join(str(error).split())[:200]}") from None
+        unknown = sorted(set(tables) - {"run", "model", "objective"})
+        if unknown or not all(isinstance(table, dict) for table in tables.values()):
+            raise CorpusError(
+                f"recipe: there are tables [run], [model] and [objective], not {unknown or 'values'}"
+            )
+        settings = dict(tables.get("objective", {}))
+        if not isinstance(settings.get("name"), str):
+            raise CorpusError("recipe: [objective] needs a name")
         try:
             return cls(
                 run=RunSettings(**tables.get("run", {})),

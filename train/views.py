@@ -8,7 +8,7 @@ infinite onset and sorts to the end.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,14 @@ from embedder.notes import GRID_HZ
 from embedder.tokens import tokens_of
 
 from .corpus import Corpus
+from .settings import check_settings, declared
 
 __all__ = ["Chain", "Rows", "alter", "cut", "to_batch"]
 
 FloatArray = NDArray[np.float64]
+
+MOST_FACTOR = 100
+MOST_SHIFT_S = 60
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,18 @@ class Chain:
     quantise_most_s: float = 0.2
 
     def __post_init__(self) -> None:
+        check_settings("augmentation", declared(Chain), asdict(self))
         for f in fields(self):
             value = getattr(self, f.name)
             if "_most" not in f.name and not 0 <= value <= 1:
                 raise CorpusError(f"augmentation {f.name} is a probability, not {value!r}")
-        if self.tempo_most < 1 or self.duration_most < 1:
-            raise CorpusError("augmentation tempo_most and duration_most are factors of 1 or more")
+        for name in ("tempo_most", "duration_most"):
+            if not 1 <= getattr(self, name) <= MOST_FACTOR:
+                raise CorpusError(f"augmentation {name} is a factor of 1 to {MOST_FACTOR}")
+        if max(self.transpose_most, self.velocity_most) > 127 or self.dropout_most > 1:
+            raise CorpusError("augmentation transpose_most and velocity_most end at 127, dropout_most at 1")
+        if max(self.jitter_most_s, self.quantise_most_s) > MOST_SHIFT_S:
+            raise CorpusError(f"augmentation jitter_most_s and quantise_most_s end at {MOST_SHIFT_S} seconds")
 
     @classmethod
     def from_dict(cls, settings: dict[str, Any]) -> Chain:

@@ -12,12 +12,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 
 from ..checkpoint import SHIPPED
 from ..errors import EncoderError
 from ..model import ModelConfig, NoteTransformer
-from ..tensors import check_fit, meant, read_settings, read_tensors
+from ..tensors import check_fit, meant, read_settings, read_tensors, write_tensors
 
 __all__ = ["DEFAULT_MODEL", "NoteLanguage", "load_language", "save_language"]
 
@@ -91,8 +90,9 @@ def save_language(run: str | Path, folder: str | Path, card: str, context: int =
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
     weights = {name: tensor.to(torch.bfloat16) for name, tensor in language.model.state_dict().items()}
-    save_file({name: tensor.contiguous() for name, tensor in weights.items()}, beside / "model.safetensors")
-    (beside / "model.safetensors").chmod(0o644)  # which is written for its owner alone
+    write_tensors(
+        {name: tensor.contiguous() for name, tensor in weights.items()}, beside / "model.safetensors"
+    )
     settings = {**asdict(language.model.config), "context": context}
     (beside / "model.json").write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
     (beside / "MODEL_CARD.md").write_text(card, encoding="utf-8")

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import random_piece
+from numpy.typing import NDArray
 
 from embedder import CorpusError
 from train.corpus import Corpus, write_corpus
@@ -38,6 +39,36 @@ def test_arrays_of_different_length_are_told(corpus: Corpus, tmp_path: Path) -> 
     np.save(copy / "velocity.npy", np.ones(7, dtype=np.uint8))
     with pytest.raises(CorpusError, match="prepare the corpus again"):
         Corpus(copy)
+
+
+@pytest.mark.parametrize(
+    ("name", "array"),
+    [
+        ("offsets", np.array([5, 6])),
+        ("offsets", np.array([0.0, 6.0])),
+        ("offsets", np.zeros((2, 2), np.int64)),
+        ("offsets", np.int64(3)),
+        ("offsets", np.array([], np.int64)),
+        ("pitch", np.array(["a"])),
+        ("onset", np.zeros((3, 2), np.uint32)),
+    ],
+)
+def test_arrays_of_another_kind_are_told(
+    corpus: Corpus, tmp_path: Path, name: str, array: NDArray[np.generic]
+) -> None:
+    shutil.copytree(corpus.folder, tmp_path / "c")
+    np.save(tmp_path / "c" / f"{name}.npy", array)
+    with pytest.raises(CorpusError, match="prepare the corpus again"):
+        Corpus(tmp_path / "c")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no archive"])
+def test_what_is_no_array_is_told(corpus: Corpus, tmp_path: Path, content: bytes) -> None:
+    shutil.copytree(corpus.folder, tmp_path / "c")
+    for name in ("offsets", "onset"):
+        (tmp_path / "c" / f"{name}.npy").write_bytes(content)
+        with pytest.raises(CorpusError, match="not a prepared corpus"):
+            Corpus(tmp_path / "c")
 
 
 def test_an_empty_corpus_is_refused(tmp_path: Path) -> None:

@@ -204,7 +204,17 @@ def test_works_stand_on_one_side() -> None:
 
 
 def test_settings_and_labels_that_make_no_sense(tmp_path: Path) -> None:
-    for wrong in ({"epochs": 0}, {"dropout": 1.0}, {"learning_rate": 0.0}):
+    for wrong in (
+        {"epochs": 0},
+        {"dropout": 1.0},
+        {"dropout": float("nan")},
+        {"learning_rate": 0.0},
+        {"learning_rate": float("nan")},
+        {"head_rate": float("inf")},
+        {"pooling": "max"},
+        {"seed": -1},
+        {"seed": 2**80},
+    ):
         with pytest.raises(CorpusError, match="finetuning"):
             FinetuneSettings(**wrong)
     body = pretrained(tiny_language(tmp_path / "lm"))
@@ -212,8 +222,37 @@ def test_settings_and_labels_that_make_no_sense(tmp_path: Path) -> None:
         finetune(body, PIECES, [piece("middle", 1)])
     with pytest.raises(CorpusError, match="no pieces to validate on"):
         finetune(body, PIECES, [])
-    with pytest.raises(EncoderError, match="pooling mean or last"):
-        finetune(body, PIECES, PIECES, FinetuneSettings(pooling="max"))
+
+
+def test_weights_that_explode_are_an_error_and_not_a_classifier(tmp_path: Path) -> None:
+    body = pretrained(tiny_language(tmp_path / "lm"))
+    with pytest.raises(CorpusError, match="lower the learning rate"):
+        finetune(body, PIECES, PIECES, replace(FAST, learning_rate=1e30, statistics=False))
+    with pytest.raises(EncoderError, match="no device"):
+        pretrained(tmp_path / "lm", device="meta")
+
+
+def test_a_classifier_is_written_to_a_new_folder(found: Finetuned, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "model.safetensors").write_text("mine")
+    for name in ("file", "full"):
+        with pytest.raises(EncoderError, match="is there already"):
+            found.classifier.save(tmp_path / name, "")
+    assert (tmp_path / "full" / "model.safetensors").read_text() == "mine"
+
+
+def test_an_answer_that_is_no_number_is_an_error(found: Finetuned, tmp_path: Path) -> None:
+    found.classifier.save(tmp_path / "c", "")
+    weights = tmp_path / "c" / "model.safetensors"
+    tensors = load(weights.read_bytes())
+    save_file({**tensors, "head.weight": torch.full_like(tensors["head.weight"], 3e38)}, weights)
+    with pytest.raises(EncoderError, match="no number"):
+        Classifier.load(tmp_path / "c").predict([piece("low", 3).notes])
+    if "beside.spread" in tensors:
+        save_file({**tensors, "beside.spread": torch.zeros_like(tensors["beside.spread"])}, weights)
+        with pytest.raises(EncoderError, match="not positive"):
+            Classifier.load(tmp_path / "c")
 
 
 def test_labels_come_from_a_file(tmp_path: Path) -> None:
@@ -231,7 +270,7 @@ def test_labels_come_from_a_file(tmp_path: Path) -> None:
         with pytest.raises(CorpusError, match=reason):
             read_labelled(labels, column, work=work)
     labels.write_text("file,mood\ngone.mid,calm\n")
-    with pytest.raises(CorpusError, match=r"labels no piece that can be read: .*gone"):
+    with pytest.raises(CorpusError, match=r"labels no piece that can be read; .*--folder.*gone"):
         read_labelled(labels, "mood")
     with pytest.raises(CorpusError, match="cannot be read"):
         read_labelled(tmp_path / "none.csv", "mood")

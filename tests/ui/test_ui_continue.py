@@ -112,6 +112,8 @@ def test_finetuning_makes_a_classifier(here: Path) -> None:
     assert Classifier.load(here / "c").classes == ("bright", "dark")
     assert "validated on" in (here / "c" / "MODEL_CARD.md").read_text()
     assert "best epoch" in run(*words, "--out", "d", "--work", "title")
+    assert "is there already" in run(*words, "--out", "labels.csv", status=1)
+    assert "is there already" in run(*words, "--out", "c", status=1)
     assert "no column 'tempo'" in run(
         "train", "finetune", "labels.csv", "--out", "e", "--column", "tempo", status=1
     )
@@ -151,6 +153,12 @@ def test_a_classifier_answers_for_files_and_tags_a_library(here: Path) -> None:
         if paths[one["piece"]] != str(here / "1.mid")
     }
     assert report["set"] == len(labels) >= 5
+    # However the tag is written, what people said stands.
+    blank = json.loads(run("classify", "moods", *at, "--tag", " mood ", "--json"))
+    with Library.open(here / "library", encoder=FakeEncoder()) as library:
+        assert blank["set"] == 12 - 1 - report["set"]
+        assert [label.value for label in library.labels("mood") if label.source == "user"] == ["dark"]
+    run("tags", "undo", *at)
     run("tags", "undo", *at)
     with Library.open(here / "library", encoder=FakeEncoder()) as library:
         assert [label.source for label in library.labels("mood")] == ["user"]

@@ -14,6 +14,7 @@ from embedder.model import ModelConfig, NoteTransformer
 
 from ..corpus import Corpus
 from ..processes import Processes
+from ..settings import check_settings, declared
 
 __all__ = ["Batch", "Equipped", "Objective", "Step", "equip", "make_objective"]
 
@@ -45,10 +46,12 @@ class Objective(Protocol):
 
     Attributes
     ----------
+    longest : notes of a row at most
     coupled : whether the rows of a batch are compared with one another, so that all processes have to work
         on each batch together; otherwise each takes batches of its own
     """
 
+    longest: int
     coupled: bool
 
     def batch(self, rng: np.random.Generator) -> Batch: ...
@@ -121,6 +124,7 @@ def make_objective(name: str, corpus: Corpus, split: str, settings: dict[str, An
     }
     if name not in kinds:
         raise CorpusError(f"no objective is called {name!r}; there are {', '.join(sorted(kinds))}")
+    check_settings(f"objective {name}", declared(kinds[name]), settings)
     try:
         objective: Objective = kinds[name](corpus, split, **settings)
     except TypeError as error:

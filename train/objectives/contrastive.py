@@ -70,6 +70,8 @@ class Contrastive:
         self.pooling, self.chunk = pooling, chunk
         self.corpus, self.pairs, self.temperature = corpus, pairs, temperature
         self.shortest, self.longest = shortest, longest
+        if max(versions, near) > 1:
+            raise CorpusError("recipe: versions and near are shares")
         self.versions, self.near, self.next_note = versions, near, next_note
         self.chain = Chain.from_dict(augment or {})
         pieces = corpus.indices(split)

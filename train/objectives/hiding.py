@@ -47,6 +47,7 @@ class Hiding:
         if not 0 < share < 1 or span < 1:
             raise CorpusError("recipe: share lies between 0 and 1, span is 1 or more")
         self.slices = NextNote(corpus, split, rows=rows, length=length, augment=augment)
+        self.longest = self.slices.length
         self.share, self.span = share, span
         self.own: nn.Module = nn.Module()
 

@@ -64,7 +64,10 @@ class NextNote:
         length: int = 256,
         augment: dict[str, Any] | None = None,
     ) -> None:
+        if rows < 1 or length < 2:
+            raise CorpusError("recipe: rows is 1 or more, length 2 or more")
         self.corpus, self.rows, self.length = corpus, rows, length
+        self.longest = length
         self.chain = Chain.from_dict({**GENTLE, **(augment or {})})
         pieces = corpus.indices(split)
         self.pieces = pieces[corpus.sizes[pieces] >= 2]

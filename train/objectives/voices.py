@@ -72,7 +72,10 @@ class Voices:
             raise CorpusError("recipe: masked, flat and remix are shares")
         if remix and target != "voice":
             raise CorpusError("recipe: remix needs voices as the target")
+        if rows < 1 or length < 2:
+            raise CorpusError("recipe: rows is 1 or more, length 2 or more")
         self.target, self.rows, self.length = target, rows, length
+        self.longest = length
         learning = split == "train"
         self.masked = masked if learning else 0.0
         self.transpose, self.tempo = (transpose, tempo) if learning else (0, 0)

@@ -40,7 +40,10 @@ def evaluate(
     pieces: PiecesOption = None,
     gallery: Annotated[int, typer.Option("--gallery", min=2, help="Pieces searched for these.")] = 1500,
     draws: Annotated[
-        int, typer.Option("--draws", min=1, help="Ways to part works into folds; their mean is shown.")
+        int,
+        typer.Option(
+            "--draws", min=1, help="Ways to part works into folds; figures with all labels are their mean."
+        ),
     ] = 1,
     markdown: MarkdownOption = None,
     plots: PlotsOption = None,

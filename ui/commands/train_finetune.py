@@ -63,6 +63,7 @@ def finetune(
       midikin train finetune labels.csv --column composer --work title --out by-composer
       midikin train finetune labels.csv --out mood --from loubb/aria-medium-base --pooling last --device cuda
     """
+    from embedder.classifier import new_folder
     from train.finetune import FinetuneSettings, pretrained, split_by_work
     from train.finetune import finetune as tune
     from train.labels import read_labelled
@@ -78,6 +79,7 @@ def finetune(
         statistics=statistics,
         seed=seed,
     )
+    new_folder(out)  # before hours of work that would have nowhere to go
     with progress_bar() as bar:
         task = bar.add_task("reading", total=None, rate="")
         pieces, left_out = read_labelled(

@@ -56,13 +56,14 @@ def prepare(
       midikin train prepare maestro asap --out corpus --without duration-entropy --without short
       midikin train prepare maestro asap pop909 --out corpus --held-out held-out.csv --json
     """
-    from train.prepare import PrepareSettings
+    from train.prepare import PrepareSettings, made_of
     from train.prepare import prepare as make
     from ui.errors import usage_errors
-    from ui.output import print_json
+    from ui.output import print_json, remark
     from ui.progress import progress_bar
 
     settings: dict[str, Any] = {} if workers is None else {"workers": workers}
+    before = made_of(out)
     with usage_errors("FOLDER..."), progress_bar() as bar:
         task = bar.add_task("starting", total=None, rate="")
         corpus = make(
@@ -80,6 +81,10 @@ def prepare(
                 task, description=stage, completed=done, total=total
             ),
         )
+    if before not in ("", made_of(out)):
+        remark(f"{out} held a corpus of other files or settings, which this one has replaced")
+    if corpus.counts.get("works", 0) and not len(corpus.indices("validation")):
+        remark("too few works for a validation split; runs on this corpus are not watched")
     if json:
         print_json(_summary(corpus))
     else:
