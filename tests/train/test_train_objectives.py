@@ -65,6 +65,16 @@ def test_a_batch_holds_a_work_once_a_view(corpus: Corpus) -> None:
     assert (batch["lengths"] > 0).all()
 
 
+def test_batches_have_few_widths(corpus: Corpus) -> None:
+    settings = {"pairs": 3, "shortest": 20, "longest": 70}
+    objective = make_objective("contrastive", corpus, "train", settings)
+    batches = [objective.batch(np.random.default_rng(seed)) for seed in range(40)]
+    assert {batch["tokens"].shape[1] for batch in batches} == {32, 48, 64, 70}
+    for batch in batches:
+        padded = torch.arange(batch["tokens"].shape[1]) >= batch["lengths"][:, None]
+        assert not batch["tokens"][padded].any()
+
+
 def test_versions_of_a_work_are_paired(corpus: Corpus) -> None:
     objective = Contrastive(corpus, "train", pairs=8, versions=1.0)
     assert {objective._version(0, np.random.default_rng(i)) for i in range(5)} == {1}

@@ -26,6 +26,10 @@ from .next_note import attribute_losses, count_events
 
 __all__ = ["Contrastive", "nt_xent"]
 
+# Rows are padded to multiples of so many notes: of batches of every other width, the allocator and oneDNN
+# keep what they have freed, in a run of hundreds of steps five times what one step needs.
+WIDTHS = 16
+
 
 class Contrastive:
     """Pairs of slices of works, one work at most once a batch where the split has enough of them.
@@ -103,6 +107,8 @@ class Contrastive:
         margin = length + length // 2  # room for the notes that the chain drops
         rows = cut(self.corpus, ranges[0] + ranges[1], margin)
         tokens, lengths = to_batch(alter(rows, self.chain, rng, length))
+        width = min(-(-length // WIDTHS) * WIDTHS, self.longest)
+        tokens = np.pad(tokens, ((0, 0), (0, width - tokens.shape[1]), (0, 0)))
         works = np.array([self.corpus.pieces[i].work for i in first_pieces])
         return {
             "tokens": torch.from_numpy(tokens),
