@@ -117,6 +117,6 @@ def test_hostile_files_as_queries_end_in_a_reason_or_an_answer(library: Library,
             assert len(library.search(path, k=3).results) == 3
         except MidiError as error:
             refused.append((str(path), str(error)))
-        assert time.process_time() - begun < 60  # seconds on any machine; without limits it would be hours
+        assert time.process_time() - begun < 10
     assert len(refused) > 20
     assert all(path in reason for path, reason in refused)
