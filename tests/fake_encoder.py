@@ -43,11 +43,12 @@ class FakeEncoder:
         for number, notes in enumerate(pieces):
             if not len(notes):
                 raise ValueError("a piece without notes")
+            ends = notes.end  # made anew at each asking
             for first in range(0, len(notes), WINDOW):
                 last = min(first + WINDOW, len(notes))
                 counts = np.bincount((notes.pitch[first:last] * 7) % self.dim, minlength=self.dim)
                 vectors.append(_unit(counts))
-                rows.append((number, notes.onset[first], notes.end[first:last].max(), first, last))
+                rows.append((number, notes.onset[first], ends[first:last].max(), first, last))
         windows = np.array(vectors, dtype=np.float32)
         number, start_s, end_s, first_note, last_note = (
             np.array(column) for column in zip(*rows, strict=True)
