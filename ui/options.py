@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-__all__ = ["JsonOption", "LibraryOption", "WaitOption", "numbered", "parse_time", "piece_target"]
+if TYPE_CHECKING:
+    from embedder import Notes
+
+__all__ = ["JsonOption", "LibraryOption", "WaitOption", "notes_of", "numbered", "parse_time", "piece_target"]
 
 
 def _not_empty(value: str | None) -> str | None:
@@ -63,6 +67,24 @@ def piece_target(text: str) -> str | int:
     digits = text.removeprefix("#")
     # Twenty digits are more than any library counts; Python refuses to read thousands.
     return int(digits[:20]) if digits != text and digits.isascii() and digits.isdigit() else text
+
+
+def notes_of(pieces: Sequence[str], library: str | None) -> list[Notes]:
+    """Notes of pieces as `piece_target` names them; the library is opened only if one is named by number."""
+    from contextlib import ExitStack
+
+    from embedder import read_midi
+    from index import Library
+
+    targets = [piece_target(piece) for piece in pieces]
+    with ExitStack() as stack:
+        opened: Library | None = None
+        if any(isinstance(target, int) for target in targets):
+            opened = stack.enter_context(Library.open(library, create=False))
+        return [
+            opened.notes(target) if opened and isinstance(target, int) else read_midi(str(target))
+            for target in targets
+        ]
 
 
 def numbered(number: int | None, name: str) -> str:

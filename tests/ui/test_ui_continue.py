@@ -137,6 +137,9 @@ def test_a_classifier_answers_for_files_and_tags_a_library(here: Path) -> None:
         library.label("mood", str(here / "1.mid"), value="dark")  # a person says so, whatever it sounds like
     at = ("--library", "library")
     every = json.loads(run("classify", "moods", *at, "--json"))["answers"]
+    by_name = json.loads(run("classify", "moods", "#3", names[0], "#1", *at, "--json"))["answers"]
+    assert [one["piece"] for one in by_name] == ["#3", names[0], "#1"]
+    assert [by_name[0], by_name[2]] == [every[2], every[0]]
     limit = sorted(one["chance"] for one in every)[6] - 1e-3
     sure = [one for one in every if one["chance"] >= limit]
     assert len(every) == 12 > len(sure) > 5
@@ -168,7 +171,7 @@ def test_a_classifier_answers_for_files_and_tags_a_library(here: Path) -> None:
     ("words", "status", "reason"),
     [
         (("nowhere", "theme.mid"), 1, "classifier nowhere: classifier.json cannot be read"),
-        (("lm", "theme.mid", "--tag", "mood"), 2, "not about files"),
+        (("lm", "theme.mid", "--tag", "mood"), 2, "not about pieces by name"),
     ],
 )
 def test_what_cannot_be_classified_is_said(

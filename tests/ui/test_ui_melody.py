@@ -30,6 +30,16 @@ def test_a_melody_is_extracted_and_written(midikin, songs: Path, tmp_path: Path)
     assert [line.split("\t")[0] for line in table] == ["", "melody", "skyline"]
 
 
+def test_a_piece_of_the_library_is_named_by_its_number(midikin, songs: Path) -> None:  # type: ignore[no-untyped-def]
+    midikin("add", songs)
+    path = json.loads(midikin("list", "--json").stdout)["pieces"][0]["path"]
+    of_file, of_number = (json.loads(midikin("melody", piece, "--json").stdout) for piece in (path, "#1"))
+    assert of_number.pop("path") == "#1"
+    assert of_file.pop("path") == path
+    assert of_number == of_file
+    assert "no piece" in midikin("melody", "#99", status=1).stderr
+
+
 def test_a_search_by_melody_names_the_piece(midikin, songs: Path, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     midikin("add", songs)
     result = json.loads(midikin("search", "#1", "--melody", "--include-self", "--json").stdout)

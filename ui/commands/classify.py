@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.options import JsonOption, LibraryOption
+from ui.options import JsonOption, LibraryOption, notes_of
 
 if TYPE_CHECKING:
     from embedder import Notes
@@ -25,9 +25,12 @@ def classify(
     classifier: Annotated[
         str, typer.Argument(metavar="CLASSIFIER", help="A folder that `midikin train finetune` has made.")
     ],
-    files: Annotated[
+    pieces: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[FILE]...", help="MIDI files; the pieces of the library if none is named."),
+        typer.Argument(
+            metavar="[PIECE]...",
+            help="MIDI files, or pieces of the library, as '#12'; the whole library if none is named.",
+        ),
     ] = None,
     tag: Annotated[
         str | None,
@@ -50,7 +53,7 @@ def classify(
 
     \b
     Examples:
-      midikin classify by-composer theme.mid
+      midikin classify by-composer theme.mid '#12'
       midikin classify by-composer --where 'duration>1:00' --json
       midikin classify by-composer --tag composer --at-least 0.8
     """
@@ -62,29 +65,23 @@ def classify(
 
     with usage_errors("--where"):
         filters = Filters.parse(where or ())
-    if files and (tag is not None or filters):
-        raise typer.BadParameter("--tag and --where are about the pieces of the library, not about files")
+    if pieces and (tag is not None or filters):
+        raise typer.BadParameter("--tag and --where are about the whole library, not about pieces by name")
     model = Classifier.load(classifier)
-    if not files:
+    if not pieces:
         with Library.open(library, create=False) as opened:
             found = [one for one in _of_library(model, opened, filters) if one[2] >= at_least]
             if tag is not None:
                 print_report(_labelled(opened, tag, found, classifier), json)
                 return
     else:
-        found = [one for one in _of_files(model, files) if one[2] >= at_least]
+        found = [one for one in _answers(model, pieces, notes_of(pieces, library)) if one[2] >= at_least]
     if json:
         named = [{"piece": piece, "label": label, "chance": round(p, 4)} for piece, label, p in found]
         print_json({"classes": list(model.classes), "answers": named})
     else:
         rows = [(piece, label, f"{chance:.2f}") for piece, label, chance in found]
         print_table(("piece", "label", "chance"), rows, right=("chance",))
-
-
-def _of_files(model: Classifier, files: list[str]) -> list[Answer]:
-    from embedder import read_midi
-
-    return _answers(model, files, [read_midi(file) for file in files])
 
 
 def _of_library(model: Classifier, library: Library, filters: Filters) -> Iterator[Answer]:

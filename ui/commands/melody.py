@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ui.options import JsonOption
+from ui.options import JsonOption, LibraryOption, notes_of
 
 if TYPE_CHECKING:
     from embedder import Notes
@@ -17,13 +17,17 @@ __all__ = ["melody", "print_melody_search"]
 
 
 def melody(
-    file: Annotated[str, typer.Argument(metavar="FILE", help="A MIDI file.")],
+    piece: Annotated[
+        str,
+        typer.Argument(metavar="PIECE", help="A MIDI file, or a piece of the library by number, as '#12'."),
+    ],
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE.mid", help="Write the melody as a MIDI file.")
     ] = None,
     bridge: Annotated[
         bool, typer.Option("--bridge", help="Take the lines that answer the singer as well.")
     ] = False,
+    library: LibraryOption = None,
     json: JsonOption = False,
 ) -> None:
     """Extract the melody of a piece: the notes that a singer would sing.
@@ -35,14 +39,14 @@ def melody(
     Examples:
       midikin melody song.mid
       midikin melody song.mid --out melody.mid
-      midikin melody song.mid --bridge --json
+      midikin melody '#12' --bridge --json
     """
-    from embedder import read_midi, write_midi
+    from embedder import write_midi
     from embedder.melody import melody_model, skyline
     from embedder.voices import VOICES
     from ui.output import print_json, print_table, remark
 
-    notes = read_midi(file)
+    (notes,) = notes_of([piece], library)
     voices = melody_model().voices(notes)
     chosen = voices <= VOICES.index("bridge") if bridge else voices == VOICES.index("melody")
     highest = skyline(notes)
@@ -54,7 +58,7 @@ def melody(
     if json:
         print_json(
             {
-                "path": file,
+                "path": piece,
                 "notes": len(notes),
                 "voices": {name: int((voices == number).sum()) for number, name in enumerate(VOICES)},
                 "shared": shared,
@@ -69,7 +73,7 @@ def melody(
         right=("notes", "of all", "from", "to", "lowest", "highest"),
     )
     if not len(found):
-        remark(f"no note of {file} sounds like a sung melody; --bridge takes other leading lines too")
+        remark(f"no note of {piece} sounds like a sung melody; --bridge takes other leading lines too")
     elif out is not None:
         remark(f"wrote {len(found):,} notes to {out}")
 
