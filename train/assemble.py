@@ -14,7 +14,8 @@ from embedder.heads import HandmadeHead
 from embedder.model import ModelConfig
 from embedder.tensors import write_tensors
 
-from .checkpoints import load_weights, replace_file
+from .checkpoints import load_weights
+from .files import replace_file
 
 __all__ = ["assemble", "read_head", "write_head"]
 

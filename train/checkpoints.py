@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -19,7 +16,9 @@ from embedder.errors import CorpusError
 from embedder.model import NoteTransformer
 from embedder.tensors import write_tensors
 
-__all__ = ["export", "load_weights", "replace_file", "restore", "save"]
+from .files import replace_file
+
+__all__ = ["export", "load_weights", "restore", "save"]
 
 
 def export(model: NoteTransformer, folder: Path, own: nn.Module | None = None) -> Path:
@@ -60,15 +59,6 @@ def load_weights(model: nn.Module, path: Path, *, to_finetune: bool = False) -> 
     except (OSError, RuntimeError, SafetensorError) as error:
         reason = " ".join(str(error).split())
         raise CorpusError(f"{path} does not hold weights of this model: {reason}") from None
-
-
-def replace_file(path: Path, write: Callable[[Path], Any]) -> None:
-    """Let `write` make a file beside `path`, and put it in its place once it is on the disk."""
-    beside = path.with_name(path.name + ".part")
-    write(beside)
-    with open(beside, "rb") as file:
-        os.fsync(file.fileno())
-    beside.replace(path)
 
 
 def save(

@@ -16,16 +16,18 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import CorpusError
 from embedder.notes import GRID_HZ, Notes
+
+from .files import replace_file
 
 __all__ = ["SPLITS", "Corpus", "PieceRecord", "write_corpus"]
 
@@ -158,25 +160,16 @@ def write_corpus(
     (folder / "pieces.jsonl").unlink(missing_ok=True)
     for name in columns:
         (folder / f"{name}.npy.part").replace(folder / f"{name}.npy")
-    _place(folder / "offsets.npy", lambda file: np.save(file, np.cumsum(sizes, dtype=np.int64)))
-    _place(folder / "counts.json", lambda file: file.write((json.dumps(counts, indent=1) + "\n").encode()))
-    unfinished = folder / "pieces.jsonl.part"
-    with open(unfinished, "w", encoding="utf-8") as lines:
-        lines.writelines(json.dumps(asdict(record), ensure_ascii=True) + "\n" for record in records)
-        lines.flush()
-        os.fsync(lines.fileno())
-    unfinished.replace(folder / "pieces.jsonl")
+    replace_file(folder / "offsets.npy", lambda path: np.save(path, np.cumsum(sizes, dtype=np.int64)))
+    counted = json.dumps(counts, indent=1) + "\n"
+    replace_file(folder / "counts.json", lambda path: path.write_text(counted, encoding="utf-8"))
+    replace_file(folder / "pieces.jsonl", lambda path: _write_records(path, records))
     return Corpus(folder)
 
 
-def _place(path: Path, write: Callable[[BinaryIO], Any]) -> None:
-    """Write a small file beside its place and move it there once it is on the disk."""
-    beside = path.with_name(path.name + ".part")
-    with open(beside, "wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+def _write_records(path: Path, records: Iterable[PieceRecord]) -> None:
+    with open(path, "w", encoding="utf-8") as lines:
+        lines.writelines(json.dumps(asdict(record), ensure_ascii=True) + "\n" for record in records)
 
 
 def _header(name: str, count: int) -> bytes:

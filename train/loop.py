@@ -32,8 +32,9 @@ from torch import nn
 from embedder.errors import CorpusError
 from embedder.model import NoteTransformer
 
-from .checkpoints import export, load_weights, replace_file, restore, save
+from .checkpoints import export, load_weights, restore, save
 from .corpus import Corpus
+from .files import replace_file
 from .logs import Logs
 from .objectives import Batch, Equipped, Objective, Step, equip, make_objective
 from .processes import Processes, processes

@@ -9,7 +9,6 @@ the accompaniment (piano) in a track each. A corpus of its songs gets one more a
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ from embedder.read_symusic import Refused, read_with_symusic
 from embedder.voices import VOICES
 
 from .corpus import Corpus, PieceRecord, write_corpus
+from .files import replace_file
 from .recipe import Recipe
 from .works import split_of
 
@@ -129,12 +129,7 @@ def prepare_voices(
             yield PieceRecord(path=name, set="pop909", work=number, split=split), notes
 
     corpus = write_corpus(Path(out), pieces(), counts)
-    beside = Path(out) / f"{VOICE_FILE}.part"
-    with open(beside, "wb") as file:
-        np.save(file, np.concatenate(voices))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(Path(out) / VOICE_FILE)
+    replace_file(Path(out) / VOICE_FILE, lambda path: np.save(path, np.concatenate(voices)))
     return corpus
 
 
