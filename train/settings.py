@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import types
 from collections.abc import Mapping
+from inspect import signature
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from embedder.errors import CorpusError
@@ -20,8 +21,11 @@ def declared(kind: type) -> dict[str, Any]:
     hints: dict[str, Any] = {}
     for base in reversed(kind.__mro__):
         if "__init__" in vars(base):
-            hints |= get_type_hints(base.__init__)  # type: ignore[misc]
-    return {name: hint for name, hint in hints.items() if name not in ("return", "slices")}
+            taken = signature(vars(base)["__init__"]).parameters.values()
+            known = get_type_hints(vars(base)["__init__"])
+            named = (one.name for one in taken if one.kind is not one.VAR_KEYWORD)
+            hints |= {name: known[name] for name in named if name in known}
+    return hints
 
 
 def check_settings(what: str, types: Mapping[str, Any], given: Mapping[str, object]) -> None:
