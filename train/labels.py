@@ -67,6 +67,5 @@ def read_labelled(
             on_progress(number + 1, len(rows))
     if not pieces:
         reasons = "; ".join(left_out[:MOST_REASONS]) or "no line has a file and a label"
-        where = f"none of its files lies under {root} (--folder)" if left_out else "it labels none"
-        raise CorpusError(f"{path} labels no piece that can be read; {where}: {reasons}")
+        raise CorpusError(f"{path} labels no piece that can be read under {root} (--folder): {reasons}")
     return pieces, left_out

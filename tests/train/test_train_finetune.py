@@ -249,7 +249,7 @@ def test_an_answer_that_is_no_number_is_an_error(found: Finetuned, tmp_path: Pat
     save_file({**tensors, "head.weight": torch.full_like(tensors["head.weight"], 3e38)}, weights)
     with pytest.raises(EncoderError, match="no number"):
         Classifier.load(tmp_path / "c").predict([piece("low", 3).notes])
-    if "beside.spread" in tensors:
+    if found.classifier.beside is not None:
         save_file({**tensors, "beside.spread": torch.zeros_like(tensors["beside.spread"])}, weights)
         with pytest.raises(EncoderError, match="not positive"):
             Classifier.load(tmp_path / "c")
@@ -270,7 +270,7 @@ def test_labels_come_from_a_file(tmp_path: Path) -> None:
         with pytest.raises(CorpusError, match=reason):
             read_labelled(labels, column, work=work)
     labels.write_text("file,mood\ngone.mid,calm\n")
-    with pytest.raises(CorpusError, match=r"labels no piece that can be read; .*--folder.*gone"):
+    with pytest.raises(CorpusError, match=r"labels no piece that can be read under .*--folder.*gone"):
         read_labelled(labels, "mood")
     with pytest.raises(CorpusError, match="cannot be read"):
         read_labelled(tmp_path / "none.csv", "mood")
