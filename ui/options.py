@@ -71,20 +71,15 @@ def piece_target(text: str) -> str | int:
 
 def notes_of(pieces: Sequence[str], library: str | None) -> list[Notes]:
     """Notes of pieces as `piece_target` names them; the library is opened only if one is named by number."""
-    from contextlib import ExitStack
-
     from embedder import read_midi
-    from index import Library
 
     targets = [piece_target(piece) for piece in pieces]
-    with ExitStack() as stack:
-        opened: Library | None = None
-        if any(isinstance(target, int) for target in targets):
-            opened = stack.enter_context(Library.open(library, create=False))
-        return [
-            opened.notes(target) if opened and isinstance(target, int) else read_midi(str(target))
-            for target in targets
-        ]
+    if not any(isinstance(target, int) for target in targets):
+        return [read_midi(piece) for piece in pieces]
+    from index import Library
+
+    with Library.open(library, create=False) as opened:
+        return [opened.notes(target) if isinstance(target, int) else read_midi(target) for target in targets]
 
 
 def numbered(number: int | None, name: str) -> str:
