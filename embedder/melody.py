@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ from .voices import SURROUNDINGS, VOICES, NoteHead, surroundings
 __all__ = [
     "SHIPPED_MELODY",
     "MelodyModel",
+    "by_part",
     "lead",
     "melody_model",
     "melody_of_query",
@@ -40,6 +42,8 @@ SETTINGS = "melody.json"  # not config.json: this is no encoder
 CHORD_GAP_S = 0.04
 NOTES_AT_ONCE = 4096
 SUNG = 0.05  # share of the notes from which a piece is taken to be sung
+TOGETHER = 0.7  # how much each note counts for its part: those of a phrase are mistaken together
+ROUNDS, SETTLED = 100, 1e-6
 ONE_VOICE = 0.9  # share of the notes that are highest from which music is taken to be a single line
 
 
@@ -85,9 +89,16 @@ class MelodyModel(nn.Module):
         shares: NDArray[np.float32] = (sums / np.maximum(sums.sum(1, keepdims=True), 1e-9)).astype(np.float32)
         return shares
 
-    def voices(self, notes: Notes) -> NDArray[np.uint8]:
-        """Number of the likeliest class for every note, uint8 [n]."""
-        likeliest: NDArray[np.uint8] = self.probabilities(notes).argmax(1).astype(np.uint8)
+    def voices(self, notes: Notes, parts: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+        """Number of the likeliest class for every note, uint8 [n].
+
+        Where a file has several `parts` (`embedder.reading.parts_of`), what is heard of a part's notes
+        counts for each of them.
+        """
+        shares = self.probabilities(notes)
+        if parts is not None:
+            shares = by_part(shares, parts)
+        likeliest: NDArray[np.uint8] = shares.argmax(1).astype(np.uint8)
         return likeliest
 
     def _logits(
@@ -102,6 +113,31 @@ class MelodyModel(nn.Module):
         lengths = torch.tensor([end - begin for begin, end in ranges])
         logits: Tensor = self.head(self.reader, torch.from_numpy(rows), torch.from_numpy(beside), lengths)
         return logits
+
+
+def by_part(shares: NDArray[np.float32], parts: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+    """Probabilities [n, classes] once each part has its own frequencies of the classes.
+
+    Both come of expectation maximisation (Saerens, Latinne and Decaestecker 2002, Neural Computation
+    14:21-41) that begins with the frequencies of the whole piece. A part of two voices keeps both.
+    """
+    numbers = np.unique(parts)
+    if len(numbers) < 2:
+        return shares
+    whole = shares.mean(0, dtype=np.float64)
+    told = (np.maximum(shares, 1e-6) / np.maximum(whole, 1e-6)) ** TOGETHER
+    adjusted = np.empty_like(shares)
+    for number in numbers.tolist():
+        here = parts == number
+        frequency = whole
+        for _ in range(ROUNDS):
+            of_notes = told[here] * frequency
+            of_notes /= of_notes.sum(1, keepdims=True)
+            before, frequency = frequency, (of_notes.sum(0) + whole) / (len(of_notes) + 1)
+            if np.abs(frequency - before).max() < SETTLED:
+                break
+        adjusted[here] = of_notes
+    return adjusted
 
 
 def _windows(count: int, window: int) -> list[tuple[int, int]]:
@@ -123,17 +159,17 @@ def skyline(notes: Notes) -> NDArray[np.bool_]:
     return kept
 
 
-def lead(notes: Notes) -> NDArray[np.bool_]:
+def lead(notes: Notes, parts: NDArray[np.int64] | None = None) -> NDArray[np.bool_]:
     """Which notes lead, bool [n]: those of the melody, or the skyline where hardly any note is sung."""
-    sung = melody_model().voices(notes) == VOICES.index("melody")
+    sung = melody_model().voices(notes, parts) == VOICES.index("melody")
     return sung if sung.sum() >= SUNG * len(notes) else skyline(notes)
 
 
-def melody_of_query(notes: Notes) -> Notes:
+def melody_of_query(notes: Notes, parts: NDArray[np.int64] | None = None) -> Notes:
     """The melody of what somebody asks with: the notes themselves if they are of one voice, else the lead."""
     highest = skyline(notes)
     one_voice = highest.sum() >= ONE_VOICE * len(notes)
-    return notes.select(highest if one_voice else lead(notes))
+    return notes.select(highest if one_voice else lead(notes, parts))
 
 
 @cache

@@ -14,19 +14,20 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .container import Header, parse_header, title_of, unwrap
 from .errors import MidiError
-from .notes import Notes
+from .notes import GRID_HZ, Notes
 from .read_mido import read_with_mido
 from .read_symusic import Refused, read_with_symusic
 from .ticks import Selection, TickScore, assemble
 
-__all__ = ["Limits", "MidiFile", "load", "printable", "read_midi", "read_piece"]
+__all__ = ["Limits", "MidiFile", "load", "parts_of", "printable", "read_midi", "read_piece"]
 
 
 @dataclass(frozen=True)
@@ -100,6 +101,48 @@ def read_piece(
         return _parse(data, Selection(sustain, drums, programs), limits)
     except MidiError as error:
         raise MidiError(error.reason, printable(source)) from None
+
+
+def parts_of(notes: Notes, path: str | os.PathLike[str]) -> NDArray[np.int64] | None:
+    """The part, a channel of a track, that each of these notes stands in: int64 [n], numbered as in the file.
+
+    `notes` are of this file, all or some of them. None where it cannot be read or lacks one of them, as when
+    it was changed or moved since.
+    """
+    limits, everything = Limits(), Selection(drums=True)
+    try:
+        data = unwrap(load(path, limits)[0])
+        scores = _scores(data, parse_header(data), everything, limits)
+        parts = _in_parts(scores, everything, limits)
+    except MidiError:
+        return None
+    number = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    if not len(number):
+        return None
+    keys, duration, velocity = (
+        np.concatenate(column)
+        for column in zip(*((_key(part), part.duration, part.velocity) for part in parts), strict=True)
+    )
+    order = np.lexsort((velocity, duration, keys))  # as `Notes` has them
+    keys, wanted = keys[order], _key(notes)
+    at = np.searchsorted(keys, wanted) + np.arange(len(wanted)) - np.searchsorted(wanted, wanted)
+    at = np.minimum(at, len(keys) - 1)
+    return number[order][at] if np.array_equal(keys[at], wanted) else None
+
+
+def _key(notes: Notes) -> NDArray[np.int64]:
+    """Onset and pitch as one number, in the order of the notes."""
+    return np.rint(notes.onset * GRID_HZ).astype(np.int64) * 128 + notes.pitch
+
+
+def _in_parts(scores: list[TickScore], selection: Selection, limits: Limits) -> list[Notes]:
+    parts: list[Notes] = []
+    for score, offset_s in _one_after_the_other(scores):
+        line = score.notes.line
+        for number in np.unique(line).tolist():
+            alone = replace(score, notes=score.notes.select(line == number))
+            parts.append(assemble(alone, selection, limits.duration_s, offset_s).notes)
+    return parts
 
 
 def printable(path: str | os.PathLike[str]) -> str:
@@ -177,14 +220,21 @@ def _scores(data: bytes, header: Header, selection: Selection, limits: Limits) -
 def _in_seconds(scores: list[TickScore], selection: Selection, limits: Limits) -> tuple[Notes, float | None]:
     """Notes of all patterns, one after the other, and their mean tempo."""
     parts: list[Notes] = []
-    offset_s = beats = beats_span_s = 0.0
-    for score in scores:
+    beats = beats_span_s = 0.0
+    for score, offset_s in _one_after_the_other(scores):
         timed = assemble(score, selection, limits.duration_s, offset_s)
         parts.append(timed.notes)
         beats += timed.beats
         beats_span_s += timed.beats_span_s
-        offset_s += float(score.tempo.seconds(np.array([score.end_tick]))[0])
     return _joined(parts), round(60 * beats / beats_span_s, 3) if beats else None
+
+
+def _one_after_the_other(scores: list[TickScore]) -> Iterator[tuple[TickScore, float]]:
+    """Patterns of a file and when they begin, in seconds."""
+    offset_s = 0.0
+    for score in scores:
+        yield score, offset_s
+        offset_s += float(score.tempo.seconds(np.array([score.end_tick]))[0])
 
 
 def _joined(parts: list[Notes]) -> Notes:

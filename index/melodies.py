@@ -1,7 +1,7 @@
 """Search by melody: the part of `Library` that finds pieces by the line that is sung in them.
 
 A query of one voice is a melody as it stands; of any other music its melody is extracted, as it was of every
-piece (`embedder.melody`). Key and tempo do not matter.
+piece (`embedder.melody`). Key and tempo do not matter. Where a piece's file is still there, its tracks count.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import select
 
 from embedder.errors import MidiError
@@ -103,13 +101,14 @@ class MelodySearch:
             If the melody model cannot be used.
         """
         from embedder.melody import lead, melody_of_query
+        from embedder.reading import parts_of
 
         k = whole(k, "k", least=1)
         check_part(start_s, end_s)
         with self._database.read() as connection:
             source = resolve(connection, query)
             part = source.notes.slice_time(start_s, end_s)
-            line = melody_of_query(part)
+            line = melody_of_query(part, None if source.path is None else parts_of(part, source.path))
             if len(line) < FEWEST:
                 raise MidiError(
                     f"a melody of {len(line)} notes is too short to look for; give at least {FEWEST}",
@@ -119,10 +118,12 @@ class MelodySearch:
             wanted = list(numbers)
             library = self._database.library_id(connection)
 
-            def fetch(number: int) -> Notes:
-                return rows.notes_of(connection, number)
+            def melody(number: int) -> Notes:
+                notes = rows.notes_of(connection, number)
+                path = rows.pieces_by_id(connection, [number])[number].path
+                return notes.select(lead(notes, parts_of(notes, path)))
 
-            lines, tunes = self._tunes(wanted, library, fetch, lead, on_progress)
+            lines, tunes = self._tunes(wanted, library, melody, on_progress)
             found = tunes.search(line.pitch, k + 1)
             kept = [
                 (wanted[tune.number], tune)
@@ -140,8 +141,7 @@ class MelodySearch:
         self,
         wanted: list[int],
         library: str,
-        fetch: Callable[[int], Notes],
-        extract: Callable[[Notes], NDArray[np.bool_]],
+        melody: Callable[[int], Notes],
         on_progress: Callable[[int, int], None],
     ) -> tuple[list[MelodyLine], TuneIndex]:
         """Melodies of all pieces and their index, kept as long as the pieces are the same."""
@@ -150,8 +150,9 @@ class MelodySearch:
         held = self._held_tunes
         if held is not None and held[0] == wanted:
             return held[1], held[2]
-        cache = MelodyCache(self.folder, f"{library} {melody_model().digest}", read_only=self.read_only)
-        lines = cache.lines(wanted, fetch, extract, on_progress)
+        made_by = f"{library} {melody_model().digest} by part"
+        cache = MelodyCache(self.folder, made_by, read_only=self.read_only)
+        lines = cache.lines(wanted, melody, on_progress)
         tunes = TuneIndex([line.pitch for line in lines])
         self._held_tunes = wanted, lines, tunes
         return lines, tunes

@@ -50,15 +50,14 @@ class MelodyCache:
     def lines(
         self,
         wanted: Sequence[int],
-        fetch: Callable[[int], Notes],
-        extract: Callable[[Notes], NDArray[np.bool_]],
+        melody: Callable[[int], Notes],
         on_progress: Callable[[int, int], None],
     ) -> list[MelodyLine]:
         """Melodies of pieces, those that are missing extracted and kept.
 
         Parameters
         ----------
-        fetch : notes of a piece; extract : which of them are its melody
+        melody : extracts that of a piece
         on_progress : told how many of the missing melodies are done
         """
         missing = [number for number in wanted if number not in self._lines]
@@ -66,8 +65,7 @@ class MelodyCache:
         for number in gone:
             del self._lines[number]
         for done, number in enumerate(missing, 1):
-            notes = fetch(number)
-            chosen = notes.select(extract(notes))
+            chosen = melody(number)
             self._lines[number] = MelodyLine(chosen.onset.astype(np.float32), chosen.pitch.astype(np.uint8))
             on_progress(done, len(missing))
             if done % SAVED_EVERY == 0 and done < len(missing):

@@ -69,17 +69,22 @@ def piece_target(text: str) -> str | int:
     return int(digits[:20]) if digits != text and digits.isascii() and digits.isdigit() else text
 
 
-def notes_of(pieces: Sequence[str], library: str | None) -> list[Notes]:
-    """Notes of pieces as `piece_target` names them; the library is opened only if one is named by number."""
+def notes_of(pieces: Sequence[str], library: str | None) -> list[tuple[Notes, str]]:
+    """Notes and file of pieces as `piece_target` names them; only a number opens the library."""
     from embedder import read_midi
 
     targets = [piece_target(piece) for piece in pieces]
     if not any(isinstance(target, int) for target in targets):
-        return [read_midi(piece) for piece in pieces]
+        return [(read_midi(piece), piece) for piece in pieces]
     from index import Library
 
     with Library.open(library, create=False) as opened:
-        return [opened.notes(target) if isinstance(target, int) else read_midi(target) for target in targets]
+        return [
+            (opened.notes(target), opened.piece(target).path)
+            if isinstance(target, int)
+            else (read_midi(target), target)
+            for target in targets
+        ]
 
 
 def numbered(number: int | None, name: str) -> str:

@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import mido
 import numpy as np
 import pytest
 import torch
@@ -12,6 +13,7 @@ from typer.testing import CliRunner
 
 from embedder import CorpusError, EncoderError, MidiError, Notes, read_midi
 from embedder.melody import melody_model
+from embedder.read_symusic import Refused, read_with_symusic
 from embedder.tokens import to_tokens
 from embedder.voices import VOICES, surroundings
 from train.corpus import Corpus
@@ -54,8 +56,6 @@ def test_every_note_gets_the_voice_of_its_track(songs: Path, corpus: Corpus) -> 
 
 
 def test_what_names_no_voices_is_refused(songs: Path, corpus: Corpus, tmp_path: Path) -> None:
-    import mido
-
     odd = mido.MidiFile(songs / "000" / "000.mid")
     odd.tracks[1].name = "violin"
     odd.save(tmp_path / "odd.mid")
@@ -192,10 +192,65 @@ def test_other_takes_are_learned_from_and_never_measured(tmp_path: Path) -> None
     assert sorted(works[len(alone) :]) == sorted(works[i] for i in alone.indices("train"))
 
 
-def test_a_file_that_the_fast_reader_refuses_is_left_out(songs: Path, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_left_out(tmp_path: Path) -> None:
     write_song(tmp_path / "one" / "one.mid", 1)
     (tmp_path / "two").mkdir()
     (tmp_path / "two" / "two.mid").write_bytes(b"no music")
     made = prepare_voices(tmp_path, tmp_path / "corpus")
     assert made.counts == {"files": 2, "left_out": 1}
     assert len(made) == 1
+
+
+def test_a_file_that_the_fast_reader_refuses_is_read_all_the_same(tmp_path: Path) -> None:
+    write_song(tmp_path / "one.mid", 1)
+    notes, voices = read_voices(tmp_path / "one.mid")
+    file = mido.MidiFile(tmp_path / "one.mid")
+    file.tracks[0].append(mido.MetaMessage("set_tempo", tempo=400_000))
+    file.tracks[0].append(mido.MetaMessage("set_tempo", tempo=500_000 + 20_000))
+    file.tracks[0][-1].time = file.tracks[0][-2].time = 0
+    file.tracks[0][0].tempo = 500_000
+    file.save(tmp_path / "two.mid")
+    with pytest.raises(Refused):
+        read_with_symusic((tmp_path / "two.mid").read_bytes(), sustain=False, most_notes=1000)
+    slow, slow_voices = read_voices(tmp_path / "two.mid")
+    assert np.array_equal(slow.pitch, notes.pitch)
+    assert np.array_equal(slow_voices, voices)
+
+
+def test_on_sixteenths_the_notes_of_one_onset_stand_by_voice_or_by_pitch(tmp_path: Path) -> None:
+    file = mido.MidiFile(ticks_per_beat=480)
+    played = {
+        "MELODY": [(41, 161, 60), (281, 330, 62)],  # the second is too short
+        "BRIDGE": [(35, 161, 90)],
+        "PIANO": [(40, 150, 48), (40, 400, 72), (160, 280, 50)],
+    }
+    for name, notes in played.items():
+        track = mido.MidiTrack([mido.MetaMessage("track_name", name=name)])
+        events = [(start, "note_on", pitch) for start, _, pitch in notes]
+        events += [(end, "note_off", pitch) for _, end, pitch in notes]
+        now = 0
+        for tick, kind, pitch in sorted(events):
+            track.append(mido.Message(kind, note=pitch, velocity=64, time=tick - now))
+            now = tick
+        file.tracks.append(track)
+    file.save(tmp_path / "song.mid")
+    by_voice, voices = read_voices(tmp_path / "song.mid", "voice")
+    assert by_voice.pitch.tolist() == [60, 90, 48, 72, 50]
+    assert voices.tolist() == [0, 1, 2, 2, 2]
+    by_pitch, voices = read_voices(tmp_path / "song.mid", "pitch")
+    assert by_pitch.pitch.tolist() == [48, 60, 72, 90, 50]
+    assert voices.tolist() == [2, 0, 2, 1, 2]
+    sixteenth = 0.125
+    assert np.allclose(np.diff(by_pitch.onset), [0, 0, 0, sixteenth], atol=3e-4)
+    assert np.allclose(by_pitch.duration / sixteenth, [1, 1, 3, 1, 1], atol=1e-3)
+
+
+def test_a_corpus_made_otherwise_is_not_taken_for_the_one_asked_for(songs: Path, tmp_path: Path) -> None:
+    arguments = ["train", "voices", str(songs), "--out", str(tmp_path / "corpus")]
+    made = CliRunner().invoke(app, [*arguments, "--sixteenths", "voice", "--json"])
+    assert made.exit_code == 0, made.stderr
+    assert json.loads(made.stdout)["sixteenths"] == "voice"
+    assert CliRunner().invoke(app, arguments).exit_code == 0
+    other = CliRunner().invoke(app, [*arguments, "--sixteenths", "pitch"])
+    assert other.exit_code != 0
+    assert "made with other options" in other.stderr

@@ -75,7 +75,8 @@ def classify(
                 print_report(_labelled(opened, tag, found, classifier), json)
                 return
     else:
-        found = [one for one in _answers(model, pieces, notes_of(pieces, library)) if one[2] >= at_least]
+        named_notes = [notes for notes, _ in notes_of(pieces, library)]
+        found = [one for one in _answers(model, pieces, named_notes) if one[2] >= at_least]
     if json:
         named = [{"piece": piece, "label": label, "chance": round(p, 4)} for piece, label, p in found]
         print_json({"classes": list(model.classes), "answers": named})

@@ -33,7 +33,8 @@ def melody(
     """Extract the melody of a piece: the notes that a singer would sing.
 
     A small model names the voice of every note: melody, bridge (lines that answer it) or piano (what
-    accompanies). It learned from pop songs; beside it stands the skyline, the highest note of every chord.
+    accompanies). It learned from pop songs. Where a file has several tracks or channels, what it hears of
+    each counts for all its notes. Beside it stands the skyline, the highest note of every chord.
 
     \b
     Examples:
@@ -43,11 +44,12 @@ def melody(
     """
     from embedder import write_midi
     from embedder.melody import melody_model, skyline
+    from embedder.reading import parts_of
     from embedder.voices import VOICES
     from ui.output import print_json, print_table, remark
 
-    (notes,) = notes_of([piece], library)
-    voices = melody_model().voices(notes)
+    ((notes, path),) = notes_of([piece], library)
+    voices = melody_model().voices(notes, parts_of(notes, path))
     chosen = voices <= VOICES.index("bridge") if bridge else voices == VOICES.index("melody")
     highest = skyline(notes)
     found = notes.select(chosen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -20,6 +20,14 @@ def voices(
     takes: Annotated[
         bool, typer.Option("--takes", help="Other takes of the training songs, SONG/versions/*.mid, too.")
     ] = False,
+    sixteenths: Annotated[
+        Literal["voice", "pitch"] | None,
+        typer.Option(
+            "--sixteenths",
+            help="Round times to sixteenths as MIDIBERT-Piano does; notes of one onset in the order of "
+            "their voice, as there, which gives it away, or of their pitch.",
+        ),
+    ] = None,
     run: Annotated[
         Path | None,
         typer.Option(
@@ -43,6 +51,7 @@ def voices(
       midikin train run melody --corpus corpus-voices --out runs/melody
       midikin train voices POP909 --out corpus-voices --run runs/melody --model melody-model --json
     """
+    from embedder.errors import CorpusError
     from embedder.melody import SHIPPED_MELODY, melody_model
     from train.corpus import Corpus
     from train.melody import (
@@ -66,8 +75,17 @@ def voices(
         if (Path(out) / "pieces.jsonl").exists():
             corpus = Corpus(out)
             voices_of(corpus)
+            asked = {"takes": takes or None, "sixteenths": sixteenths}
+            if any(value is not None and corpus.counts.get(name) != value for name, value in asked.items()):
+                raise CorpusError(f"{out} holds a corpus made with other options; name another folder")
         else:
-            corpus = prepare_voices(songs, out, lambda done, total: show("reading", done, total), takes=takes)
+            corpus = prepare_voices(
+                songs,
+                out,
+                lambda done, total: show("reading", done, total),
+                takes=takes,
+                sixteenths=sixteenths,
+            )
         if run is not None and learned_loudness(run):
             right = measure_loudness(run, corpus, lambda done, total: show("measuring", done, total))
             if json:
@@ -87,11 +105,19 @@ def voices(
         print_json(result)
         return
     print(f"{len(corpus):,} songs; {len(scores.by_song):,} of them for testing")
+    headings = (
+        "accuracy",
+        "of songs",
+        "tracks told apart",
+        "even velocities",
+        "melody precision",
+        "melody recall",
+    )
     print_table(
-        ("", "accuracy", "of songs", "even velocities", "melody precision", "melody recall"),
+        ("", *headings),
         [
             ("model", *(f"{100 * value:.1f}" for value in scores.shown())),
-            ("skyline", "", "", "", *(f"{100 * value:.1f}" for value in highest)),
+            ("skyline", "", "", "", "", *(f"{100 * value:.1f}" for value in highest)),
         ],
-        right=("accuracy", "of songs", "even velocities", "melody precision", "melody recall"),
+        right=headings,
     )
