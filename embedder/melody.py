@@ -43,7 +43,7 @@ CHORD_GAP_S = 0.04
 NOTES_AT_ONCE = 4096
 SUNG = 0.05  # share of the notes from which a piece is taken to be sung
 TOGETHER = 0.7  # how much each note counts for its part: those of a phrase are mistaken together
-ROUNDS, SETTLED = 100, 1e-6
+ROUNDS, SETTLED, LEAST = 100, 1e-6, 1e-6
 ONE_VOICE = 0.9  # share of the notes that are highest from which music is taken to be a single line
 
 
@@ -124,8 +124,9 @@ def by_part(shares: NDArray[np.float32], parts: NDArray[np.integer[Any]]) -> NDA
     numbers = np.unique(parts)
     if len(numbers) < 2:
         return shares
-    whole = shares.mean(0, dtype=np.float64)
-    told = (np.maximum(shares, 1e-6) / np.maximum(whole, 1e-6)) ** TOGETHER
+    whole = np.maximum(shares.mean(0, dtype=np.float64), SUNG)  # what is hardly heard is not looked for
+    whole /= whole.sum()
+    told = (np.maximum(shares, LEAST) / whole) ** TOGETHER
     adjusted = np.empty_like(shares)
     for number in numbers.tolist():
         here = parts == number

@@ -90,6 +90,13 @@ def test_a_part_of_two_voices_keeps_both() -> None:
     assert (by_part(shares, parts).argmax(1) == truth).all()
 
 
+def test_a_voice_that_is_hardly_heard_is_not_made_up() -> None:
+    parts = np.repeat([0, 1], 300)
+    shares = np.tile(np.array([0.001, 0.009, 0.99], dtype=np.float32), (600, 1))
+    shares[parts == 1] = (0.002, 0.008, 0.99)
+    assert (by_part(shares, parts).argmax(1) == 2).all()
+
+
 def test_the_shipped_model_takes_parts() -> None:
     beats = np.arange(200) * 0.5
     notes = Notes(np.repeat(beats, 2), np.full(400, 0.5), np.tile([48, 72], 200), np.full(400, 64))
