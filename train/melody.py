@@ -68,8 +68,8 @@ def read_voices(path: str | Path, sixteenths: Chords | None = None) -> tuple[Not
     """Notes of a file whose tracks are named after the voices, and the voice of each note.
 
     With `sixteenths`, they are as MIDIBERT-Piano prepares them (arXiv 2107.05223): onsets and durations are
-    rounded to sixteenths, shorter notes left out, and the notes of one onset stand in the order of `CHORDS`:
-    "voice" is theirs, and says which voice is whose; "pitch" is the same without saying so.
+    rounded to sixteenths, shorter notes left out. The notes of one onset stand in the order of their voices,
+    as there, which gives them away, or of their pitches.
 
     Raises
     ------
@@ -140,7 +140,7 @@ def _on_sixteenths(
 def _place_in_chord(
     start: NDArray[np.int64], pitch: NDArray[np.int64], voice: NDArray[np.uint8], by: Chords
 ) -> NDArray[np.int64]:
-    """The how-manieth of its onset each note is, from 0."""
+    """Which of the notes of its onset each one is, counted from 0."""
     order = np.lexsort((pitch, voice, start) if by == "voice" else (voice, pitch, start))
     ordered = start[order]
     place = np.empty(len(start), dtype=np.int64)
