@@ -14,10 +14,11 @@ import numpy as np
 from .errors import MidiError
 from .ticks import NoteTicks, PedalTicks, TempoMap, TickScore
 
-__all__ = ["read_with_mido"]
+__all__ = ["CHANNELS", "read_with_mido"]
 
 SUSTAIN = 64  # number of the controller
 DRUM_CHANNEL = 9  # counted from 0
+CHANNELS = 16  # lines a track: the line of a note is its track's number times this, and its channel
 
 
 def read_with_mido(data: bytes, *, most_notes: int, deadline_s: float) -> list[TickScore]:
@@ -125,10 +126,10 @@ class _Collector:
                 if opened:
                     start, velocity, of_program = opened.popleft()
                     drum = channel == DRUM_CHANNEL
-                    line = number * 16 + channel
+                    line = number * CHANNELS + channel
                     self.notes.append((start, tick, message.note, velocity, of_program, drum, line))
             elif kind == "control_change" and message.control == SUSTAIN:
-                self.pedals.append((tick, message.value >= 64, number * 16 + message.channel))
+                self.pedals.append((tick, message.value >= 64, number * CHANNELS + message.channel))
             elif kind == "program_change":
                 program[message.channel] = message.program
             elif kind == "set_tempo":

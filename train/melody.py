@@ -24,7 +24,7 @@ from embedder import Notes
 from embedder.errors import CorpusError, MidiError
 from embedder.melody import MelodyModel, by_part, save_melody_model, skyline
 from embedder.model import ModelConfig
-from embedder.read_mido import read_with_mido
+from embedder.read_mido import CHANNELS, read_with_mido
 from embedder.read_symusic import Refused, read_with_symusic
 from embedder.ticks import TickScore
 from embedder.voices import VOICES
@@ -55,7 +55,6 @@ VOICE_FILE = "voice.npy"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.05
 MOST_NOTES = 100_000
 PATIENT_S = 30.0  # for a file that the fast reader refuses
-CHANNELS = 16
 Chords = Literal["voice", "pitch"]
 IN_CHORD_S = 60e-6  # three steps of the grid, that notes of one onset keep an order and none hears them apart
 ALIASES = {"cau": "bridge", "piano`": "piano"}  # as tracks of POP909's other takes are named

@@ -20,6 +20,7 @@ def test_a_melody_is_extracted_and_written(midikin, songs: Path, tmp_path: Path)
     found = json.loads(midikin("melody", song, "--out", out, "--bridge", "--json").stdout)
     notes = read_midi(song)
     assert found["notes"] == len(notes) == sum(found["voices"].values())
+    assert found["parts"] == 3
     assert len(found["skyline"]["pitch"]) == skyline(notes).sum()
     led = found["voices"]["melody"] + found["voices"]["bridge"]
     assert len(found["melody"]["onset_s"]) == led
@@ -37,6 +38,8 @@ def test_a_piece_of_the_library_is_named_by_its_number(midikin, songs: Path) -> 
     assert of_number.pop("path") == "#1"
     assert of_file.pop("path") == path
     assert of_number == of_file
+    Path(path).unlink()  # which of its notes share a track is in the file alone
+    assert json.loads(midikin("melody", "#1", "--json").stdout)["parts"] is None
     assert "no piece" in midikin("melody", "#99", status=1).stderr
 
 

@@ -49,7 +49,8 @@ def melody(
     from ui.output import print_json, print_table, remark
 
     ((notes, path),) = notes_of([piece], library)
-    voices = melody_model().voices(notes, parts_of(notes, path))
+    parts = parts_of(notes, path)
+    voices = melody_model().voices(notes, parts)
     chosen = voices <= VOICES.index("bridge") if bridge else voices == VOICES.index("melody")
     highest = skyline(notes)
     found = notes.select(chosen)
@@ -62,6 +63,7 @@ def melody(
             {
                 "path": piece,
                 "notes": len(notes),
+                "parts": None if parts is None else len(set(parts.tolist())),
                 "voices": {name: int((voices == number).sum()) for number, name in enumerate(VOICES)},
                 "shared": shared,
                 **{name: _json(row) for name, row in rows.items()},
