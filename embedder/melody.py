@@ -24,7 +24,7 @@ from .model import ModelConfig, NoteReader
 from .notes import Notes
 from .tensors import check_fit, meant, read_settings, read_tensors, write_tensors
 from .tokens import ATTRIBUTES, to_tokens
-from .voices import SURROUNDINGS, VOICES, NoteHead, surroundings
+from .voices import VOICES, NoteHead, surroundings
 
 __all__ = [
     "SHIPPED_MELODY",
@@ -55,29 +55,35 @@ class MelodyModel(nn.Module):
     config : size of the transformer
     classes : to tell apart; other than `VOICES` only to measure what was learned of another target
     window : notes that it hears at once, as in training
+    told : numbers that it is told of every note
 
     Attributes
     ----------
     digest : names the weights; empty until they are loaded from a file
     """
 
-    def __init__(self, config: ModelConfig, classes: int = len(VOICES), window: int = 512) -> None:
+    def __init__(
+        self, config: ModelConfig, classes: int = len(VOICES), window: int = 512, told: int = 0
+    ) -> None:
         super().__init__()
         self.digest = ""
-        self.classes, self.window = classes, window
+        self.classes, self.window, self.told = classes, window, told
         self.reader = NoteReader(config)
-        self.head = NoteHead(config.width, classes)
+        self.head = NoteHead(config.width, classes, told)
 
     @torch.inference_mode()
-    def probabilities(self, notes: Notes) -> NDArray[np.float32]:
+    def probabilities(self, notes: Notes, told: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
         """Probability of each class, usually of `VOICES`, for every note, float32 [n, classes].
 
         Windows overlap by half; each counts less towards its ends, where it hears one side only.
+        `told` [n, told] is what the model is told of every note, if it is told anything.
         """
         count = len(notes)
         sums = np.zeros((count, self.classes))
         if count:
             tokens, numbers = to_tokens(notes), surroundings(notes)
+            if told is not None:
+                numbers = np.concatenate([numbers, told], axis=1)
             ranges = _windows(count, self.window)
             at_once = max(1, NOTES_AT_ONCE // self.window)
             for first in range(0, len(ranges), at_once):
@@ -106,7 +112,7 @@ class MelodyModel(nn.Module):
     ) -> Tensor:
         longest = max(end - begin for begin, end in ranges)
         rows = np.zeros((len(ranges), longest, len(ATTRIBUTES)), dtype=np.uint8)
-        beside = np.zeros((len(ranges), longest, SURROUNDINGS), dtype=np.float32)
+        beside = np.zeros((len(ranges), longest, numbers.shape[1]), dtype=np.float32)
         for row, (begin, end) in enumerate(ranges):
             rows[row, : end - begin], beside[row, : end - begin] = tokens[begin:end], numbers[begin:end]
         rows[:, 0, 0] = 0  # a window begins its own time

@@ -162,11 +162,12 @@ class NoteHead(nn.Module):
     ----------
     width : of the transformer
     classes : to tell apart
+    told : further numbers that stand beside the `SURROUNDINGS` of a note
     """
 
-    def __init__(self, width: int, classes: int) -> None:
+    def __init__(self, width: int, classes: int, told: int = 0) -> None:
         super().__init__()
-        self.surroundings = nn.Linear(SURROUNDINGS, width)
+        self.surroundings = nn.Linear(SURROUNDINGS + told, width)
         self.mask = nn.Parameter(torch.zeros(width))
         self.out = nn.Linear(width, classes)
 
@@ -178,7 +179,9 @@ class NoteHead(nn.Module):
         lengths: Tensor,
         hidden: Tensor | None = None,
     ) -> Tensor:
-        """Logits [b, n, classes] of token rows [b, n, 4] with their `surroundings` [b, n, SURROUNDINGS].
+        """Logits [b, n, classes] of token rows [b, n, 4] and what is told of each note beside them.
+
+        `numbers` [b, n, SURROUNDINGS + told] are its `surroundings` and whatever else is told.
 
         Notes under `hidden` [b, n] are replaced by the mask, which training does to some of them.
         """

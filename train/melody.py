@@ -9,7 +9,7 @@ the accompaniment (piano) in a track each. A corpus of its songs gets one more a
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 
 from embedder import Notes
 from embedder.errors import CorpusError, MidiError
-from embedder.melody import MelodyModel, by_part, save_melody_model, skyline
+from embedder.melody import MelodyModel, by_part, melody_model, save_melody_model, skyline
 from embedder.model import ModelConfig
 from embedder.read_mido import CHANNELS, read_with_mido
 from embedder.read_symusic import Refused, read_with_symusic
@@ -59,6 +59,7 @@ Chords = Literal["voice", "pitch"]
 IN_CHORD_S = 60e-6  # three steps of the grid, that notes of one onset keep an order and none hears them apart
 ALIASES = {"cau": "bridge", "piano`": "piano"}  # as tracks of POP909's other takes are named
 EVEN_VELOCITY = 64
+LEAST = 1e-9  # share that a run is taken to give to every degree
 UNHEARD = 1  # the velocity that stands for none where loudness is to be told
 CARD = Path(__file__).parent / "melody_card.md"
 
@@ -249,21 +250,29 @@ def learned_loudness(run: str | Path) -> bool:
 
 
 def measure_loudness(
-    run: str | Path, corpus: Corpus, on_progress: Callable[[int, int], None] = lambda done, total: None
+    runs: Sequence[str | Path],
+    corpus: Corpus,
+    on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> float:
-    """Share of the test songs' notes whose degree of loudness a finished run of `velocity` tells, 0..1.
+    """Share of the test songs' notes whose degree of loudness finished runs of `velocity` tell, 0..1.
 
-    The model sees notes of one velocity only.
+    What several runs say is averaged, as logarithms. Each sees notes of one velocity only. One that is told
+    voices is told those that the shipped melody model hears without velocities, where it is known which notes
+    share a track, as files come, but not what the track is called.
 
     Raises
     ------
     CorpusError
-        If the run is not finished or learned something else, or there are no test songs.
+        If a run is not finished or learned something else, or there are no test songs.
     """
-    model = _finished(run, len(LOUDNESS) + 1)
+    models = [_finished(run, len(LOUDNESS) + 1) for run in runs]
     right = []
-    for done, (notes, _) in enumerate(songs := _test_songs(corpus)):
-        right.append(model.voices(notes.with_velocity(UNHEARD)) == loudness(notes.velocity))
+    for done, (notes, track) in enumerate(songs := _test_songs(corpus)):
+        heard = by_part(melody_model().probabilities(notes.with_velocity(EVEN_VELOCITY)), track)
+        unheard = notes.with_velocity(UNHEARD)
+        told = [model.probabilities(unheard, heard if model.told else None) for model in models]
+        degree = np.log(np.maximum(told, LEAST)).sum(0).argmax(1)
+        right.append(degree == loudness(notes.velocity))
         on_progress(done + 1, len(songs))
     return float(np.concatenate(right).mean())
 
@@ -272,8 +281,9 @@ def _finished(run: str | Path, classes: int) -> MelodyModel:
     weights = Path(run) / "encoder"
     try:
         config = ModelConfig.from_dict(json.loads((weights / "model.json").read_text(encoding="utf-8")))
-        length = Recipe.read(Path(run) / "recipe.toml").objective_settings.get("length", 512)
-        model = MelodyModel(config, classes, length)
+        settings = Recipe.read(Path(run) / "recipe.toml").objective_settings
+        told = len(VOICES) if settings.get("told", False) else 0
+        model = MelodyModel(config, classes, settings.get("length", 512), told)
         own = model.reader.state_dict()
         of_run = load_file(weights / "model.safetensors")
         model.reader.load_state_dict({name: of_run[name] for name in own})

@@ -25,13 +25,13 @@ from train.recipe import Recipe
 from ui.cli import app
 
 
-def recipe_of(steps: int, target: str = "voice") -> Recipe:
-    run = {"steps": steps, "learning_rate": 3e-3, "validate_every": 100}
-    return Recipe.parse(
-        recipe_text(
-            "voices", run=run, model={"causal": False, "positions": 512}, rows=4, length=64, target=target
-        )
+def recipe_of(steps: int, target: str = "voice", **settings: bool) -> Recipe:
+    run, model = (
+        {"steps": steps, "learning_rate": 3e-3, "validate_every": 100},
+        {"causal": False, "positions": 512},
     )
+    settings = {"rows": 4, "length": 64, "target": target, **settings}
+    return Recipe.parse(recipe_text("voices", run=run, model=model, **settings))
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +150,18 @@ def test_velocities_are_not_shown_where_they_are_asked_for(corpus: Corpus) -> No
         make_objective("voices", corpus, "train", {"target": "colour"})
 
 
+def test_the_voice_of_every_note_is_told_where_loudness_is_asked_for(corpus: Corpus) -> None:
+    asked = {"rows": 4, "length": 64, "masked": 0.0}
+    voice = make_objective("voices", corpus, "validation", asked)
+    loud = make_objective("voices", corpus, "validation", {**asked, "target": "velocity", "told": True})
+    by_voice, told = (made.batch(np.random.default_rng(0)) for made in (voice, loud))
+    assert told["numbers"].shape[-1] == by_voice["numbers"].shape[-1] + len(VOICES)
+    there = by_voice["classes"] >= 0
+    assert torch.equal(told["numbers"][there][:, -len(VOICES) :].argmax(1), by_voice["classes"][there])
+    with pytest.raises(CorpusError, match="gives voices away"):
+        make_objective("voices", corpus, "train", {"told": True})
+
+
 def test_the_command_makes_a_corpus_and_measures_a_run(songs: Path, corpus: Corpus, tmp_path: Path) -> None:
     run(recipe_of(2), corpus, tmp_path / "run", device="cpu")
     arguments = ["train", "voices", str(songs), "--out", str(corpus.folder), "--run", str(tmp_path / "run")]
@@ -163,18 +175,32 @@ def test_the_command_makes_a_corpus_and_measures_a_run(songs: Path, corpus: Corp
     assert "skyline" in plain.stdout
 
 
-def test_a_run_that_learned_loudness_is_measured_by_loudness(
+def test_runs_that_learned_loudness_are_measured_by_loudness(
     songs: Path, corpus: Corpus, tmp_path: Path
 ) -> None:
-    run(recipe_of(60, "velocity"), corpus, tmp_path / "run", device="cpu")
-    arguments = ["train", "voices", str(songs), "--out", str(corpus.folder), "--run", str(tmp_path / "run")]
-    found = CliRunner().invoke(app, [*arguments, "--json"])
-    assert found.exit_code == 0, found.stderr
+    command = ["train", "voices", str(songs), "--out", str(corpus.folder)]
+    plain, told, melody = (
+        ("--run", str(tmp_path / "plain")),
+        ("--run", str(tmp_path / "told")),
+        tmp_path / "m",
+    )
+    run(recipe_of(60, "velocity"), corpus, plain[1], device="cpu")
+    run(recipe_of(60, "velocity", told=True), corpus, told[1], device="cpu")
     truth = np.concatenate([loudness(corpus.notes(i).velocity) for i in corpus.indices("test")])
-    assert json.loads(found.stdout)["loudness"] >= 0.9 * np.bincount(truth).max() / len(truth)
-    assert "degree of loudness" in CliRunner().invoke(app, arguments).stdout
+    commonest = np.bincount(truth).max() / len(truth)
+    for runs in (plain, told, (*plain, *told)):
+        found = CliRunner().invoke(app, [*command, *runs, "--json"])
+        assert found.exit_code == 0, found.stderr
+        assert json.loads(found.stdout)["loudness"] >= 0.9 * commonest
+    assert "degree of loudness" in CliRunner().invoke(app, [*command, *plain]).stdout
     with pytest.raises(CorpusError, match="no finished run"):
-        assemble(tmp_path / "run", tmp_path / "model")
+        assemble(plain[1], tmp_path / "model")
+    run(recipe_of(2), corpus, melody, device="cpu")
+    mixed = CliRunner().invoke(app, [*command, *plain, "--run", str(melody)])
+    assert mixed.exit_code == 1
+    assert "no finished run" in mixed.stderr
+    twice = CliRunner().invoke(app, [*command, "--run", str(melody), "--run", str(melody)])
+    assert "give one --run" in twice.stderr
 
 
 def test_other_takes_are_learned_from_and_never_measured(tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ class Voices:
     flat : share of the rows whose velocities are all made equal
     remix : share of the rows of which one voice is left out, moved by an octave, or made louder, softer,
         longer or shorter than it was against the others; only where voices are the target
+    told : whether the voice of every note is told; only where velocity is the target
     """
 
     coupled = False
@@ -65,6 +66,7 @@ class Voices:
         velocity: int = 12,
         flat: float = 0.1,
         remix: float = 0.0,
+        told: bool = False,
     ) -> None:
         if target not in ("voice", "velocity"):
             raise CorpusError(f"recipe: target is voice or velocity, not {target!r}")
@@ -72,6 +74,8 @@ class Voices:
             raise CorpusError("recipe: masked, flat and remix are shares")
         if remix and target != "voice":
             raise CorpusError("recipe: remix needs voices as the target")
+        if told and target == "voice":
+            raise CorpusError("recipe: told gives voices away; it needs velocity as the target")
         if rows < 1 or length < 2:
             raise CorpusError("recipe: rows is 1 or more, length 2 or more")
         self.target, self.rows, self.length = target, rows, length
@@ -88,26 +92,30 @@ class Voices:
         self.starts = np.cumsum([0, *(len(piece) for piece in notes)])
         self.tokens = np.concatenate([to_tokens(piece) for piece in notes])
         self.numbers = np.concatenate([surroundings(piece) for piece in notes])
-        parts: list[np.ndarray[Any, Any]]
         if target == "voice":
-            voices = voices_of(corpus)
-            parts = [voices[corpus.offsets[i] : corpus.offsets[i + 1]] for i in pieces]
+            self.classes = _voices(corpus, pieces)
         else:
-            parts = [loudness(piece.velocity) for piece in notes]
-        self.classes = np.concatenate(parts).astype(np.int64)
+            self.classes = np.concatenate([loudness(piece.velocity) for piece in notes])
+        if told:
+            which = np.eye(len(VOICES), dtype=np.float32)[_voices(corpus, pieces)]
+            self.numbers = np.concatenate([self.numbers, which], axis=1)
         self.own: nn.Module = nn.Module()
 
     def equip(self, model: NoteTransformer) -> nn.Module:
-        return NoteHead(model.config.width, len(VOICES) if self.target == "voice" else len(LOUDNESS) + 1)
+        classes = len(VOICES) if self.target == "voice" else len(LOUDNESS) + 1
+        return NoteHead(model.config.width, classes, self.numbers.shape[1] - SURROUNDINGS)
 
     def after_step(self, model: NoteTransformer, done: float) -> None:
         """Nothing: all weights learn by gradient."""
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """tokens, numbers [rows, length, SURROUNDINGS], classes (`IGNORE` where absent), hidden, lengths."""
+        """tokens, numbers [rows, length, n], classes (`IGNORE` where absent), hidden, lengths.
+
+        The n numbers are the `SURROUNDINGS` and, if it is `told`, which of the `VOICES` the note's is.
+        """
         shape = (self.rows, self.length)
         tokens = np.zeros((*shape, len(ATTRIBUTES)), dtype=np.uint8)
-        numbers = np.zeros((*shape, SURROUNDINGS), dtype=np.float32)
+        numbers = np.zeros((*shape, self.numbers.shape[1]), dtype=np.float32)
         classes = np.full(shape, IGNORE)
         lengths = np.zeros(self.rows, dtype=np.int64)
         middles = rng.integers(0, self.starts[-1], self.rows)
@@ -175,6 +183,12 @@ class Voices:
     def flops(self, config: ModelConfig, batch: Batch) -> float:
         rows, length, _ = batch["tokens"].shape
         return training_flops(config, rows, length, predicts=False, projects=False)
+
+
+def _voices(corpus: Corpus, pieces: list[int]) -> NDArray[np.int64]:
+    voices = voices_of(corpus)
+    parts = [voices[corpus.offsets[i] : corpus.offsets[i + 1]] for i in pieces]
+    return np.concatenate(parts).astype(np.int64)
 
 
 def _remixed(

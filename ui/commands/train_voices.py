@@ -29,9 +29,12 @@ def voices(
         ),
     ] = None,
     run: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
-            "--run", metavar="RUN", help="A finished run of the recipe melody or velocity, to be measured."
+            "--run",
+            metavar="RUN",
+            help="A finished run of the recipe melody or velocity, to be measured; several of velocity are "
+            "averaged.",
         ),
     ] = None,
     model: Annotated[
@@ -43,7 +46,8 @@ def voices(
 
     SONG/SONG.mid holds the tracks MELODY, BRIDGE and PIANO, as in POP909. Songs are split by their names.
     Without --run the melody model that comes with midikin is measured, and the skyline beside it. Of a run of
-    the recipe velocity it is measured how many notes get the right one of six degrees of loudness.
+    the recipe velocity it is measured how many notes get the right one of six degrees of loudness, where it
+    is known which notes share a track.
 
     \b
     Examples:
@@ -86,17 +90,17 @@ def voices(
                 takes=takes,
                 sixteenths=sixteenths,
             )
-        if run is not None and learned_loudness(run):
-            right = measure_loudness(run, corpus, lambda done, total: show("measuring", done, total))
+        runs = run or []
+        if any(learned_loudness(one) for one in runs):
+            right = measure_loudness(runs, corpus, lambda done, total: show("measuring", done, total))
             if json:
                 print_json({"corpus": str(corpus.folder), **corpus.counts, "loudness": right})
             else:
                 print(f"{100 * right:.1f} % of the notes get the right degree of loudness")
             return
-        if run is not None:
-            made = assemble(run, model or Path(run) / "model")
-        else:
-            made = melody_model(SHIPPED_MELODY)
+        if len(runs) > 1:
+            raise CorpusError("several runs are averaged only where they learned loudness; give one --run")
+        made = assemble(runs[0], model or runs[0] / "model") if runs else melody_model(SHIPPED_MELODY)
         scores = measure(made, corpus, lambda done, total: show("measuring", done, total))
         highest = skyline_scores(corpus)
     result: dict[str, Any] = {"corpus": str(corpus.folder), **corpus.counts, "model": scores.to_json()}
