@@ -8,9 +8,10 @@ answers are typical of many undecided pieces, and no two alike. Before there are
 pieces are equally doubtful, and the answers are simply varied and typical.
 
 This is transductive experimental design (Yu, Bi and Tresp 2006, "Active learning via transductive
-experimental design"), weighted by doubt. Chosen on half of the works with the vectors of an earlier encoder:
-it needed 38 labels of pianists and 24 of composers for 90 % of full accuracy, where covering what is near,
-weighted by the doubt about the piece itself, needed 45 and 36.
+experimental design"), weighted by the cube of doubt. The power was chosen on composers of piano-midi.de and
+ASAP and on game series: their labels for 90 % of full accuracy, as a share of random choice's, were 0.89 with
+doubt itself, 0.80 with its square, 0.74 with its cube, 0.77 and 0.79 with powers 4 and 6 (geometric means of
+three sets, 40 draws).
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ __all__ = ["MOST_WEIGHED", "choose", "doubt_of"]
 
 MOST_WEIGHED = 3_000  # pieces that are candidates, and whose cover counts
 _NOISE = 0.03  # variance of what one label says, where a row's own is one
-_LEAST_DOUBT = 0.01  # what a piece counts of which the probe is certain
+_FOCUS = 3  # power of doubt by which a piece counts
+_LEAST = 0.01  # what a piece counts of which the probe is certain
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -45,7 +47,7 @@ def choose(rows: FloatArray, labelled: FloatArray, doubt: FloatArray, k: int) ->
     doubt : float32 [n]
     """
     shared = _left_unknown(_unit(rows), _unit(labelled))
-    weight = np.maximum(doubt, np.float32(_LEAST_DOUBT))
+    weight = np.maximum(doubt**_FOCUS, np.float32(_LEAST))
     open_ = np.ones(len(rows), dtype=bool)
     chosen: list[int] = []
     for _ in range(min(k, len(rows))):

@@ -28,6 +28,13 @@ def music_of(kind: str, seed: int, notes: int = 90) -> Notes:
     return Notes(plain.onset, plain.duration, KINDS[kind] + plain.pitch % 9, plain.velocity)
 
 
+def after(one: Notes, other: Notes) -> Notes:
+    """Both, the second a second after the first."""
+    other = other.shift(one.end_s + 1)
+    columns = ("onset", "duration", "pitch", "velocity")
+    return Notes(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in columns))
+
+
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A library of eight low, eight middle and eight high tunes, and a chromatic one that is like none."""
@@ -177,6 +184,27 @@ def test_copies_of_a_work_lie_in_one_fold(registers: Library, tmp_path: Path) ->
         registers.train_probe("register")
     registers.label("register", numbers(registers, "low")[0], value="low")
     assert registers.train_probe("register").scores.works == 6
+
+
+def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in(
+    registers: Library, tmp_path: Path
+) -> None:
+    label_some(registers)
+    bar = tune(1, 12)
+    for i, kind in enumerate(KINDS):
+        long = tune(900 + i, 1500)
+        path = tmp_path / "music" / kind / "with the bar.mid"
+        path.parent.mkdir(parents=True)
+        write_midi(after(long, bar), path)
+    write_midi(bar, tmp_path / "music" / "low" / "bar.mid")
+    tenth = tune(900, 1500).slice_notes(0, 150)
+    write_midi(tenth, tmp_path / "music" / "low" / "tenth.mid")
+    registers.add(tmp_path / "music", workers=1)
+    for kind in KINDS:
+        of_kind = [p.id for p in registers.pieces([f"path~{tmp_path}/music/{kind}/"])]
+        registers.label("register", of_kind, value=kind)
+    # 12 and the bar, two long ones, and a third that the tenth of it goes with
+    assert registers.train_probe("register").scores.works == 16
 
 
 def test_the_same_notes_labelled_differently_are_left_out(registers: Library, tmp_path: Path) -> None:
