@@ -20,6 +20,9 @@ from .files import replace_file
 
 __all__ = ["export", "load_weights", "restore", "save"]
 
+_READER = "reader."  # what a melody model calls the transformer without its heads,
+_READS = ("embeddings.", "blocks.", "norm.")  # and what that consists of
+
 
 def export(model: NoteTransformer, folder: Path, own: nn.Module | None = None) -> Path:
     """Write weights and model settings beside each other, and an objective's own weights if it has some;
@@ -42,7 +45,7 @@ def load_weights(model: nn.Module, path: Path, *, to_finetune: bool = False) -> 
     """Load a safetensors file.
 
     `to_finetune` leaves the contrastive projection as it is, which pretraining does not touch, and takes
-    only the first blocks of a deeper model.
+    only the first blocks of a deeper model; of a melody model it takes the reader, all that fits.
 
     Raises
     ------
@@ -53,6 +56,8 @@ def load_weights(model: nn.Module, path: Path, *, to_finetune: bool = False) -> 
         weights = load_file(path)
         if to_finetune:
             own = model.state_dict()
+            if read := {n.removeprefix(_READER): w for n, w in weights.items() if n.startswith(_READER)}:
+                weights = {n: w for n, w in own.items() if not n.startswith(_READS)} | read
             weights = {n: w for n, w in weights.items() if n in own or not n.startswith("blocks.")}
             weights |= {name: own[name] for name in own if name.startswith("project.")}
         model.load_state_dict(weights)

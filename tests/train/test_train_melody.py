@@ -1,23 +1,26 @@
 """Voices of songs: reading them, learning them, and the model that comes of it."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mido
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from small_recipes import check_killed_run, recipe_text
 from songs import REGISTERS, write_song, write_songs
 from typer.testing import CliRunner
 
 from embedder import CorpusError, EncoderError, MidiError, Notes, read_midi
 from embedder.melody import melody_model
+from embedder.model import NoteTransformer
 from embedder.read_symusic import Refused, read_with_symusic
 from embedder.tokens import to_tokens
 from embedder.voices import VOICES, surroundings
 from train.corpus import Corpus
-from train.loop import run
+from train.loop import load_weights, run
 from train.melody import assemble, loudness, measure, prepare_voices, read_voices, skyline_scores, voices_of
 from train.objectives import make_objective
 from train.objectives.voices import Voices, _remixed
@@ -93,6 +96,22 @@ def test_a_run_learns_voices_and_becomes_a_model(corpus: Corpus, tmp_path: Path,
         melody_model(tmp_path / "model")
     with pytest.raises(CorpusError, match="no finished run"):
         assemble(tmp_path, tmp_path / "other")
+
+
+def test_a_run_goes_on_from_a_melody_model(corpus: Corpus, tmp_path: Path) -> None:
+    recipe = recipe_of(2)
+    run(recipe, corpus, tmp_path / "run", device="cpu")
+    assemble(tmp_path / "run", tmp_path / "model")
+    model = NoteTransformer(recipe.model)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    load_weights(model, tmp_path / "model" / "model.safetensors", to_finetune=True)
+    of_run, now = load_file(tmp_path / "run" / "encoder" / "model.safetensors"), model.state_dict()
+    read = [name for name in now if name.startswith(("embeddings.", "blocks.", "norm."))]
+    assert all(torch.allclose(now[name], of_run[name], atol=2e-3) for name in read)
+    assert all(torch.equal(now[name], before[name]) for name in now.keys() - set(read))
+    wider = NoteTransformer(replace(recipe.model, width=2 * recipe.model.width))
+    with pytest.raises(CorpusError, match="does not hold weights of this model"):
+        load_weights(wider, tmp_path / "model" / "model.safetensors", to_finetune=True)
 
 
 @pytest.mark.parametrize("target", ["voice", "velocity"])
