@@ -114,7 +114,7 @@ def _check_names(file: str, meant: Sequence[_Meant]) -> None:
 def _unknown(table: TableFile, unknown: Mapping[str, str], total: int, *, can_skip: bool) -> str:
     names = ", ".join(shown(name) + why for name, why in list(unknown.items())[:_LISTED])
     more = ", ..." if len(unknown) > _LISTED else ""
-    do = "add them first, or skip unknown files" if can_skip else "add them first"
+    do = "add them first, or leave them out (--skip-unknown)" if can_skip else "add them first"
     count = f"{len(unknown):,} of its files are" if len(unknown) > 1 else "one of its files is"
     return f"{table.file}: {count} not in the library: {names}{more}; {do}, nothing was changed"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
@@ -57,6 +58,11 @@ def train(tag: TagsArgument = None, library: LibraryOption = None, json: JsonOpt
         print_json(report.to_json())
     elif report.trained:
         _print_probes(list(report.trained))
+        for probe in report.trained:
+            if probe.scores.accuracy <= probe.scores.majority.accuracy:
+                name, better = _plain(probe.tag), f"`midikin probe suggest {shlex.quote(probe.tag)}`"
+                remark(f"{name}: no better than always the most frequent yet; {better} asks for more labels")
+        remark("what probes said before is gone; `midikin probe apply` tags the rest anew")
     elif not report.problems:
         remark("no labels yet; give some with `midikin tag TAG --add PIECE ...`")
     for problem in report.problems:
