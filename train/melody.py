@@ -8,7 +8,6 @@ the accompaniment (piano) in a track each. A corpus of its songs gets one more a
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from io import BytesIO
@@ -21,17 +20,19 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from embedder import Notes
-from embedder.errors import CorpusError, MidiError
+from embedder.errors import CorpusError, EncoderError, MidiError
 from embedder.melody import MelodyModel, by_part, melody_model, save_melody_model, skyline
 from embedder.model import ModelConfig
 from embedder.read_mido import CHANNELS, read_with_mido
 from embedder.read_symusic import Refused, read_with_symusic
+from embedder.tensors import read_settings
 from embedder.ticks import TickScore
 from embedder.voices import VOICES
 
 from .corpus import Corpus, PieceRecord, write_corpus
 from .files import replace_file
 from .recipe import Recipe
+from .settings import check_settings, declared
 from .works import split_of
 
 __all__ = [
@@ -220,8 +221,10 @@ def voices_of(corpus: Corpus) -> NDArray[np.uint8]:
         voices: NDArray[np.uint8] = np.load(corpus.folder / VOICE_FILE, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError) as error:
         raise CorpusError(f"{corpus.folder} names no voices ({error}); prepare it from POP909") from None
-    if len(voices) != corpus.offsets[-1]:
+    if voices.shape != (corpus.offsets[-1],):
         raise CorpusError(f"{corpus.folder}: voices and notes differ in number; prepare the corpus again")
+    if voices.dtype != np.uint8 or voices.max(initial=0) >= len(VOICES):
+        raise CorpusError(f"{corpus.folder}: {VOICE_FILE} names other voices; prepare the corpus again")
     return voices
 
 
@@ -278,18 +281,28 @@ def measure_loudness(
 
 
 def _finished(run: str | Path, classes: int) -> MelodyModel:
+    from .objectives.voices import Voices  # which reads its corpus by this module
+
     weights = Path(run) / "encoder"
     try:
-        config = ModelConfig.from_dict(json.loads((weights / "model.json").read_text(encoding="utf-8")))
-        settings = Recipe.read(Path(run) / "recipe.toml").objective_settings
+        recipe = Recipe.read(Path(run) / "recipe.toml")
+        settings = recipe.objective_settings
+        check_settings(f"{run}: objective {recipe.objective}", declared(Voices), settings)
+        config = ModelConfig.from_dict(read_settings(weights / "model.json", str(run)))
+        length = settings.get("length", 512)
+        if not 2 <= length <= config.positions:
+            raise ValueError(f"length = {length}, where 2 to {config.positions} are meant")
         told = len(VOICES) if settings.get("told", False) else 0
-        model = MelodyModel(config, classes, settings.get("length", 512), told)
+        model = MelodyModel(config, classes, length, told)
         own = model.reader.state_dict()
         of_run = load_file(weights / "model.safetensors")
         model.reader.load_state_dict({name: of_run[name] for name in own})
         model.head.load_state_dict(load_file(weights / "objective.safetensors"))
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise CorpusError(f"{run} is no finished run of such a recipe: {error}") from None
+        if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
+            raise ValueError("weights are not finite")
+    except (OSError, ValueError, KeyError, RuntimeError, CorpusError, EncoderError, SafetensorError) as error:
+        reason = " ".join(str(error).split())
+        raise CorpusError(f"{run} is no finished run of such a recipe: {reason}") from None
     return model.eval()
 
 

@@ -8,7 +8,7 @@ import mido
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from small_recipes import check_killed_run, recipe_text
 from songs import REGISTERS, write_song, write_songs
 from typer.testing import CliRunner
@@ -21,7 +21,16 @@ from embedder.tokens import to_tokens
 from embedder.voices import VOICES, surroundings
 from train.corpus import Corpus
 from train.loop import load_weights, run
-from train.melody import assemble, loudness, measure, prepare_voices, read_voices, skyline_scores, voices_of
+from train.melody import (
+    assemble,
+    loudness,
+    measure,
+    measure_loudness,
+    prepare_voices,
+    read_voices,
+    skyline_scores,
+    voices_of,
+)
 from train.objectives import make_objective
 from train.objectives.voices import Voices, _remixed
 from train.recipe import Recipe
@@ -70,6 +79,9 @@ def test_what_names_no_voices_is_refused(songs: Path, corpus: Corpus, tmp_path: 
     prepare_voices(songs, damaged)
     np.save(damaged / "voice.npy", np.zeros(3, np.uint8))
     with pytest.raises(CorpusError, match="differ in number"):
+        voices_of(Corpus(damaged))
+    np.save(damaged / "voice.npy", voices_of(prepare_voices(songs, tmp_path / "whole")) + np.uint8(7))
+    with pytest.raises(CorpusError, match="names other voices"):
         voices_of(Corpus(damaged))
     (damaged / "voice.npy").unlink()
     with pytest.raises(CorpusError, match="names no voices"):
@@ -220,6 +232,27 @@ def test_runs_that_learned_loudness_are_measured_by_loudness(
     assert "no finished run" in mixed.stderr
     twice = CliRunner().invoke(app, [*command, "--run", str(melody), "--run", str(melody)])
     assert "give one --run" in twice.stderr
+    made = CliRunner().invoke(app, [*command, *plain, "--model", str(tmp_path / "made")])
+    assert "--model makes a melody model" in made.stderr
+
+
+@pytest.mark.parametrize("harm", ["nan", "length", "list", "kind"])
+def test_a_damaged_run_is_said_to_be_none(corpus: Corpus, tmp_path: Path, harm: str) -> None:
+    made = tmp_path / "run"
+    run(recipe_of(1, "velocity"), corpus, made, device="cpu")
+    assert 0 <= measure_loudness([made], corpus) <= 1
+    weights, recipe = made / "encoder" / "objective.safetensors", made / "recipe.toml"
+    text = recipe.read_text()
+    if harm == "nan":
+        save_file({name: tensor * np.nan for name, tensor in load_file(weights).items()}, weights)
+    elif harm == "length":
+        recipe.write_text(text.replace("length = 64", "length = 0"))
+    elif harm == "kind":
+        recipe.write_text(text.replace("length = 64", 'length = "64"'))
+    else:
+        (made / "encoder" / "model.json").write_text("[]")
+    with pytest.raises(CorpusError):
+        measure_loudness([made], corpus)
 
 
 def test_other_takes_are_learned_from_and_never_measured(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def voices(
     from ui.output import print_json, print_table
     from ui.progress import progress_bar
 
+    runs = run or []
+    loud = any(learned_loudness(one) for one in runs)
+    if model is not None and (loud or len(runs) != 1):
+        raise CorpusError("--model makes a melody model of one --run that learned voices")
+    if len(runs) > 1 and not loud:
+        raise CorpusError("several runs are averaged only where they learned loudness; give one --run")
     with progress_bar() as bar:
         task = bar.add_task("reading", total=None, rate="")
 
@@ -90,16 +96,13 @@ def voices(
                 takes=takes,
                 sixteenths=sixteenths,
             )
-        runs = run or []
-        if any(learned_loudness(one) for one in runs):
+        if loud:
             right = measure_loudness(runs, corpus, lambda done, total: show("measuring", done, total))
             if json:
                 print_json({"corpus": str(corpus.folder), **corpus.counts, "loudness": right})
             else:
                 print(f"{100 * right:.1f} % of the notes get the right degree of loudness")
             return
-        if len(runs) > 1:
-            raise CorpusError("several runs are averaged only where they learned loudness; give one --run")
         made = assemble(runs[0], model or runs[0] / "model") if runs else melody_model(SHIPPED_MELODY)
         scores = measure(made, corpus, lambda done, total: show("measuring", done, total))
         highest = skyline_scores(corpus)
