@@ -31,7 +31,7 @@ __all__ = ["GROUPING", "works_of"]
 
 GROUPING = "works told by landmarks of the labelled pieces' notes alone"
 _SHARE = 0.3  # of the smaller piece's landmarks, rare ones counting for more
-_COSINE = 0.1  # and of the geometric mean of both: a hundredth of a piece is found in it if it is all there
+_COSINE = 0.05  # and of the geometric mean of both: the smaller may be a four-hundredth of the larger
 _MOST_LANDMARKS = (
     3_000_000  # of all pieces; of more, one in so many is looked at, the same ones in each piece
 )

@@ -17,6 +17,7 @@ from embedder.errors import LibraryError, PieceNotFound, TagError
 from embedder.notes import Notes
 from embedder.writing import write_midi
 from index import Library, Probe
+from index.tags import grouping
 from index.tags.tables import probes
 
 KINDS = {"low": 36, "middle": 52, "high": 70}
@@ -26,13 +27,6 @@ def music_of(kind: str, seed: int, notes: int = 90) -> Notes:
     """A tune of its own within nine semitones."""
     plain = tune(seed, notes)
     return Notes(plain.onset, plain.duration, KINDS[kind] + plain.pitch % 9, plain.velocity)
-
-
-def after(one: Notes, other: Notes) -> Notes:
-    """Both, the second a second after the first."""
-    other = other.shift(one.end_s + 1)
-    columns = ("onset", "duration", "pitch", "velocity")
-    return Notes(*(np.concatenate([getattr(one, name), getattr(other, name)]) for name in columns))
 
 
 @pytest.fixture(scope="module")
@@ -186,25 +180,14 @@ def test_copies_of_a_work_lie_in_one_fold(registers: Library, tmp_path: Path) ->
     assert registers.train_probe("register").scores.works == 6
 
 
-def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in(
-    registers: Library, tmp_path: Path
-) -> None:
-    label_some(registers)
-    bar = tune(1, 12)
-    for i, kind in enumerate(KINDS):
-        long = tune(900 + i, 1500)
-        path = tmp_path / "music" / kind / "with the bar.mid"
-        path.parent.mkdir(parents=True)
-        write_midi(after(long, bar), path)
-    write_midi(bar, tmp_path / "music" / "low" / "bar.mid")
-    tenth = tune(900, 1500).slice_notes(0, 150)
-    write_midi(tenth, tmp_path / "music" / "low" / "tenth.mid")
-    registers.add(tmp_path / "music", workers=1)
-    for kind in KINDS:
-        of_kind = [p.id for p in registers.pieces([f"path~{tmp_path}/music/{kind}/"])]
-        registers.label("register", of_kind, value=kind)
-    # 12 and the bar, two long ones, and a third that the tenth of it goes with
-    assert registers.train_probe("register").scores.works == 16
+def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landmarks as plain numbers: a bar that three long pieces hold, and a twentieth of one of them."""
+    bar = np.arange(10)
+    long = [np.concatenate([np.arange(first, first + 10_000), bar]) for first in (10_000, 20_000, 30_000)]
+    others = [np.arange(first, first + 500) for first in range(50_000, 60_000, 500)]
+    keys = [bar, *long, long[1][:500], *others]
+    monkeypatch.setattr(grouping, "_landmarks", lambda connection, numbers: keys)
+    assert grouping._alike(None, range(len(keys))) == [(2, 4)]
 
 
 def test_the_same_notes_labelled_differently_are_left_out(registers: Library, tmp_path: Path) -> None:
