@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     )
     from .generation.continuing import Continuation, Continuer
     from .generation.sampling import Sampling
+    from .midi.reading import Limits, MidiFile, read_midi, read_piece
+    from .midi.writing import write_midi
     from .notes import GRID_HZ, Notes
-    from .reading import Limits, MidiFile, read_midi, read_piece
-    from .writing import write_midi
 
 _HOME = {
     "Classifier": "classifier",
@@ -48,18 +48,18 @@ _HOME = {
     "LibraryDamaged": "errors",
     "LibraryError": "errors",
     "LibraryReadOnly": "errors",
-    "Limits": "reading",
+    "Limits": "midi.reading",
     "MidiError": "errors",
-    "MidiFile": "reading",
+    "MidiFile": "midi.reading",
     "MidikinError": "errors",
     "Notes": "notes",
     "PieceNotFound": "errors",
     "TagError": "errors",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
-    "read_midi": "reading",
-    "read_piece": "reading",
-    "write_midi": "writing",
+    "read_midi": "midi.reading",
+    "read_piece": "midi.reading",
+    "write_midi": "midi.writing",
 }
 
 __all__ = [

@@ -24,8 +24,8 @@ import torch
 from .checkpoint import EncoderConfig, EncoderModel, load_checkpoint
 from .errors import EncoderError, MidiError
 from .handmade import Layout, pattern_counts, statistic_counts, statistics
+from .midi.reading import read_midi
 from .notes import Notes
-from .reading import read_midi
 from .tokens import ATTRIBUTES, to_tokens
 
 __all__ = ["Embedded", "Encoder", "window_ranges"]
@@ -74,7 +74,7 @@ class Encoder:
     id : name and a hash of its weights and configuration; vectors of equal ids can be compared
     dim : length of a vector
     parts : columns of the learned, identity and style parts
-    front : what `embedder.pool` is to make of a file for `embed`, beside its notes; None if those are enough
+    front : what `embedder.midi.pool` is to make of a file for `embed`, beside its notes; None if those are enough
     """
 
     front: str | None = None

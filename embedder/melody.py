@@ -98,7 +98,7 @@ class MelodyModel(nn.Module):
     def voices(self, notes: Notes, parts: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
         """Number of the likeliest class for every note, uint8 [n].
 
-        Where a file has several `parts` (`embedder.reading.parts_of`), what is heard of a part's notes
+        Where a file has several `parts` (`embedder.midi.reading.parts_of`), what is heard of a part's notes
         counts for each of them.
         """
         shares = self.probabilities(notes)

@@ -28,7 +28,7 @@ from .scan import Found
 from .storing import Vectors
 
 if TYPE_CHECKING:
-    from embedder.pool import FileRead
+    from embedder.midi.pool import FileRead
 
 __all__ = ["add_folders"]
 
@@ -124,7 +124,7 @@ class _Run:
         self.report = replace(self.report, failed=self.report.failed + len(plan.unreadable))
 
     def _read_and_store(self, files: list[Found], workers: int) -> None:
-        from embedder.pool import read_many
+        from embedder.midi.pool import read_many
 
         self._found = found = {file.path: file for file in files}
         batch = _Batch()

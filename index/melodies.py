@@ -101,7 +101,7 @@ class MelodySearch:
             If the melody model cannot be used.
         """
         from embedder.melody import lead, melody_of_query
-        from embedder.reading import parts_of
+        from embedder.midi.reading import parts_of
 
         k = whole(k, "k", least=1)
         check_part(start_s, end_s)

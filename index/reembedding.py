@@ -188,7 +188,7 @@ class _Run:
 
     def _heard(self, files: list[tuple[int, str, str]]) -> dict[int, Any]:
         """What the front of the encoder makes of files, by piece; without those that are gone or changed."""
-        from embedder.pool import FileRead, read_many
+        from embedder.midi.pool import FileRead, read_many
 
         heard: dict[int, Any] = {}
         if files:

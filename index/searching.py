@@ -210,7 +210,7 @@ def _source(connection: Connection, query: str | os.PathLike[str] | Notes | int)
     piece = _unchanged_piece(connection, path) or _piece_of_bytes(connection, path)
     if piece is not None:
         return _stored(piece, path)
-    from embedder.reading import read_piece
+    from embedder.midi.reading import read_piece
 
     midi = read_piece(path)
     return _Source(midi.notes, path, None, midi.title, midi.tempo_bpm)
@@ -221,7 +221,7 @@ def _heard(encoder: EncoderLike, source: _Source, notes: Notes, asked: Asked) ->
     front = front_of(encoder)
     if front is None or asked.part or source.path is None:
         return notes
-    from embedder.pool_worker import read_file
+    from embedder.midi.pool_worker import read_file
 
     return read_file(source.path, {"front": front}).prepared
 

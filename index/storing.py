@@ -20,7 +20,7 @@ from .scan import clamped_ns
 
 if TYPE_CHECKING:
     from embedder.encoder import Embedded
-    from embedder.pool import FileRead
+    from embedder.midi.pool import FileRead
 
 __all__ = [
     "Vectors",

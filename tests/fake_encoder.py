@@ -71,7 +71,7 @@ def tune(seed: int, notes: int = 150) -> Notes:
 
 def write_tunes(folder: Path, count: int, *, first_seed: int = 0, notes: int = 150) -> list[Path]:
     """Files of different tunes, spread over subfolders."""
-    from embedder.writing import write_midi
+    from embedder.midi.writing import write_midi
 
     paths = []
     for i in range(count):

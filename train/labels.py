@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from embedder.errors import CorpusError, MidiError, TagError
-from embedder.reading import read_midi
+from embedder.midi.reading import read_midi
 from index.tags.tablefiles import read_table
 
 from .finetune import Labelled

@@ -22,11 +22,11 @@ from safetensors.torch import load_file
 from embedder import Notes
 from embedder.errors import CorpusError, EncoderError, MidiError
 from embedder.melody import MelodyModel, by_part, melody_model, save_melody_model, skyline
+from embedder.midi.fallback_reader import CHANNELS, read_with_mido
+from embedder.midi.symusic_reader import Refused, read_with_symusic
+from embedder.midi.ticks import TickScore
 from embedder.model import ModelConfig
-from embedder.read_mido import CHANNELS, read_with_mido
-from embedder.read_symusic import Refused, read_with_symusic
 from embedder.tensors import read_settings
-from embedder.ticks import TickScore
 from embedder.voices import VOICES
 
 from .corpus import Corpus, PieceRecord, write_corpus

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import CorpusError
+from embedder.midi.pool import FileRead, read_many
 from embedder.notes import GRID_HZ, Notes
-from embedder.pool import FileRead, read_many
 from index.paths import absolute, display
 from index.scan import Found, scan
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ..encoder import Embedded, Encoder
 from ..errors import EncoderError, MidiError
+from ..midi.reading import Limits, load
 from ..notes import Notes
-from ..reading import Limits, load
 from .hub import OWNER, fetch
 from .placing import place
 from .runs import AriaRuns

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..container import parse_header, unwrap
 from ..errors import MidiError
+from ..midi.container import parse_header, unwrap
 
 __all__ = ["Events", "read_events"]
 

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import MidiError
+from ..midi.ticks import TempoMap
 from ..notes import Notes
-from ..ticks import TempoMap
 from .score import AriaScore, read_score
 from .tokenizer import NOTES_PER_RUN, Ids, cut_run, notes_ids, run_ids
 

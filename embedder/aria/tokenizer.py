@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ..errors import MidiError
+from ..midi.reading import Limits, load, printable
 from ..notes import GRID_HZ, Notes
-from ..reading import Limits, load, printable
 from . import vocabulary as v
 from .score import CHANNELS, DRUM_CHANNEL, AriaScore, read_score
 

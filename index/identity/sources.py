@@ -69,7 +69,7 @@ def of_file(path: str | os.PathLike[str]) -> Source:
     MidiError
         If the file cannot be read or holds no notes.
     """
-    from embedder.reading import read_midi
+    from embedder.midi.reading import read_midi
 
     place = absolute(path)
     return _with_notes(Source(read_midi(place), place, None))
@@ -87,7 +87,7 @@ def _of_file(connection: Connection, path: str) -> Source:
         number = connection.execute(recorded).scalar()
         if number is not None:
             return Source(rows.notes_of(connection, number), path, number)
-    from embedder.reading import read_midi
+    from embedder.midi.reading import read_midi
 
     notes = read_midi(path)
     with open(path, "rb") as file:

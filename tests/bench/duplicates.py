@@ -22,8 +22,8 @@ import numpy as np
 import psutil
 
 from embedder.errors import MidiError
+from embedder.midi.reading import read_midi
 from embedder.notes import Notes
-from embedder.reading import read_midi
 from index.identity.fingerprints import Fingerprints
 from index.identity.grouping import group_links
 from index.identity.linking import find_links

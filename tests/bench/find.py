@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import MidiError
+from embedder.midi.reading import read_midi
 from embedder.notes import Notes
-from embedder.reading import read_midi
 from index.identity.finding import find_occurrences
 from index.identity.fingerprints import Fingerprints, Snapshot
 

@@ -33,9 +33,9 @@ if "guided" in sys.argv[1:2]:  # what is imported before it is asked for is not 
     import atheris
 
     with atheris.instrument_imports(include=["embedder", "mido"]):
-        import embedder.container
-        import embedder.read_mido
-        import embedder.reading  # noqa: F401
+        import embedder.midi.container
+        import embedder.midi.fallback_reader
+        import embedder.midi.reading  # noqa: F401
 
 from fake_encoder import FakeEncoder, tune  # noqa: E402
 
@@ -73,7 +73,7 @@ def mutated(data: bytes, rng: random.Random) -> bytes:
 
 def seeds(data: Path | None, rng: random.Random, count: int = 60) -> list[bytes]:
     """Small real files, and hostile ones that the tests have."""
-    from embedder.writing import write_midi
+    from embedder.midi.writing import write_midi
 
     found = [write_midi(tune(seed, 20)) for seed in range(5)]
     if data is not None:
@@ -85,7 +85,7 @@ def seeds(data: Path | None, rng: random.Random, count: int = 60) -> list[bytes]
 
 
 def read(data: bytes) -> None:
-    from embedder.reading import read_piece
+    from embedder.midi.reading import read_piece
 
     read_piece(data)
 

@@ -26,8 +26,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import MidiError
+from embedder.midi.reading import read_midi
 from embedder.notes import Notes
-from embedder.reading import read_midi
 from index.identity.agreement import Sketch
 from index.identity.candidates import find_candidates
 from index.identity.comparing import OneWay, compare

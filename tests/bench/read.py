@@ -27,9 +27,9 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from embedder import describe, read_midi
-from embedder.container import unwrap
-from embedder.read_mido import read_with_mido
-from embedder.ticks import Selection, assemble
+from embedder.midi.container import unwrap
+from embedder.midi.fallback_reader import read_with_mido
+from embedder.midi.ticks import Selection, assemble
 
 FASTEST_FILES_S = 300  # what is to be reached on MAESTRO, in files a second a core
 

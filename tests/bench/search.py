@@ -23,9 +23,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 from fake_encoder import FakeEmbedded, tune  # noqa: E402
 
 from embedder.descriptors import describe  # noqa: E402
+from embedder.midi.pool import FileRead  # noqa: E402
+from embedder.midi.reading import MidiFile  # noqa: E402
 from embedder.notes import Notes  # noqa: E402
-from embedder.pool import FileRead  # noqa: E402
-from embedder.reading import MidiFile  # noqa: E402
 from index import Library  # noqa: E402
 from index.packing import SPAN  # noqa: E402
 from index.storing import Vectors, insert_piece, put_path  # noqa: E402

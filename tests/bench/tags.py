@@ -41,8 +41,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 from fake_encoder import tune  # noqa: E402
 
 from embedder.descriptors import describe  # noqa: E402
-from embedder.pool import FileRead  # noqa: E402
-from embedder.reading import MidiFile  # noqa: E402
+from embedder.midi.pool import FileRead  # noqa: E402
+from embedder.midi.reading import MidiFile  # noqa: E402
 from index import Library, Wish, schema  # noqa: E402
 from index.packing import SPAN, unpack_vectors  # noqa: E402
 from index.storing import Vectors, insert_piece, put_path  # noqa: E402

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from embedder import read_midi
-from embedder.container import unwrap
-from embedder.read_mido import read_with_mido
-from embedder.read_symusic import Refused, read_with_symusic
-from embedder.ticks import Selection, assemble
+from embedder.midi.container import unwrap
+from embedder.midi.fallback_reader import read_with_mido
+from embedder.midi.symusic_reader import Refused, read_with_symusic
+from embedder.midi.ticks import Selection, assemble
 
 FILES = 7_520  # in all sets
 

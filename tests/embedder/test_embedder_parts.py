@@ -8,7 +8,7 @@ import pytest
 
 from embedder import Notes, read_midi
 from embedder.melody import by_part, melody_model
-from embedder.reading import parts_of
+from embedder.midi.reading import parts_of
 
 Played = tuple[int, int, int, int]  # tick, length, channel, key
 

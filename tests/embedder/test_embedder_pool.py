@@ -15,14 +15,15 @@ import hostile
 import psutil
 import pytest
 
-from embedder import MidiError, describe, pool, read_piece
-from embedder.pool import FileRead, read_many
+from embedder import MidiError, describe, read_piece
+from embedder.midi import pool
+from embedder.midi.pool import FileRead, read_many
 
 # A worker whose reader does what the name of a file says, and reads the others.
 MISCHIEF = """
 import json, os, signal, sys, time
 sys.path[:] = json.loads(sys.argv[1])
-from embedder import pool_worker
+from embedder.midi import pool_worker
 sound = pool_worker.read_file
 def read_file(path, options):
     name = os.path.basename(path)
@@ -183,7 +184,7 @@ def test_workers_that_cannot_start_are_told(
 def test_workers_end_with_a_parent_that_is_killed(tunes: Callable[[str], str], name: str) -> None:
     """Even one that hangs: an alarm ends it soon after its time was up."""
     code = (
-        "import sys; from embedder import pool; path, pool._START = sys.argv[1:]\n"
+        "import sys; from embedder.midi import pool; path, pool._START = sys.argv[1:]\n"
         "for _ in pool.read_many(iter(lambda: path, None), workers=2, timeout_s=3): pass"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, tunes(name), MISCHIEF])

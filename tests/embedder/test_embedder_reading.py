@@ -11,8 +11,9 @@ import mido
 import numpy as np
 import pytest
 
-from embedder import Limits, MidiError, Notes, read_midi, read_piece, read_symusic, reading
-from embedder.read_symusic import Refused
+from embedder import Limits, MidiError, Notes, read_midi, read_piece
+from embedder.midi import reading, symusic_reader
+from embedder.midi.symusic_reader import Refused
 
 Row = tuple[float, float, int]
 
@@ -353,7 +354,7 @@ def test_escaped_and_continued_exclusive_messages_move_nothing(event: bytes) -> 
 
 def test_ordinary_exclusive_messages_and_tempos_stay_with_the_fast_reader() -> None:
     events = b"\x00\xf0\x05\x7e\x7f\x09\x01\xf7" + b"\x00\xff\x51\x03\x07\xf7\x20" + hostile.NOTE * 247
-    assert not read_symusic._may_escape(hostile.header() + hostile.track(events + hostile.END))
+    assert not symusic_reader._may_escape(hostile.header() + hostile.track(events + hostile.END))
 
 
 @both_readers

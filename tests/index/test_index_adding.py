@@ -11,8 +11,8 @@ import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.errors import EncoderMismatch, LibraryError, PieceNotFound
-from embedder.reading import read_midi
-from embedder.writing import write_midi
+from embedder.midi.reading import read_midi
+from embedder.midi.writing import write_midi
 from index import AddProgress, Library
 
 
@@ -34,7 +34,7 @@ def test_adding_a_folder_stores_every_piece(library: Library, music: Path) -> No
 def test_unchanged_files_are_not_read_again(
     library: Library, music: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("embedder.pool.read_many", lambda *a, **k: pytest.fail("a file was read"))
+    monkeypatch.setattr("embedder.midi.pool.read_many", lambda *a, **k: pytest.fail("a file was read"))
     report = library.add(music)
     assert (report.found, report.unchanged, report.added) == (12, 12, 0)
     assert encoder.calls == []

@@ -14,8 +14,8 @@ import pytest
 from fake_encoder import FakeEncoder, write_tunes
 
 from embedder.errors import LibraryError
+from embedder.midi.writing import write_midi
 from embedder.notes import Notes
-from embedder.writing import write_midi
 from index import Library
 from index.identity.agreement import Sketch
 from index.identity.duplicates import DuplicateGroup, Duplicates

@@ -10,8 +10,8 @@ import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.errors import MidiError, PieceNotFound
+from embedder.midi.writing import write_midi
 from embedder.notes import Notes
-from embedder.writing import write_midi
 from index import Library
 from index.identity.confidence import default_confidence
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from fake_encoder import FakeEncoder, tune
 
+from embedder.midi.writing import write_midi
 from embedder.notes import Notes
-from embedder.writing import write_midi
 from index import Library, compare_files
 from index.identity.agreement import Sketch
 from index.identity.comparing import compare

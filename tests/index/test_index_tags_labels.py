@@ -8,7 +8,7 @@ import pytest
 from fake_encoder import FakeEncoder, tune
 
 from embedder.errors import LibraryReadOnly, PieceNotFound, TagError
-from embedder.writing import write_midi
+from embedder.midi.writing import write_midi
 from index import Library, Wish
 
 

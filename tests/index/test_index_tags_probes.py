@@ -14,8 +14,8 @@ import sqlalchemy as sa
 from fake_encoder import FakeEncoder, tune
 
 from embedder.errors import LibraryError, PieceNotFound, TagError
+from embedder.midi.writing import write_midi
 from embedder.notes import Notes
-from embedder.writing import write_midi
 from index import Library, Probe
 from index.tags import grouping
 from index.tags.tables import probes

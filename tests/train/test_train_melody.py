@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from embedder import CorpusError, EncoderError, MidiError, Notes, read_midi
 from embedder.melody import melody_model
+from embedder.midi.symusic_reader import Refused, read_with_symusic
 from embedder.model import NoteTransformer
-from embedder.read_symusic import Refused, read_with_symusic
 from embedder.tokens import to_tokens
 from embedder.voices import VOICES, surroundings
 from train.corpus import Corpus

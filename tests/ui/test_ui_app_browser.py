@@ -18,7 +18,7 @@ import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 from ui_app_chromium import FLAGS, MISSING, chromium_of
 
-from embedder.writing import write_midi
+from embedder.midi.writing import write_midi
 from index import Library
 from ui.app import launching
 

@@ -17,7 +17,7 @@ from fake_encoder import FakeEncoder, tune, write_tunes
 from streamlit.testing.v1 import AppTest
 from ui_app_driving import fresh_app, press, run, texts
 
-from embedder.writing import write_midi
+from embedder.midi.writing import write_midi
 from index import Library
 from ui.app import shared
 

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from strategies import notes as any_notes
 
 from embedder.errors import MidiError, MidikinError
+from embedder.midi.writing import write_midi
 from embedder.notes import Notes
-from embedder.writing import write_midi
 from ui.app.asked import WAYS, Asked
 from ui.app.door import may_enter
 from ui.app.launching import Launch, free_port, is_loopback

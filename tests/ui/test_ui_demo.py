@@ -68,7 +68,7 @@ def alike(a: list[int], b: list[int]) -> float:
 def test_a_score_s_notes_ties_tempi_and_chords() -> None:
     from music21 import chord, harmony, instrument, note, stream, tempo, tie
 
-    from embedder.read_music21 import notes_of_score
+    from embedder.midi.music21_reader import notes_of_score
 
     upper, lower = stream.Part(), stream.Part()
     upper.insert(0, tempo.MetronomeMark(number=60))
@@ -101,7 +101,7 @@ def test_a_score_s_notes_ties_tempi_and_chords() -> None:
 
 @pytest.mark.parametrize("name", ["bach/bwv846.mid", "corelli/1grave.mid", "verdi/laDonnaEMobile.mid"])
 def test_notes_agree_with_music21_s_own_midi_export(name: str, tmp_path: Path) -> None:
-    from embedder.read_music21 import notes_of_score
+    from embedder.midi.music21_reader import notes_of_score
 
     score = parsed(next(work for work in works() if work.name == name))
     score.write("midi", tmp_path / "exported.mid")

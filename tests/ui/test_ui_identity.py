@@ -10,7 +10,7 @@ import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 from typer.testing import CliRunner, Result
 
-from embedder.writing import write_midi
+from embedder.midi.writing import write_midi
 from index import Library
 from ui.cli import app
 

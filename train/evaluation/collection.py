@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.errors import CorpusError
+from embedder.midi.pool import FileRead, read_many
 from embedder.notes import Notes
-from embedder.pool import FileRead, read_many
 
 from ..prepare import Source, find_sources
 from ..works import components, label_cues, note_links, runs_of_intervals

@@ -15,7 +15,7 @@ _NEEDED = (
     "index.searching",
     "index.identity.facade",
     "embedder.descriptors",
-    "embedder.pool",
+    "embedder.midi.pool",
     "ui.app.shared",
     "ui.app.uploads",
     "ui.app.jobs",

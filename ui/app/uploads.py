@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from embedder.errors import MidiError
+from embedder.midi.pool import read_many
+from embedder.midi.reading import Limits
 from embedder.notes import Notes
-from embedder.pool import read_many
-from embedder.reading import Limits
 
 __all__ = ["MOST_BYTES", "Upload", "Uploads", "read_upload"]
 

@@ -44,7 +44,7 @@ def melody(
     """
     from embedder import write_midi
     from embedder.melody import melody_model, skyline
-    from embedder.reading import parts_of
+    from embedder.midi.reading import parts_of
     from embedder.voices import VOICES
     from ui.output import print_json, print_table, remark
 

@@ -67,8 +67,8 @@ def _end_with(parent: int) -> None:
 def _make_file(corpus: Path, folder: Path, work: Work) -> None:
     from music21 import converter
 
-    from embedder.read_music21 import notes_of_score
-    from embedder.writing import write_midi
+    from embedder.midi.music21_reader import notes_of_score
+    from embedder.midi.writing import write_midi
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about overfull measures and the like, in scores that read well

@@ -20,11 +20,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import MidiError
+from ..notes import GRID_HZ, Notes
 from .container import Header, parse_header, title_of, unwrap
-from .errors import MidiError
-from .notes import GRID_HZ, Notes
-from .read_mido import read_with_mido
-from .read_symusic import Refused, read_with_symusic
+from .fallback_reader import read_with_mido
+from .symusic_reader import Refused, read_with_symusic
 from .ticks import Selection, TickScore, assemble
 
 __all__ = ["Limits", "MidiFile", "load", "parts_of", "printable", "read_midi", "read_piece"]

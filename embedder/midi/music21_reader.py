@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .notes import Notes
+from ..notes import Notes
 
 __all__ = ["DEFAULT_TEMPO_BPM", "VELOCITY", "notes_of_score"]
 

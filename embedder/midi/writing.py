@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from .notes import GRID_HZ, Notes
+from ..notes import GRID_HZ, Notes
 from .reading import Limits
 
 __all__ = ["TICKS_PER_BEAT", "write_midi"]

@@ -1,0 +1,1 @@
+"""MIDI files and `Notes`: reading, in worker processes too, and writing."""
