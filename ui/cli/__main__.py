@@ -1,0 +1,5 @@
+"""`python -m ui.cli`: the command `midikin`."""
+
+from . import main
+
+main()
