@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .classifier import Classifier
-    from .descriptors import Descriptors, describe
-    from .encoder import Embedded, Encoder
-    from .errors import (
+    from .core.errors import (
         CorpusError,
         DiskFull,
         EncoderError,
@@ -26,7 +24,9 @@ if TYPE_CHECKING:
         PieceNotFound,
         TagError,
     )
-    from .generation.continuing import Continuation, Continuer
+    from .descriptors import Descriptors, describe
+    from .encoder import Embedded, Encoder
+    from .generation.continuer import Continuation, Continuer
     from .generation.sampling import Sampling
     from .midi.reading import Limits, MidiFile, read_midi, read_piece
     from .midi.writing import write_midi
@@ -34,27 +34,27 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Classifier": "classifier",
-    "Continuation": "generation.continuing",
-    "Continuer": "generation.continuing",
-    "CorpusError": "errors",
+    "Continuation": "generation.continuer",
+    "Continuer": "generation.continuer",
+    "CorpusError": "core.errors",
     "Descriptors": "descriptors",
-    "DiskFull": "errors",
+    "DiskFull": "core.errors",
     "Embedded": "encoder",
     "Encoder": "encoder",
-    "EncoderError": "errors",
-    "EncoderMismatch": "errors",
+    "EncoderError": "core.errors",
+    "EncoderMismatch": "core.errors",
     "GRID_HZ": "notes",
-    "LibraryBusy": "errors",
-    "LibraryDamaged": "errors",
-    "LibraryError": "errors",
-    "LibraryReadOnly": "errors",
+    "LibraryBusy": "core.errors",
+    "LibraryDamaged": "core.errors",
+    "LibraryError": "core.errors",
+    "LibraryReadOnly": "core.errors",
     "Limits": "midi.reading",
-    "MidiError": "errors",
+    "MidiError": "core.errors",
     "MidiFile": "midi.reading",
-    "MidikinError": "errors",
+    "MidikinError": "core.errors",
     "Notes": "notes",
-    "PieceNotFound": "errors",
-    "TagError": "errors",
+    "PieceNotFound": "core.errors",
+    "TagError": "core.errors",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
     "read_midi": "midi.reading",

@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from .errors import EncoderError
-from .handmade import PLAIN, STATISTICS
-from .heads import HandmadeHead
-from .model import ModelConfig, NoteTransformer
-from .tensors import check_fit, meant, read_settings, read_tensors, write_tensors
+from .core.errors import EncoderError
+from .features.handcrafted import PLAIN, STATISTICS
+from .features.projection import HandmadeHead
+from .tensor_files import check_fit, meant, read_settings, read_tensors, write_tensors
+from .transformer import ModelConfig, NoteTransformer
 
 __all__ = ["EncoderConfig", "EncoderModel", "load_checkpoint", "save_checkpoint", "shipped_encoders"]
 
@@ -34,8 +34,9 @@ class EncoderConfig:
     context : most notes that the transformer reads at once; longer windows are read in stretches
     model : size of the transformer; its `projection` is the learned part of the vector
     identity, style : sizes of the hand-made parts
-    taught : how many of the style numbers come from the taught map (`embedder.heads`)
-    statistics : histograms that the hand-made parts read (names of `embedder.handmade.STATISTICS`)
+    taught : how many of the style numbers come from the taught map (`embedder.features.projection`)
+    statistics : histograms that the hand-made parts read (names of
+        `embedder.features.handcrafted.STATISTICS`)
     weights : share of each part ("learned", "identity", "style") in the squared length of a vector
     """
 

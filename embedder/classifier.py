@@ -22,12 +22,12 @@ from torch import Tensor, nn
 from .aria.tokenizer import NOTES_PER_RUN, cut_run, notes_ids
 from .aria.transformer import AriaConfig, AriaTransformer
 from .aria.vocabulary import PAD
-from .errors import EncoderError
-from .handmade import STATISTICS, Layout, column_count, statistic_counts, statistics
-from .model import ModelConfig, NoteTransformer
+from .core.errors import EncoderError
+from .features.handcrafted import STATISTICS, Layout, column_count, statistic_counts, statistics
 from .notes import Notes
-from .tensors import check_fit, meant, read_settings, read_tensors, write_tensors
+from .tensor_files import check_fit, meant, read_settings, read_tensors, write_tensors
 from .tokens import ATTRIBUTES, to_tokens
+from .transformer import ModelConfig, NoteTransformer
 
 __all__ = ["POOLINGS", "AriaBody", "Body", "Classifier", "NoteBody", "StatisticsHead", "new_folder"]
 
@@ -121,7 +121,7 @@ class StatisticsHead(nn.Module):
 
     Parameters
     ----------
-    names : of the histograms, some of `embedder.handmade.STATISTICS`
+    names : of the histograms, some of `embedder.features.handcrafted.STATISTICS`
     classes : to tell apart
     """
 

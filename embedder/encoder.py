@@ -1,7 +1,7 @@
 """Notes to vectors: one for every window and one for the piece, all of unit length.
 
 A vector has three parts side by side (`Encoder.parts`): what the transformer learned, and the identity and
-style parts that are made from hand-made counts (`embedder.heads`).
+style parts that are made from hand-made counts (`embedder.features.projection`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import torch
 
 from .checkpoint import EncoderConfig, EncoderModel, load_checkpoint
-from .errors import EncoderError, MidiError
-from .handmade import Layout, pattern_counts, statistic_counts, statistics
+from .core.errors import EncoderError, MidiError
+from .features.handcrafted import Layout, pattern_counts, statistic_counts, statistics
 from .midi.reading import read_midi
 from .notes import Notes
 from .tokens import ATTRIBUTES, to_tokens
@@ -74,7 +74,8 @@ class Encoder:
     id : name and a hash of its weights and configuration; vectors of equal ids can be compared
     dim : length of a vector
     parts : columns of the learned, identity and style parts
-    front : what `embedder.midi.pool` is to make of a file for `embed`, beside its notes; None if those are enough
+    front : what `embedder.midi.pool` is to make of a file for `embed`, beside its notes; None if the notes
+        are enough
     """
 
     front: str | None = None

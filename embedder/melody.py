@@ -19,11 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .errors import EncoderError
-from .model import ModelConfig, NoteReader
+from .core.errors import EncoderError
 from .notes import Notes
-from .tensors import check_fit, meant, read_settings, read_tensors, write_tensors
+from .tensor_files import check_fit, meant, read_settings, read_tensors, write_tensors
 from .tokens import ATTRIBUTES, to_tokens
+from .transformer import ModelConfig, NoteReader
 from .voices import VOICES, NoteHead, surroundings
 
 __all__ = [

@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from .model import NoteReader
 from .notes import Notes
+from .transformer import NoteReader
 
 __all__ = ["EVEN", "SURROUNDINGS", "VELOCITY_COLUMNS", "VOICES", "NoteHead", "surroundings"]
 

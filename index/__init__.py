@@ -21,16 +21,26 @@ from typing import TYPE_CHECKING, Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 if TYPE_CHECKING:
-    from .care import repair_library, verify_library
-    from .checking import Problem, VerifyReport
+    from .duplicates.decisions import Decision, Verdict
+    from .duplicates.duplicates import Duplicates
     from .filters import FIELDS, FilterField, Filters, Term
-    from .identity.compared import Compared, compare_files
-    from .identity.decisions import Decision, Verdict
-    from .identity.duplicates import Duplicates
-    from .identity.kinds import Kind
-    from .identity.records import FindResult, Found
     from .library import Library, default_folder
-    from .melodies import MelodyHit, MelodyResult
+    from .maintenance import repair_library, verify_library
+    from .matching.comparison import Compared, compare_files
+    from .matching.records import FindResult, Found
+    from .matching.relations import Kind
+    from .melody.search import MelodyHit, MelodyResult
+    from .probes.records import (
+        Applied,
+        CurvePoint,
+        Explanation,
+        Prediction,
+        Probe,
+        ProbeScores,
+        Suggestions,
+        Timeline,
+        TrainReport,
+    )
     from .records import (
         AddProgress,
         AddReport,
@@ -44,81 +54,63 @@ if TYPE_CHECKING:
         RemoveReport,
         SearchResult,
     )
-    from .reembedding import ReembedProgress, ReembedReport
-    from .repair import RepairReport
-    from .tags.probe_records import (
-        Applied,
-        CurvePoint,
-        Explanation,
-        Prediction,
-        Probe,
-        ProbeScores,
-        Suggestions,
-        Timeline,
-        TrainReport,
-    )
-    from .tags.records import (
-        ImportReport,
-        Label,
-        LabelAction,
-        LabelReport,
-        PieceTag,
-        Tag,
-        Wish,
-    )
-    from .vectors import FaissStore, VectorStore
+    from .reembed import ReembedProgress, ReembedReport
+    from .storage.repair import RepairReport
+    from .storage.verify import Problem, VerifyReport
+    from .tags.records import ImportReport, Label, LabelAction, LabelReport, PieceTag, Tag, Wish
+    from .vectors.faiss_store import FaissStore, VectorStore
 
 _HOME = {
-    "Problem": "checking",
-    "ReembedProgress": "reembedding",
-    "ReembedReport": "reembedding",
-    "RepairReport": "repair",
-    "VerifyReport": "checking",
-    "repair_library": "care",
-    "verify_library": "care",
+    "Problem": "storage.verify",
+    "ReembedProgress": "reembed",
+    "ReembedReport": "reembed",
+    "RepairReport": "storage.repair",
+    "VerifyReport": "storage.verify",
+    "repair_library": "maintenance",
+    "verify_library": "maintenance",
     "AddProgress": "records",
     "AddReport": "records",
-    "Applied": "tags.probe_records",
-    "Compared": "identity.compared",
-    "CurvePoint": "tags.probe_records",
-    "Decision": "identity.decisions",
-    "Duplicates": "identity.duplicates",
-    "Explanation": "tags.probe_records",
+    "Applied": "probes.records",
+    "Compared": "matching.comparison",
+    "CurvePoint": "probes.records",
+    "Decision": "duplicates.decisions",
+    "Duplicates": "duplicates.duplicates",
+    "Explanation": "probes.records",
     "FIELDS": "filters",
     "Failure": "records",
-    "FaissStore": "vectors",
+    "FaissStore": "vectors.faiss_store",
     "FilterField": "filters",
     "Filters": "filters",
-    "FindResult": "identity.records",
-    "Found": "identity.records",
+    "FindResult": "matching.records",
+    "Found": "matching.records",
     "Hit": "records",
     "ImportReport": "tags.records",
     "IndexInfo": "records",
     "IndexTrial": "records",
-    "Kind": "identity.kinds",
+    "Kind": "matching.relations",
     "Label": "tags.records",
     "LabelAction": "tags.records",
     "LabelReport": "tags.records",
     "Library": "library",
     "LibraryInfo": "records",
-    "MelodyHit": "melodies",
-    "MelodyResult": "melodies",
+    "MelodyHit": "melody.search",
+    "MelodyResult": "melody.search",
     "Piece": "records",
     "PieceTag": "tags.records",
-    "Prediction": "tags.probe_records",
-    "Probe": "tags.probe_records",
-    "ProbeScores": "tags.probe_records",
+    "Prediction": "probes.records",
+    "Probe": "probes.records",
+    "ProbeScores": "probes.records",
     "Query": "records",
     "RemoveReport": "records",
     "SearchResult": "records",
-    "Suggestions": "tags.probe_records",
+    "Suggestions": "probes.records",
     "Tag": "tags.records",
     "Term": "filters",
-    "Timeline": "tags.probe_records",
-    "TrainReport": "tags.probe_records",
-    "VectorStore": "vectors",
-    "Verdict": "identity.decisions",
-    "compare_files": "identity.compared",
+    "Timeline": "probes.records",
+    "TrainReport": "probes.records",
+    "VectorStore": "vectors.faiss_store",
+    "Verdict": "duplicates.decisions",
+    "compare_files": "matching.comparison",
     "Wish": "tags.records",
     "default_folder": "library",
 }

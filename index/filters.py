@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from .paths import display
+from .storage.paths import display
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
@@ -157,7 +157,7 @@ class Filters:
         """SQL condition on the table of pieces."""
         from sqlalchemy import and_, select, true
 
-        from . import schema
+        from .storage import schema
 
         parts = [_condition(term, schema.pieces) for term in self.terms if _kind(term) not in ("path", "tag")]
         parts += [_tagged(term) for term in self.terms if _kind(term) == "tag"]
@@ -182,7 +182,7 @@ class Filters:
         """SQL condition on the table of paths; None if no term concerns paths."""
         from sqlalchemy import and_
 
-        from . import schema
+        from .storage import schema
 
         parts = [_condition(term, schema.paths) for term in self.terms if _kind(term) == "path"]
         return and_(*parts) if parts else None
@@ -234,8 +234,8 @@ def _tagged(term: Term) -> ColumnElement[bool]:
     """Pieces that somebody said have a tag; a facet may be named with one of its values or without."""
     from sqlalchemy import func, not_, or_, select
 
-    from . import schema
-    from .tags.tables import labels, tags
+    from .storage import schema
+    from .tags.schema import labels, tags
 
     wanted = str(term.value).casefold().translate(_WILDCARDS)
     valued = tags.c.name + ": " + labels.c.value

@@ -10,26 +10,27 @@ from typing import TYPE_CHECKING, Self
 
 from sqlalchemy import func, select
 
-from embedder.errors import LibraryError
+from embedder.core.errors import LibraryError
 
-from . import cache, rows, schema
-from .adding import add_folders
-from .allowed import Allowed
-from .care import Care
-from .catalogue import INDEX_NAMES, Catalogue
-from .database import DATABASE_NAME, Database
-from .encoding import EncoderLike, LibraryEncoder
+from .add import add_folders
+from .arguments import check_part, is_number, whole
+from .filter_cache import Allowed
 from .filters import Filters
-from .identity.facade import Identity
-from .melodies import MelodySearch
-from .numbers import check_part, is_number, whole
-from .paths import absolute, below, display, from_bytes, to_bytes
+from .library_encoder import EncoderLike, LibraryEncoder
+from .maintenance import Care
+from .matching.facade import Identity
+from .melody.search import MelodySearch
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
-from .removing import remove
-from .searching import Asked, search
-from .statistics import Statistics
+from .remove import remove
+from .search import Asked, search
+from .storage import piece_reader, schema
+from .storage.database import DATABASE_NAME, Database
+from .storage.paths import absolute, below, display, from_bytes, to_bytes
+from .storage.statistics import Statistics
+from .storage.writer_lock import writer_lock
 from .tags.facade import Tags
-from .writer import writer_lock
+from .vectors import index_files
+from .vectors.vector_indexes import INDEX_NAMES, Catalogue
 
 if TYPE_CHECKING:
     import numpy as np
@@ -272,11 +273,11 @@ class Library(Identity, Tags, Care, MelodySearch):
         ------
         PieceNotFound
         """
-        from embedder.errors import PieceNotFound
+        from embedder.core.errors import PieceNotFound
 
         number = int(number) if is_number(number) else whole(number, "the number of a piece")
         with self._database.read() as connection:
-            found = rows.pieces_by_id(connection, [number])
+            found = piece_reader.pieces_by_id(connection, [number])
         if number not in found:
             raise PieceNotFound(f"no piece of the library has the number {number}")
         return found[number]
@@ -285,7 +286,7 @@ class Library(Identity, Tags, Care, MelodySearch):
         """The notes of a piece as they were when it was added; its file need not exist any more."""
         piece = self.piece(number)
         with self._database.read() as connection:
-            return rows.notes_of(connection, piece.id)
+            return piece_reader.notes_of(connection, piece.id)
 
     def pieces(
         self, filters: Filters | Iterable[str] | None = None, *, limit: int = 100, after: int = 0
@@ -300,7 +301,7 @@ class Library(Identity, Tags, Care, MelodySearch):
         query = select(schema.pieces).where(schema.pieces.c.id > after, filters.clause())
         with self._database.read() as connection:
             found = connection.execute(query.order_by(schema.pieces.c.id).limit(limit)).all()
-            return rows.pieces_of_rows(connection, found, filters)
+            return piece_reader.pieces_of_rows(connection, found, filters)
 
     def vectors(self, *, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """What the encoder made of the pieces whose numbers are greater than `after`, by number.
@@ -356,7 +357,7 @@ def _catalogue(database: Database) -> Catalogue:
     if not address:
         return Catalogue(database)
     try:
-        from .cluster.catalogue import SharedCatalogue
+        from .vectors.milvus_indexes import SharedCatalogue
 
         return SharedCatalogue(database, address)
     except ImportError as error:
@@ -366,5 +367,5 @@ def _catalogue(database: Database) -> Catalogue:
 def _size_bytes(folder: Path) -> int:
     """Size of the library's own files; others may lie in the same folder."""
     own = [folder / (DATABASE_NAME + end) for end in ("", "-wal", "-shm")]
-    caches = sum(cache.size_bytes(folder, name) for name in INDEX_NAMES)
+    caches = sum(index_files.size_bytes(folder, name) for name in INDEX_NAMES)
     return caches + sum(path.stat().st_size for path in own if path.exists())

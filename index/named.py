@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from .paths import display
+from .storage.paths import display
 
 __all__ = ["Named"]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from .vectors import ordinals_of, pieces_of
+from .vectors.faiss_store import ordinals_of, pieces_of
 
 __all__ = ["Passage", "best_windows", "join_windows"]
 

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .paths import is_midi_name
+from .storage.paths import is_midi_name
 
 __all__ = ["Found", "Unreadable", "clamped_ns", "scan"]
 

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 
 from embedder.aria.transformer import AriaConfig, AriaTransformer
 from embedder.aria.vocabulary import SIZE
-from embedder.model import ModelConfig, NoteTransformer
+from embedder.transformer import ModelConfig, NoteTransformer
 
 
 def tiny_aria(path: Path, *, embedding: int | None = None, language: bool = False, seed: int = 0) -> Path:

@@ -13,12 +13,12 @@ sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
 
 from fake_encoder import FakeEncoder  # noqa: E402
 
-import index.adding  # noqa: E402
+import index.add  # noqa: E402
 from index import Library  # noqa: E402
 
 
 def main(library: str, music: str, pause_s: str = "0") -> None:
-    index.adding.BATCH_FILES = 3
+    index.add.BATCH_FILES = 3
 
     def tell(state: object) -> None:
         time.sleep(float(pause_s))

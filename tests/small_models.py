@@ -13,10 +13,10 @@ from aria_models import tiny_aria, tiny_language
 from embedder import Encoder
 from embedder.checkpoint import EncoderConfig, EncoderModel, save_checkpoint
 from embedder.classifier import Classifier, NoteBody
-from embedder.generation.continuing import Continuer
-from embedder.generation.language import load_language
+from embedder.generation.continuer import Continuer
+from embedder.generation.language_model import load_language
 from embedder.melody import MelodyModel, melody_model, save_melody_model
-from embedder.model import ModelConfig
+from embedder.transformer import ModelConfig
 
 SMALL: dict[str, Any] = {"width": 16, "layers": 2, "heads": 2, "hidden": 32, "positions": 64, "projection": 8}
 # How each kind is loaded, and the file of its settings.

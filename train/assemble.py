@@ -9,13 +9,13 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 
 from embedder.checkpoint import EncoderConfig, EncoderModel, save_checkpoint
-from embedder.errors import CorpusError
-from embedder.heads import HandmadeHead
-from embedder.model import ModelConfig
-from embedder.tensors import write_tensors
+from embedder.core.errors import CorpusError
+from embedder.features.projection import HandmadeHead
+from embedder.tensor_files import write_tensors
+from embedder.transformer import ModelConfig
 
+from .atomic_files import replace_file
 from .checkpoints import load_weights
-from .files import replace_file
 
 __all__ = ["assemble", "read_head", "write_head"]
 

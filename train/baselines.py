@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.handmade import PLAIN, Layout, pattern_counts, statistic_counts, statistics
+from embedder.features.handcrafted import PLAIN, Layout, pattern_counts, statistic_counts, statistics
 from embedder.notes import Notes
 
 __all__ = ["BASELINES", "Handmade"]

@@ -12,11 +12,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from embedder.errors import CorpusError
-from embedder.model import NoteTransformer
-from embedder.tensors import write_tensors
+from embedder.core.errors import CorpusError
+from embedder.tensor_files import write_tensors
+from embedder.transformer import NoteTransformer
 
-from .files import replace_file
+from .atomic_files import replace_file
 
 __all__ = ["export", "load_weights", "restore", "save"]
 

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.errors import CorpusError
+from embedder.core.errors import CorpusError
 from embedder.notes import GRID_HZ, Notes
 
-from .files import replace_file
+from .atomic_files import replace_file
 
 __all__ = ["SPLITS", "Corpus", "PieceRecord", "write_corpus"]
 

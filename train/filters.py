@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.errors import CorpusError
+from embedder.core.errors import CorpusError
 from embedder.notes import Notes
 
 __all__ = ["FILTERS", "Filter", "chosen_filters", "failing"]

@@ -26,12 +26,12 @@ from torch.nn import functional
 from embedder.aria.hub import OWNER, fetch
 from embedder.aria.weights import is_aria, open_weights
 from embedder.classifier import POOLINGS, AriaBody, Body, Classifier, NoteBody, StatisticsHead
-from embedder.errors import CorpusError, EncoderError
-from embedder.generation.language import DEFAULT_MODEL, load_language
-from embedder.handmade import STATISTICS
+from embedder.core.errors import CorpusError, EncoderError
+from embedder.features.handcrafted import STATISTICS
+from embedder.generation.language_model import DEFAULT_MODEL, load_language
 from embedder.notes import Notes
-from index.tags.folds import fold_of_rows, splits
-from index.tags.linear import Linear, fit, fit_plainly
+from index.probes.classifier import Linear, fit, fit_plainly
+from index.probes.folds import fold_of_rows, splits
 
 __all__ = ["Epoch", "FinetuneSettings", "Finetuned", "Labelled", "finetune", "pretrained", "split_by_work"]
 

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from embedder.generation.language import NoteLanguage
+from embedder.generation.language_model import NoteLanguage
 from embedder.tokens import ATTRIBUTES, END, to_tokens
 
 from .corpus import Corpus

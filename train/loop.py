@@ -29,15 +29,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from embedder.errors import CorpusError
-from embedder.model import NoteTransformer
+from embedder.core.errors import CorpusError
+from embedder.transformer import NoteTransformer
 
+from .atomic_files import replace_file
 from .checkpoints import export, load_weights, restore, save
 from .corpus import Corpus
-from .files import replace_file
+from .dist import Processes, processes
 from .logs import Logs
 from .objectives import Batch, Equipped, Objective, Step, equip, make_objective
-from .processes import Processes, processes
 from .recipe import Recipe, RunSettings
 
 __all__ = ["Progress", "export", "learning_rate", "load_weights", "run"]
@@ -51,7 +51,7 @@ class Progress:
     ----------
     numbers : of the step: the loss, what the objective adds, and now and then held_out_... of the
         validation split
-    flops_per_s : operations a second that the model itself needs (`train.speed`)
+    flops_per_s : operations a second that the model itself needs (`train.flops`)
     """
 
     step: int

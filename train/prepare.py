@@ -22,11 +22,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.errors import CorpusError
+from embedder.core.errors import CorpusError
 from embedder.midi.pool import FileRead, read_many
 from embedder.notes import GRID_HZ, Notes
-from index.paths import absolute, display
 from index.scan import Found, scan
+from index.storage.paths import absolute, display
 
 from .corpus import Corpus, PieceRecord, write_corpus
 from .filters import chosen_filters, failing
@@ -328,10 +328,10 @@ def _works(
 
 def _copies(read: _Read, links: Sequence[tuple[int, int, float]]) -> set[int]:
     """Pieces that are another piece's performance, perhaps edited; of each pair the later one."""
-    from index.identity.agreement import Sketch
-    from index.identity.judging import judge
-    from index.identity.kinds import Kind
-    from index.identity.landmarks import line_of
+    from index.matching.block_matching import Sketch
+    from index.matching.classify import judge
+    from index.matching.landmarks import line_of
+    from index.matching.relations import Kind
 
     tables: dict[Path, dict[str, NDArray[Any]]] = {}
     copies: set[int] = set()

@@ -1,9 +1,9 @@
 """Recipes: what a training run does, as a TOML file of four tables.
 
 [run]        steps, learning rate, precision, ...      (`RunSettings`)
-[model]      size of the transformer                   (`embedder.model.ModelConfig`)
+[model]      size of the transformer                   (`embedder.transformer.ModelConfig`)
 [objective]  name, and the objective's own settings    (`train.objectives`)
-[objective.augment]  the chain of alterations          (`train.views.Chain`)
+[objective.augment]  the chain of alterations          (`train.augment.Chain`)
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from embedder.errors import CorpusError
-from embedder.model import ModelConfig
+from embedder.core.errors import CorpusError
+from embedder.transformer import ModelConfig
 
 from .settings import check_settings, declared
 

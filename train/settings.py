@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from inspect import signature
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from embedder.errors import CorpusError
+from embedder.core.errors import CorpusError
 
 __all__ = ["check_settings", "declared"]
 

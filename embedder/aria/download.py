@@ -15,7 +15,7 @@ from pathlib import Path
 
 import httpx
 
-from ..errors import EncoderError
+from ..core.errors import EncoderError
 
 __all__ = ["download"]
 

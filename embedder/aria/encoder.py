@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..core.errors import EncoderError, MidiError
 from ..encoder import Embedded, Encoder
-from ..errors import EncoderError, MidiError
 from ..midi.reading import Limits, load
 from ..notes import Notes
+from .devices import place
 from .hub import OWNER, fetch
-from .placing import place
-from .runs import AriaRuns
 from .tokenizer import LONGEST_RUN, Ids
 from .vocabulary import PAD
 from .weights import AriaFile, open_weights
+from .windows import AriaRuns
 
 __all__ = ["AriaEncoder"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MidiError
+from ..core.errors import MidiError
 from ..midi.container import parse_header, unwrap
 
 __all__ = ["Events", "read_events"]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..errors import EncoderError
+from ..core.errors import EncoderError
 
 __all__ = ["OWNER", "fetch"]
 

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MidiError
+from ..core.errors import MidiError
 from .events import Events, read_events
 from .vocabulary import FAMILY_OF_PROGRAM
 

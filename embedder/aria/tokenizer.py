@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..errors import MidiError
+from ..core.errors import MidiError
 from ..midi.reading import Limits, load, printable
 from ..notes import GRID_HZ, Notes
 from . import vocabulary as v

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ..errors import EncoderError
-from ..keyvalues import KeyValues
-from ..model import LAYERS, SIZES, attend_on, rotate
+from ..core.errors import EncoderError
+from ..kv_cache import KeyValues
+from ..transformer import LAYERS, SIZES, attend_on, rotate
 from .vocabulary import SIZE
 
 __all__ = ["MEDIUM", "AriaConfig", "AriaTransformer"]

@@ -17,8 +17,8 @@ import torch
 from safetensors import SafetensorError
 
 from ..checkpoint import shipped_encoders
-from ..errors import EncoderError
-from ..tensors import meant, open_tensors, read_settings, short, unfilled
+from ..core.errors import EncoderError
+from ..tensor_files import meant, open_tensors, read_settings, short, unfilled
 from .hub import OWNER
 from .transformer import AriaConfig, AriaTransformer
 

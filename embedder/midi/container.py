@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..errors import MidiError
+from ..core.errors import MidiError
 
 __all__ = ["Header", "parse_header", "title_of", "unwrap"]
 

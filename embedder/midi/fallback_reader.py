@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import MidiError
+from ..core.errors import MidiError
 from .ticks import NoteTicks, PedalTicks, TempoMap, TickScore
 
 __all__ = ["CHANNELS", "read_with_mido"]

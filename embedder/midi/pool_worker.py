@@ -1,7 +1,7 @@
 """One reading process: paths come in on standard input, what was read goes out on standard output.
 
-It is started by `embedder.midi.pool`, and ends when its input does, so it never outlives its parent. A file that
-takes far too long ends it through an alarm, which works even where native code never returns to Python.
+It is started by `embedder.midi.pool`, and ends when its input does, so it never outlives its parent. A file
+that takes far too long ends it through an alarm, which works even where native code never returns to Python.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import sys
 from contextlib import suppress
 from typing import IO, Any
 
+from ..core.errors import MidiError
 from ..descriptors import describe
-from ..errors import MidiError
 from .pool import FileRead
 from .reading import Limits, load, printable, read_piece
 
@@ -80,7 +80,7 @@ def _prepared(front: str | None, data: bytes) -> Any:
     if front is None:
         return None
     if front == "aria":
-        from ..aria.runs import AriaRuns
+        from ..aria.windows import AriaRuns
 
         return AriaRuns.of_file(data)
     raise ValueError(f"no encoder has the front {front!r}")

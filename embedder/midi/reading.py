@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MidiError
+from ..core.errors import MidiError
 from ..notes import GRID_HZ, Notes
 from .container import Header, parse_header, title_of, unwrap
 from .fallback_reader import read_with_mido

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MidiError
+from ..core.errors import MidiError
 from .ticks import NoteTicks, PedalTicks, TempoMap, TickScore
 
 __all__ = ["Refused", "read_with_symusic"]

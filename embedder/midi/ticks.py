@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import MidiError
+from ..core.errors import MidiError
 from ..notes import Notes
 
 __all__ = ["NoteTicks", "PedalTicks", "Selection", "TempoMap", "TickScore", "Timed", "assemble"]

@@ -6,27 +6,19 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..database import Database
-from ..numbers import whole
-from ..paths import absolute
+from ..arguments import whole
+from ..storage.database import Database
+from ..storage.paths import absolute
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from sqlalchemy import Connection, Row
 
-    from .gallery import Gallery
-    from .probe_records import (
-        Applied,
-        Explanation,
-        Prediction,
-        Probe,
-        Suggestions,
-        Timeline,
-        TrainReport,
-    )
+    from ..probes.gallery import Gallery
+    from ..probes.records import Applied, Explanation, Prediction, Probe, Suggestions, Timeline, TrainReport
+    from ..probes.store import Predicted, Trained
     from .records import ImportReport, Label, LabelAction, LabelReport, PieceTag, Tag, Wish
-    from .storing import Predicted, Trained
 
 __all__ = ["Tags"]
 
@@ -96,7 +88,7 @@ class Tags:
 
     def label_many(self, wishes: Iterable[Wish], *, source: str = "user", what: str = "") -> LabelReport:
         """Do many labellings as one action, whole or not at all; see `label` for what is refused."""
-        from .labelling import give
+        from .labels import give
 
         with self._database.write() as connection:
             return give(connection, wishes, source=source, what=what)
@@ -116,7 +108,7 @@ class Tags:
             If no piece lies so deep, or a piece lies in folders of different names.
         """
         from .folders import folder_wishes
-        from .labelling import give
+        from .labels import give
 
         level = whole(level, "the level", least=1)
         with self._database.write() as connection:
@@ -148,8 +140,8 @@ class Tags:
         TagError
             If the file is no such table, names unknown files, or contradicts itself.
         """
-        from .importing import give_table
-        from .tablefiles import read_table
+        from .label_import import give_table
+        from .table_files import read_table
 
         file = absolute(path)
         table = read_table(file, encoding, name)
@@ -173,15 +165,15 @@ class Tags:
         TagError
             If there is no tag of a name.
         """
-        from .exporting import to_csv
-        from .listing import labels_of
+        from .label_export import to_csv
+        from .queries import labels_of
 
         with self._database.read() as connection:
             return to_csv(labels_of(connection, None if tags is None else list(tags), None))
 
     def tags(self) -> list[Tag]:
         """The tags of the library, by name."""
-        from .listing import list_tags
+        from .queries import list_tags
 
         with self._database.read() as connection:
             return list_tags(connection, self._database.encoder(connection)[0])
@@ -194,14 +186,14 @@ class Tags:
         TagError
             If there is no such tag, or another one bears the new name.
         """
-        from .labelling import rename
+        from .labels import rename
 
         with self._database.write() as connection:
             rename(connection, tag, new)
 
     def labels(self, tag: str | None = None, *, piece: Any = None) -> list[Label]:
         """Labels that stand, oldest first: of all tags or of one, of all pieces or of one."""
-        from .listing import labels_of
+        from .queries import labels_of
         from .targets import one_piece
 
         with self._database.read() as connection:
@@ -210,7 +202,7 @@ class Tags:
 
     def tags_of(self, piece: Any) -> list[PieceTag]:
         """All that is known of a piece: what people said, and what probes predict where nobody did."""
-        from .listing import tags_of_piece
+        from .queries import tags_of_piece
         from .targets import one_piece
 
         with self._database.read() as connection:
@@ -218,7 +210,7 @@ class Tags:
 
     def label_history(self, limit: int = 50) -> list[LabelAction]:
         """Changes of labels, newest first."""
-        from .labelling import actions
+        from .labels import actions
 
         with self._database.read() as connection:
             return actions(connection, limit)
@@ -231,7 +223,7 @@ class Tags:
         TagError
             If there is none, or a later change built upon it.
         """
-        from .labelling import undo
+        from .labels import undo
 
         with self._database.write() as connection:
             return undo(connection, number)
@@ -246,7 +238,7 @@ class Tags:
         TagError
             If there is no such tag, or its labels are too few: two classes need two works each.
         """
-        from embedder.errors import TagError
+        from embedder.core.errors import TagError
 
         report = self.train_probes([tag], progress=progress)
         if report.problems:
@@ -263,9 +255,9 @@ class Tags:
         TrainReport
             What was trained, and for which tags it could not be, and why.
         """
-        from .probe_records import TrainReport
-        from .storing import record_of, store_trained
-        from .training import gather, train
+        from ..probes.records import TrainReport
+        from ..probes.store import record_of, store_trained
+        from ..probes.train import gather, train
 
         told = progress or _silent
         with self._database.read() as connection:
@@ -285,7 +277,7 @@ class Tags:
 
     def refresh_probes(self, *, progress: Progress | None = None) -> TrainReport:
         """Train the probes anew that were made for another encoder; nothing to do is no error."""
-        from .probe_records import TrainReport
+        from ..probes.records import TrainReport
 
         stale = [one.tag for one in self.probes() if one.state == "stale"]
         return self.train_probes(stale, progress=progress) if stale else TrainReport((), ())
@@ -298,8 +290,8 @@ class Tags:
         TagError
             If there is no such tag, or it has no probe.
         """
-        from .labelling import tag_named
-        from .storing import load_trained, record_of
+        from ..probes.store import load_trained, record_of
+        from .labels import tag_named
 
         with self._database.read() as connection:
             row = tag_named(connection, tag)
@@ -308,7 +300,7 @@ class Tags:
 
     def probes(self) -> list[Probe]:
         """All probes, by the name of their tag."""
-        from .storing import load_trained, record_of, tags_with_probes
+        from ..probes.store import load_trained, record_of, tags_with_probes
 
         with self._database.read() as connection:
             encoder = self._database.encoder(connection)[0]
@@ -329,7 +321,7 @@ class Tags:
         TagError
             If a tag has no probe, or a stale one cannot be trained anew.
         """
-        from .applying import apply_probes
+        from ..probes.predict import apply_probes
 
         return apply_probes(self, self._database, tags, progress or _silent)
 
@@ -356,7 +348,7 @@ class Tags:
         TagError
             If the tag has no probe, or it was not applied yet.
         """
-        from .reviewing import predictions_of, ranked
+        from ..probes.review import predictions_of, ranked
 
         limit, offset = whole(limit, "the limit", least=0), whole(offset, "the offset", least=0)
         with self._database.read() as connection:
@@ -393,8 +385,8 @@ class Tags:
     def _review(
         self, tag: str, pieces: Any, value: str | None, least: float | None, *, accepted: bool
     ) -> LabelReport:
-        from .labelling import give
-        from .reviewing import ranked, rows_of_pieces, wishes_of
+        from ..probes.review import ranked, rows_of_pieces, wishes_of
+        from .labels import give
         from .targets import flatten
 
         if pieces is None and least is None:
@@ -414,7 +406,7 @@ class Tags:
 
         It works from the first label on, and before: then the pieces are simply varied.
         """
-        from .asking import suggest
+        from ..probes.active_learning import suggest
 
         k = whole(k, "k", least=1)
         with self._database.read() as connection:
@@ -427,10 +419,10 @@ class Tags:
         ------
         PieceNotFound, TagError
         """
-        from .examples import collect
-        from .explaining import explain
-        from .labelling import tag_named
-        from .storing import load_trained
+        from ..probes.dataset import collect
+        from ..probes.explain import explain
+        from ..probes.store import load_trained
+        from .labels import tag_named
         from .targets import one_piece
 
         k = whole(k, "k", least=1)
@@ -452,9 +444,9 @@ class Tags:
         ------
         PieceNotFound, TagError
         """
-        from .explaining import timeline
-        from .labelling import tag_named
-        from .storing import load_trained
+        from ..probes.explain import timeline
+        from ..probes.store import load_trained
+        from .labels import tag_named
         from .targets import one_piece
 
         with self._database.read() as connection:
@@ -469,13 +461,13 @@ class Tags:
 
     def _predict_newer(self) -> None:
         """Let probes that were applied judge the pieces that were added since; every add ends with it."""
-        from .applying import apply_to_newer
+        from ..probes.predict import apply_to_newer
 
         apply_to_newer(self._database)
 
     def _tag_rows(self, connection: Connection, tags: Iterable[str] | None) -> list[Row[Any]]:
-        from .labelling import tag_named
-        from .listing import labelled_tags
+        from .labels import tag_named
+        from .queries import labelled_tags
 
         if tags is None:
             return labelled_tags(connection)
@@ -483,15 +475,15 @@ class Tags:
 
     def _gallery(self, connection: Connection) -> tuple[str, Gallery]:
         """Id of the encoder of the library's vectors, and the vectors."""
-        from .gallery import load_gallery
+        from ..probes.gallery import load_gallery
 
         encoder = self._database.encoder(connection)[0] or ""
         return encoder, load_gallery(connection, self._database.number(connection, "dim"))
 
     def _open_predictions(self, connection: Connection, tag: str) -> tuple[Row[Any], Trained, Predicted]:
-        from .labelling import tag_named
-        from .reviewing import open_predictions
-        from .storing import load_trained
+        from ..probes.review import open_predictions
+        from ..probes.store import load_trained
+        from .labels import tag_named
 
         row = tag_named(connection, tag)
         probe = load_trained(connection, row)
@@ -499,14 +491,14 @@ class Tags:
         return row, probe, open_predictions(connection, row, probe)
 
     def _check_encoder(self, connection: Connection, encoder: str) -> None:
-        from embedder.errors import TagError
+        from embedder.core.errors import TagError
 
         if (self._database.encoder(connection)[0] or "") != encoder:
             raise TagError("the library's encoder was changed meanwhile; train the probe again")
 
     def _check_fresh(self, tag: Row[Any], probe: Trained, encoder: str | None) -> None:
         """Refuse to judge vectors of one encoder with a probe that was trained on another's."""
-        from embedder.errors import TagError
+        from embedder.core.errors import TagError
 
         from .names import shown
 
@@ -525,7 +517,7 @@ def _space_of(gallery: Gallery) -> tuple[Any, NDArray[np.float32]]:
     """The library's space, and some of its vectors in it."""
     import numpy as np
 
-    from .space import Space
+    from ..probes.scaling import Space
 
     space = Space.of(gallery.vectors)
     rows = np.random.default_rng(0).permutation(len(gallery.vectors))[:5_000]

@@ -6,10 +6,10 @@ import os
 
 from sqlalchemy import Connection, select
 
-from embedder.errors import TagError
+from embedder.core.errors import TagError
 
-from .. import schema
-from ..paths import below, display, from_bytes
+from ..storage import schema
+from ..storage.paths import below, display, from_bytes
 from .names import shown
 from .records import Wish
 

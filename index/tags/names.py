@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import unicodedata
 
-from embedder.errors import TagError
+from embedder.core.errors import TagError
 
-from ..paths import display
+from ..storage.paths import display
 
 __all__ = ["LONGEST_NAME", "checked_name", "shown"]
 

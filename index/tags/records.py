@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..named import Named
-from ..paths import display as printable
+from ..storage.paths import display as printable
 
 __all__ = [
     "FACET",

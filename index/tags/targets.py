@@ -9,13 +9,13 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
-from embedder.errors import PieceNotFound
+from embedder.core.errors import PieceNotFound
 
-from .. import schema
-from ..numbers import LARGEST, is_number
-from ..paths import absolute, below, display, to_bytes
+from ..arguments import LARGEST, is_number
 from ..records import Hit, Piece, SearchResult
-from ..storing import chunks
+from ..storage import schema
+from ..storage.paths import absolute, below, display, to_bytes
+from ..storage.piece_writer import chunks
 
 __all__ = ["Contents", "flatten", "one_piece"]
 

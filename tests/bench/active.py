@@ -21,9 +21,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 
 from tags import Labelled, label_sets, labelled, prepared  # noqa: E402
 
-from index.tags.folds import fold_of_rows  # noqa: E402
-from index.tags.linear import fit_plainly, softmax  # noqa: E402
-from index.tags.suggesting import choose, doubt_of  # noqa: E402
+from index.probes.classifier import fit_plainly, softmax  # noqa: E402
+from index.probes.folds import fold_of_rows  # noqa: E402
+from index.probes.uncertainty import choose, doubt_of  # noqa: E402
 
 GOAL = 0.9
 LIMIT = 0.6

@@ -41,7 +41,7 @@ from fake_encoder import FakeEmbedded  # noqa: E402
 from embedder.encoder import window_ranges  # noqa: E402
 from embedder.notes import Notes  # noqa: E402
 from index import AddProgress, Library  # noqa: E402
-from index.schema import DESCRIPTOR_COLUMNS  # noqa: E402
+from index.storage.schema import DESCRIPTOR_COLUMNS  # noqa: E402
 
 WINDOW, DIM = 256, 256
 

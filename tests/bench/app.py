@@ -37,8 +37,7 @@ from search import fill  # noqa: E402
 from ui_app_chromium import FLAGS, find_chromium  # noqa: E402
 
 from index import Library  # noqa: E402
-from ui.app.launching import Launch, free_port  # noqa: E402
-from ui.app.parts import (  # noqa: E402
+from ui.app.components import (  # noqa: E402
     MAP_BODY,
     MAP_CODE,
     MAP_STYLE,
@@ -46,6 +45,7 @@ from ui.app.parts import (  # noqa: E402
     map_data,
     map_points,
 )
+from ui.app.launch import Launch, free_port  # noqa: E402
 
 SEARCHES = 30
 MOVES = 60

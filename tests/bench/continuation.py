@@ -33,12 +33,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder import Encoder, Notes
-from embedder.generation.continuing import Continuer
-from embedder.generation.language import load_language
+from embedder.generation.continuer import Continuer
+from embedder.generation.language_model import load_language
 from embedder.tokens import from_tokens, to_tokens
-from index.identity.confidence import default_confidence
-from index.identity.finding import find_occurrences
-from index.identity.fingerprints import Fingerprints, Snapshot
+from index.matching.confidence import default_confidence
+from index.matching.find import find_occurrences
+from index.matching.fingerprints import Fingerprints, Snapshot
 from train.corpus import Corpus
 from train.language import language_bits, split_tokens
 from train.markov import NoteChain

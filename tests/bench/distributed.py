@@ -36,8 +36,8 @@ sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).par
 import servers  # noqa: E402
 
 from index import Library  # noqa: E402
-from index.cluster.runners import Processes  # noqa: E402
-from index.cluster.shards import Done, plan  # noqa: E402
+from index.distributed.runners import Processes  # noqa: E402
+from index.distributed.shards import Done, plan  # noqa: E402
 
 PIECES = 10_000_000
 AT = 10

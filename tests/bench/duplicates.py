@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from embedder.errors import MidiError
+from embedder.core.errors import MidiError
 from embedder.midi.reading import read_midi
 from embedder.notes import Notes
-from index.identity.fingerprints import Fingerprints
-from index.identity.grouping import group_links
-from index.identity.linking import find_links
+from index.duplicates.grouping import group_links
+from index.duplicates.pairs import find_links
+from index.matching.fingerprints import Fingerprints
 
 LIMIT_S, LIMIT_BYTES = 600.0, 2 << 30
 

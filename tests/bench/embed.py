@@ -18,7 +18,7 @@ import torch
 
 from embedder import Encoder, Notes, read_midi
 from embedder.encoder import window_ranges
-from embedder.model import ModelConfig
+from embedder.transformer import ModelConfig
 
 SIZE = 4096
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.errors import MidiError
+from embedder.core.errors import MidiError
 from embedder.midi.reading import read_midi
 from embedder.notes import Notes
-from index.identity.finding import find_occurrences
-from index.identity.fingerprints import Fingerprints, Snapshot
+from index.matching.find import find_occurrences
+from index.matching.fingerprints import Fingerprints, Snapshot
 
 LIMIT_MS = 100.0
 

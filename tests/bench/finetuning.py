@@ -25,7 +25,7 @@ from sklearn.preprocessing import StandardScaler
 
 from embedder import Encoder
 from embedder.classifier import StatisticsHead
-from embedder.handmade import STATISTICS
+from embedder.features.handcrafted import STATISTICS
 from train.corpus import Corpus
 from train.finetune import FinetuneSettings, Labelled, finetune, pretrained, split_by_work
 

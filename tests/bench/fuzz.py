@@ -39,7 +39,7 @@ if "guided" in sys.argv[1:2]:  # what is imported before it is asked for is not 
 
 from fake_encoder import FakeEncoder, tune  # noqa: E402
 
-from embedder.errors import MidikinError  # noqa: E402
+from embedder.core.errors import MidikinError  # noqa: E402
 
 SLOW_S = 10.0
 Target = Callable[[bytes], None]
@@ -92,13 +92,13 @@ def read(data: bytes) -> None:
 
 def manifest(data: bytes) -> None:
     """A cached index whose manifest is anything."""
-    from index import cache
+    from index.vectors.faiss_store import index_files
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "pieces.json").write_bytes(data)
-        cache.load(Path(folder), "pieces", library="a", encoder="b", dim=8)
-        cache.check_files(Path(folder), "pieces")
-        cache.size_bytes(Path(folder), "pieces")
+        index_files.load(Path(folder), "pieces", library="a", encoder="b", dim=8)
+        index_files.check_files(Path(folder), "pieces")
+        index_files.size_bytes(Path(folder), "pieces")
 
 
 def damaged_model(load: Callable[[Path], object], file: Path, rest: bytes, data: bytes) -> None:

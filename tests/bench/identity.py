@@ -25,20 +25,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.errors import MidiError
+from embedder.core.errors import MidiError
 from embedder.midi.reading import read_midi
 from embedder.notes import Notes
-from index.identity.agreement import Sketch
-from index.identity.candidates import find_candidates
-from index.identity.comparing import OneWay, compare
-from index.identity.confidence import default_confidence
-from index.identity.finding import find_occurrences
-from index.identity.fingerprints import Fingerprints, Snapshot
-from index.identity.grouping import group_links
-from index.identity.judging import judge
-from index.identity.kinds import KINDS, Kind
-from index.identity.landmarks import line_of
-from index.identity.linking import find_links
+from index.duplicates.grouping import group_links
+from index.duplicates.pairs import find_links
+from index.matching.block_matching import Sketch
+from index.matching.candidates import find_candidates
+from index.matching.classify import judge
+from index.matching.compare import OneWay, compare
+from index.matching.confidence import default_confidence
+from index.matching.find import find_occurrences
+from index.matching.fingerprints import Fingerprints, Snapshot
+from index.matching.landmarks import line_of
+from index.matching.relations import KINDS, Kind
 
 SETS = ("asap", "maestro", "piano-midi-de", "pianist8", "vgmidi", "pop909", "nottingham")
 SAME_SONG = {"017", "018"}  # POP909 holds one song under two numbers

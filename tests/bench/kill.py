@@ -50,12 +50,12 @@ class Diary:
 
 def work(folder: Path, seed: int) -> None:
     """The process that is killed."""
-    import index.adding
-    import index.tuning
+    import index.add
+    import index.vectors.autotune
 
-    index.adding.BATCH_FILES = 4
-    index.tuning.EXACT_LIMIT = 20  # so that cells, tails and compacting are met too
-    index.tuning.TRAINING_VECTORS_PER_CELL = 1
+    index.add.BATCH_FILES = 4
+    index.vectors.autotune.EXACT_LIMIT = 20  # so that cells, tails and compacting are met too
+    index.vectors.autotune.TRAINING_VECTORS_PER_CELL = 1
     rng = random.Random(seed)
     diary = Diary(folder / "diary.jsonl")
     music = sorted((folder / "music").rglob("*.mid"))

@@ -23,8 +23,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from embedder import MidiError, Notes
 from embedder.melody import lead, skyline
 from embedder.voices import VOICES
-from index.tunes import FEWEST, TuneIndex
-from train.melody import TEST_SHARE, VALIDATION_SHARE, read_voices
+from index.melody.line_index import FEWEST, TuneIndex
+from train.voices import TEST_SHARE, VALIDATION_SHARE, read_voices
 from train.works import split_of
 
 PARTS = (None, 30, 15)

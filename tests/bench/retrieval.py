@@ -19,7 +19,7 @@ from peer import run_peer
 
 from embedder import Encoder, Notes, read_midi
 from train.baselines import Handmade
-from train.scoring import Retrieval, retrieval
+from train.retrieval_metrics import Retrieval, retrieval
 
 SPLIT = Path(__file__).resolve().parents[2] / "train" / "splits" / "midikin-small.csv"
 

@@ -27,8 +27,8 @@ from embedder.midi.pool import FileRead  # noqa: E402
 from embedder.midi.reading import MidiFile  # noqa: E402
 from embedder.notes import Notes  # noqa: E402
 from index import Library  # noqa: E402
-from index.packing import SPAN  # noqa: E402
-from index.storing import Vectors, insert_piece, put_path  # noqa: E402
+from index.storage.codecs import SPAN  # noqa: E402
+from index.storage.piece_writer import Vectors, insert_piece, put_path  # noqa: E402
 
 QUERIES = 200
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 from identity import FRAGMENTS, SETS, Corpus, load
 
-from index.identity.confidence import default_confidence
-from index.identity.finding import FEWEST_NOTES, find_occurrences
-from index.identity.fingerprints import Snapshot
+from index.matching.confidence import default_confidence
+from index.matching.find import FEWEST_NOTES, find_occurrences
+from index.matching.fingerprints import Snapshot
 
 CLASSICAL = {"asap", "maestro", "piano-midi-de"}
 KINDS = ("30 s", "10 s", "20 notes 20 % bad", "20 notes", "10 notes")

@@ -43,17 +43,18 @@ from fake_encoder import tune  # noqa: E402
 from embedder.descriptors import describe  # noqa: E402
 from embedder.midi.pool import FileRead  # noqa: E402
 from embedder.midi.reading import MidiFile  # noqa: E402
-from index import Library, Wish, schema  # noqa: E402
-from index.packing import SPAN, unpack_vectors  # noqa: E402
-from index.storing import Vectors, insert_piece, put_path  # noqa: E402
-from index.tags.examples import collect  # noqa: E402
-from index.tags.folds import fold_of_rows  # noqa: E402
-from index.tags.gallery import load_gallery  # noqa: E402
-from index.tags.grouping import works_of  # noqa: E402
-from index.tags.handmade import standardised, statistics_of  # noqa: E402
-from index.tags.labelling import tag_named  # noqa: E402
-from index.tags.linear import fit_plainly  # noqa: E402
-from index.tags.space import Space  # noqa: E402
+from index import Library, Wish  # noqa: E402
+from index.probes.baseline import standardised, statistics_of  # noqa: E402
+from index.probes.classifier import fit_plainly  # noqa: E402
+from index.probes.dataset import collect  # noqa: E402
+from index.probes.folds import fold_of_rows  # noqa: E402
+from index.probes.gallery import load_gallery  # noqa: E402
+from index.probes.scaling import Space  # noqa: E402
+from index.probes.works import works_of  # noqa: E402
+from index.storage import schema  # noqa: E402
+from index.storage.codecs import SPAN, unpack_vectors  # noqa: E402
+from index.storage.piece_writer import Vectors, insert_piece, put_path  # noqa: E402
+from index.tags.labels import tag_named  # noqa: E402
 
 SETS = {"maestro": "composer", "pianist8": "artist"}
 TAUGHT = 48  # numbers at the end of the shipped encoder's vectors

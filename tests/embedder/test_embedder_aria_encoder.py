@@ -12,7 +12,7 @@ from fake_encoder import tune
 
 from embedder import Encoder, EncoderError, Notes, read_midi, write_midi
 from embedder.aria.encoder import AriaEncoder
-from embedder.aria.runs import AriaRuns
+from embedder.aria.windows import AriaRuns
 
 
 @pytest.fixture(scope="module")

@@ -160,7 +160,7 @@ def started(server_url: str, home: Path, name: str = NAME, **settings: str) -> s
     code = (
         "import sys\n"
         "from embedder.aria.hub import fetch\n"
-        "from embedder.errors import EncoderError\n"
+        "from embedder.core.errors import EncoderError\n"
         "try:\n    print(fetch(sys.argv[1]))\n"
         "except EncoderError as error:\n    print(error, file=sys.stderr)\n    sys.exit(1)\n"
     )

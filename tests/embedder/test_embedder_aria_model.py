@@ -15,8 +15,8 @@ from aria_models import tiny_aria
 from safetensors.torch import load, save_file
 
 from embedder import Encoder, EncoderError
-from embedder.aria import placing
-from embedder.aria.placing import place
+from embedder.aria import devices
+from embedder.aria.devices import place
 from embedder.aria.tokenizer import file_ids
 from embedder.aria.weights import open_weights
 
@@ -212,7 +212,7 @@ def test_where_a_model_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert place(1000, "cpu") == ([torch.device("cpu")], torch.float32)
     assert place(1000, "cpu", "bfloat16")[1] == torch.bfloat16
     assert place(1000, "cpu,cpu")[0] == [torch.device("cpu")] * 2
-    monkeypatch.setattr(placing, "_memory", lambda device: 5000.0)
+    monkeypatch.setattr(devices, "_memory", lambda device: 5000.0)
     assert place(1000, "cpu")[1] == torch.bfloat16  # 4,000 bytes are more than its share
     with pytest.raises(EncoderError, match="no precision 'float8'"):
         place(1000, "cpu", "float8")
@@ -224,7 +224,7 @@ def test_gpus_are_used_as_memory_asks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
-    monkeypatch.setattr(placing, "_memory", lambda device: 10_000.0)
+    monkeypatch.setattr(devices, "_memory", lambda device: 10_000.0)
     gpus = [torch.device("cuda", 0), torch.device("cuda", 1)]
     assert place(1000) == (gpus[:1], torch.bfloat16)
     assert place(4000) == (gpus, torch.bfloat16)

@@ -18,7 +18,7 @@ from strategies import notes
 
 from embedder import MidiError, Notes, read_midi
 from embedder.aria import vocabulary as v
-from embedder.aria.midi import ids_to_midi
+from embedder.aria.midi_export import ids_to_midi
 from embedder.aria.score import read_score
 from embedder.aria.tokenizer import Played, file_ids, ids_to_notes, notes_ids, played, run_ids
 

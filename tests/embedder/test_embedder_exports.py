@@ -9,7 +9,7 @@ from importlib.util import find_spec
 import pytest
 
 import embedder
-from embedder import errors
+from embedder.core import errors
 
 
 def test_names_are_sorted_and_there() -> None:

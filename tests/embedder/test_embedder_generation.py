@@ -18,8 +18,8 @@ from safetensors.torch import load, save_file
 
 from embedder import EncoderError, Notes, read_midi, write_midi
 from embedder.aria import vocabulary as v
-from embedder.generation.continuing import Continuer
-from embedder.generation.language import load_language, save_language
+from embedder.generation.continuer import Continuer
+from embedder.generation.language_model import load_language, save_language
 from embedder.generation.sampling import Dice, Sampling
 from embedder.tokens import ATTRIBUTES, END
 

@@ -7,7 +7,7 @@ from strategies import notes as drawn_notes
 
 from embedder import Notes
 from embedder.encoder import window_ranges
-from embedder.handmade import (
+from embedder.features.handcrafted import (
     PATTERN_BINS,
     STATISTICS,
     Layout,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from embedder.errors import EncoderError
-from embedder.model import ModelConfig, NoteTransformer
+from embedder.core.errors import EncoderError
 from embedder.tokens import ATTRIBUTES
+from embedder.transformer import ModelConfig, NoteTransformer
 
 SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=64, positions=64, projection=16)
 

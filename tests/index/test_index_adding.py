@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
-from embedder.errors import EncoderMismatch, LibraryError, PieceNotFound
+from embedder.core.errors import EncoderMismatch, LibraryError, PieceNotFound
 from embedder.midi.reading import read_midi
 from embedder.midi.writing import write_midi
 from index import AddProgress, Library
@@ -243,7 +243,7 @@ def test_progress_reaches_its_total(tmp_path: Path, music: Path, encoder: FakeEn
 def test_ctrl_c_leaves_a_good_library_and_the_same_call_continues(
     tmp_path: Path, music: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.adding.BATCH_FILES", 3)
+    monkeypatch.setattr("index.add.BATCH_FILES", 3)
 
     def stop(state: AddProgress) -> None:
         if state.phase == "adding" and state.files_done >= 6:

@@ -48,7 +48,9 @@ def test_indexes_are_written_and_used_again(
     folder: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = answers(folder, encoder)
-    monkeypatch.setattr("index.catalogue.tuning.build", lambda *a: pytest.fail("an index was rebuilt"))
+    monkeypatch.setattr(
+        "index.vectors.vector_indexes.autotune.build", lambda *a: pytest.fail("an index was rebuilt")
+    )
     assert answers(folder, encoder) == before
     assert not caplog.records
     with Library.open(folder) as library:
@@ -126,7 +128,9 @@ def test_a_stale_index_is_brought_up_to_date(
     for name, data in old.items():
         (folder / name).write_bytes(data)
     with monkeypatch.context() as patch:
-        patch.setattr("index.catalogue.tuning.build", lambda *a: pytest.fail("rebuilt, not appended"))
+        patch.setattr(
+            "index.vectors.vector_indexes.autotune.build", lambda *a: pytest.fail("rebuilt, not appended")
+        )
         assert answers(folder, encoder) == fresh
     for name in files(folder):
         (folder / name).unlink()
@@ -186,8 +190,8 @@ def test_a_large_library_gets_an_approximate_index(
     exact = answers(library.folder, encoder)
     for path in library.folder.glob("*.json"):
         path.unlink()
-    monkeypatch.setattr("index.tuning.EXACT_LIMIT", 20)
-    monkeypatch.setattr("index.tuning.TRAINING_VECTORS_PER_CELL", 1)
+    monkeypatch.setattr("index.vectors.autotune.EXACT_LIMIT", 20)
+    monkeypatch.setattr("index.vectors.autotune.TRAINING_VECTORS_PER_CELL", 1)
     for _ in range(2):  # built, then read from disk
         found = answers(library.folder, encoder)
         assert {hit.piece_id for hit in found[1].results} == {hit.piece_id for hit in exact[1].results}
@@ -200,9 +204,9 @@ def test_a_large_library_gets_an_approximate_index(
 @pytest.fixture
 def large(library: Library, music: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A library whose sizes count as large: cells, and mapped into memory where the system can."""
-    monkeypatch.setattr("index.tuning.EXACT_LIMIT", 10)
-    monkeypatch.setattr("index.tuning.TRAINING_VECTORS_PER_CELL", 1)
-    monkeypatch.setattr("index.cache.LARGE_BYTES", 1)
+    monkeypatch.setattr("index.vectors.autotune.EXACT_LIMIT", 10)
+    monkeypatch.setattr("index.vectors.autotune.TRAINING_VECTORS_PER_CELL", 1)
+    monkeypatch.setattr("index.vectors.index_files.LARGE_BYTES", 1)
     library.prepare()
     return library.folder
 
@@ -222,7 +226,9 @@ def test_what_comes_to_a_large_index_is_put_beside_it(
     base = file_of(large, "pieces", "faiss")
     written = base.stat().st_mtime_ns
     write_tunes(music / "more", 2, first_seed=12)
-    monkeypatch.setattr("index.catalogue.tuning.build", lambda *a: pytest.fail("an index was rebuilt"))
+    monkeypatch.setattr(
+        "index.vectors.vector_indexes.autotune.build", lambda *a: pytest.fail("an index was rebuilt")
+    )
     with Library.open(large, encoder=encoder) as library:
         library.add(music, workers=1)
         assert best(library, range(14)) == names(range(14))
@@ -240,7 +246,9 @@ def test_base_and_tail_become_one_when_the_tail_is_long(
 ) -> None:
     base = file_of(large, "pieces", "faiss").name
     write_tunes(music / "more", 5, first_seed=12)
-    monkeypatch.setattr("index.catalogue.tuning.build", lambda *a: pytest.fail("an index was rebuilt"))
+    monkeypatch.setattr(
+        "index.vectors.vector_indexes.autotune.build", lambda *a: pytest.fail("an index was rebuilt")
+    )
     with Library.open(large, encoder=encoder) as library:
         library.remove(music / "part0" / "tune000.mid")
         library.add(music / "more", workers=1)
@@ -257,17 +265,17 @@ def test_base_and_tail_become_one_when_the_tail_is_long(
 def test_searches_go_on_while_an_index_is_built_anew(
     large: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import index.tuning
+    import index.vectors.autotune
 
     started, searched = threading.Event(), threading.Event()
-    build = index.tuning.build
+    build = index.vectors.autotune.build
 
     def slowly(*arguments: Any) -> Any:
         started.set()
         assert searched.wait(20), "a search waited for the index that is being built"
         return build(*arguments)
 
-    monkeypatch.setattr("index.catalogue.tuning.build", slowly)
+    monkeypatch.setattr("index.vectors.vector_indexes.autotune.build", slowly)
     with Library.open(large, encoder=encoder) as library, Library.open(large, encoder=encoder) as other:
         assert best(library, range(3)) == names(range(3))
         thread = threading.Thread(target=library._catalogue.rebuild, args=("pieces", ["sq8"]))
@@ -300,6 +308,8 @@ def test_a_writer_killed_before_its_manifest_costs_nothing(
         patch.setattr(os, "replace", killing)
         with Library.open(large, encoder=encoder) as library, pytest.raises(Killed):
             library.add(music, workers=1)
-    monkeypatch.setattr("index.catalogue.tuning.build", lambda *a: pytest.fail("an index was rebuilt"))
+    monkeypatch.setattr(
+        "index.vectors.vector_indexes.autotune.build", lambda *a: pytest.fail("an index was rebuilt")
+    )
     with Library.open(large, encoder=encoder) as library:
         assert best(library, range(14)) == names(range(14))

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
-from embedder.errors import EncoderMismatch, LibraryError
+from embedder.core.errors import EncoderMismatch, LibraryError
 from index import Library
-from index.cluster.runners import Here, Processes, joined
-from index.cluster.shards import Shard, plan, read_done, run_shard
+from index.distributed.runners import Here, Processes, joined
+from index.distributed.shards import Shard, plan, read_done, run_shard
 
 SMALL = "midikin-small"
 
@@ -35,7 +35,7 @@ def mixed(music: Path) -> Path:
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     encoder = FakeEncoder()
     monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: encoder)
-    monkeypatch.setattr("index.cluster.shards._ENCODERS", {})
+    monkeypatch.setattr("index.distributed.shards._ENCODERS", {})
     return encoder
 
 

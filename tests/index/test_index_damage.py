@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fake_encoder import FakeEncoder
 
-from embedder.errors import LibraryError
+from embedder.core.errors import LibraryError
 from index import Library
 
 CALLS: dict[str, Callable[[Library], Any]] = {

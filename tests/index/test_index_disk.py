@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
-from embedder.errors import DiskFull, LibraryError, LibraryReadOnly
+from embedder.core.errors import DiskFull, LibraryError, LibraryReadOnly
 from index import Library
-from index.database import Database
+from index.storage.database import Database
 
 
 def mount(*arguments: str | Path) -> bool:
@@ -48,7 +48,7 @@ def one_line(error: BaseException) -> str:
 def test_a_full_disk_is_one_clear_line_and_what_was_stored_is_safe(
     small_disk: Path, tmp_path: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.adding.BATCH_FILES", 5)
+    monkeypatch.setattr("index.add.BATCH_FILES", 5)
     music = tmp_path / "music"
     write_tunes(music, 150, notes=300)
     folder = small_disk / "library"

@@ -11,9 +11,9 @@ import pytest
 from fake_encoder import FakeEncoder, write_tunes
 from hostile import hostile_files, hostile_folder
 
-from embedder.errors import MidiError
+from embedder.core.errors import MidiError
 from index import Library
-from index.paths import display
+from index.storage.paths import display
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="such names and links need Unix")
 

@@ -13,18 +13,18 @@ import numpy as np
 import pytest
 from fake_encoder import FakeEncoder, write_tunes
 
-from embedder.errors import LibraryError
+from embedder.core.errors import LibraryError
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library
-from index.identity.agreement import Sketch
-from index.identity.duplicates import DuplicateGroup, Duplicates
-from index.identity.grouping import group_links
-from index.identity.judging import judge
-from index.identity.kinds import Evidence, Kind, Link
-from index.identity.landmarks import line_of
-from index.identity.report import shell_script, to_csv
-from index.identity.report_html import to_html
+from index.duplicates.duplicates import DuplicateGroup, Duplicates
+from index.duplicates.grouping import group_links
+from index.duplicates.report import shell_script, to_csv
+from index.duplicates.report_html import to_html
+from index.matching.block_matching import Sketch
+from index.matching.classify import judge
+from index.matching.landmarks import line_of
+from index.matching.relations import Evidence, Kind, Link
 
 
 def song(seed: int, count: int) -> Notes:

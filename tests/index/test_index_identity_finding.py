@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
-from embedder.errors import MidiError, PieceNotFound
+from embedder.core.errors import MidiError, PieceNotFound
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library
-from index.identity.confidence import default_confidence
+from index.matching.confidence import default_confidence
 
 
 def number_of(library: Library, name: str) -> int:

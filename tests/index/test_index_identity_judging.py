@@ -11,11 +11,11 @@ from fake_encoder import FakeEncoder, tune
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library, compare_files
-from index.identity.agreement import Sketch
-from index.identity.comparing import compare
-from index.identity.judging import judge, transposition_of
-from index.identity.kinds import Kind, Link
-from index.identity.landmarks import line_of, variety
+from index.matching.block_matching import Sketch
+from index.matching.classify import judge, transposition_of
+from index.matching.compare import compare
+from index.matching.landmarks import line_of, variety
+from index.matching.relations import Kind, Link
 
 
 def notes(onset: np.ndarray, pitch: np.ndarray) -> Notes:

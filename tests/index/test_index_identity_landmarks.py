@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from strategies import notes as some_notes
 
 from embedder.notes import Notes
-from index.identity.landmarks import find_landmarks, find_more_landmarks, line_of
-from index.identity.segment import Segment, build, join, open_segment, write_segment
-from index.identity.warp import first_warp, longest_rise
+from index.matching.landmarks import find_landmarks, find_more_landmarks, line_of
+from index.matching.postings import Segment, build, join, open_segment, write_segment
+from index.matching.time_map import first_warp, longest_rise
 
 
 def keys(notes: Notes) -> list[int]:

@@ -10,8 +10,9 @@ import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 from sqlalchemy import delete
 
-from embedder.errors import LibraryError
-from index import Library, schema
+from embedder.core.errors import LibraryError
+from index import Library
+from index.storage import schema
 
 
 def test_caches_of_another_library_are_not_believed(tmp_path: Path, encoder: FakeEncoder) -> None:

@@ -8,20 +8,21 @@ from pathlib import Path
 import pytest
 from fake_encoder import FakeEncoder
 
-from embedder.errors import LibraryBusy
-from index import Library, machines
-from index.machines import Claim, on_network
+from embedder.core.errors import LibraryBusy
+from index import Library
+from index.storage import host_lock
+from index.storage.host_lock import Claim, on_network
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machines, "BEAT_S", 0.05)
-    monkeypatch.setattr(machines, "LOOK_S", 0.4)
+    monkeypatch.setattr(host_lock, "BEAT_S", 0.05)
+    monkeypatch.setattr(host_lock, "LOOK_S", 0.4)
 
 
 def another(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on this process is on another machine."""
-    monkeypatch.setattr(machines, "this_machine", lambda: "ffffffffffffffff")
+    monkeypatch.setattr(host_lock, "this_machine", lambda: "ffffffffffffffff")
 
 
 def test_another_machine_that_writes_is_named(
@@ -56,7 +57,7 @@ def test_processes_of_one_machine_do_not_mind_each_other(library: Library) -> No
 def test_a_network_folder_is_claimed_while_it_is_open(
     library: Library, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.database.on_network", lambda folder: True)
+    monkeypatch.setattr("index.storage.database.on_network", lambda folder: True)
     with Library.open(library.folder, encoder=encoder) as first, monkeypatch.context() as patch:
         another(patch)
         with pytest.raises(LibraryBusy):

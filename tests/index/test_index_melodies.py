@@ -10,7 +10,7 @@ from songs import REGISTERS, write_songs
 
 from embedder import MidiError, Notes, read_midi
 from index import Library
-from index.melody_cache import FILE
+from index.melody.cache_file import FILE
 
 
 class Registers:

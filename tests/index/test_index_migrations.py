@@ -18,10 +18,11 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fake_encoder import FakeEncoder, tune
 
-from embedder.errors import LibraryBusy, LibraryError, LibraryReadOnly
-from index import Library, migrations, schema
-from index.database import Database
-from index.writer import writer_lock
+from embedder.core.errors import LibraryBusy, LibraryError, LibraryReadOnly
+from index import Library
+from index.storage import migrations, schema
+from index.storage.database import Database
+from index.storage.writer_lock import writer_lock
 
 OLDEST = Path(__file__).parent / "library_v1.sql"
 NEXT = schema.SCHEMA_VERSION + 1
@@ -168,7 +169,7 @@ def test_of_several_that_open_one_migrates(oldest: Path, monkeypatch: pytest.Mon
 
 def test_no_migration_under_a_running_add(oldest: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     another_revision(monkeypatch, remake_pieces)
-    monkeypatch.setattr("index.database.MIGRATION_WAIT_S", 0.1)
+    monkeypatch.setattr("index.storage.database.MIGRATION_WAIT_S", 0.1)
     with writer_lock(oldest, 0), pytest.raises(LibraryBusy):
         Library.open(oldest)
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import servers
+from index.vectors.faiss_store.faiss_store import FaissStore, VectorStore, keys_of, pieces_of
 
-from embedder.errors import LibraryError
-from index import tuning
-from index.vectors import FaissStore, VectorStore, keys_of, pieces_of
+from embedder.core.errors import LibraryError
+from index.vectors.faiss_store import autotune
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 
@@ -38,10 +38,10 @@ def vectors() -> np.ndarray:
 @pytest.fixture
 def stores(address: str, vectors: np.ndarray) -> Iterator[tuple[VectorStore, VectorStore]]:
     """The same vectors, two a piece, in FAISS and in Milvus, both exact."""
-    from index.cluster.milvus import MilvusStore
+    from index.vectors.faiss_store.milvus import MilvusStore
 
     keys = np.concatenate([keys_of(1 + i, 2) for i in range(PIECES)])
-    plain = FaissStore.of(tuning.build(["exact"], DIM, len(keys), [(keys, vectors)], (keys, vectors))[0])
+    plain = FaissStore.of(autotune.build(["exact"], DIM, len(keys), [(keys, vectors)], (keys, vectors))[0])
     remote = MilvusStore(address, f"test{time.time_ns()}", DIM, exact=True)
     remote.add(keys, vectors)
     yield plain, remote
@@ -77,7 +77,7 @@ def test_more_allowed_pieces_than_a_condition_takes(
     stores: tuple[VectorStore, VectorStore], vectors: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, remote = stores
-    monkeypatch.setattr("index.cluster.milvus._MOST", 300)
+    monkeypatch.setattr("index.vectors.milvus._MOST", 300)
     only = np.setdiff1d(np.arange(1, PIECES), pieces_of(plain.search(vectors[0], 500)[0]))
     for filters in ({"only": np.arange(1, 1400)}, {"only": only, "without": {int(only[0])}}):
         mine, theirs = (store.search(vectors[0], 10, **filters) for store in (plain, remote))
@@ -85,7 +85,7 @@ def test_more_allowed_pieces_than_a_condition_takes(
 
 
 def test_a_graph_finds_nearly_all(address: str, vectors: np.ndarray) -> None:
-    from index.cluster.milvus import MilvusStore
+    from index.vectors.faiss_store.milvus import MilvusStore
 
     remote = MilvusStore(address, f"graph{time.time_ns()}", DIM)
     keys = np.concatenate([keys_of(1 + i, 2) for i in range(PIECES)])
@@ -103,7 +103,7 @@ def test_a_graph_finds_nearly_all(address: str, vectors: np.ndarray) -> None:
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("pymilvus", reason="the extra `cluster` is not installed")
-    from index.cluster.milvus import MilvusStore
+    from index.vectors.faiss_store.milvus import MilvusStore
 
     with pytest.raises(LibraryError, match="Milvus failed") as caught:
         MilvusStore("http://127.0.0.1:9", "none", DIM)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from embedder.errors import PieceNotFound
+from embedder.core.errors import PieceNotFound
 from index import Filters, Library
 
 HUGE = 2**70

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from fake_encoder import FakeEncoder, write_tunes
 
-from embedder.errors import MidikinError
+from embedder.core.errors import MidikinError
 from index import Library
-from index.encoding import LibraryEncoder
+from index.library_encoder import LibraryEncoder
 from index.scan import Unreadable, scan
 
 ODD = ["", "a\0b.mid", "x\ud800.mid"]

@@ -8,9 +8,9 @@ from fake_encoder import tune
 from hypothesis import given
 from hypothesis import strategies as st
 
-from embedder.errors import LibraryError
+from embedder.core.errors import LibraryError
 from embedder.notes import Notes
-from index.packing import pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
+from index.storage.codecs import pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
 
 notes = st.lists(
     st.tuples(st.floats(-1000, 1e6), st.floats(0, 1e6), st.integers(0, 127), st.integers(1, 127)),

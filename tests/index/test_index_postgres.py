@@ -13,8 +13,9 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from fake_encoder import FakeEncoder, tune, write_tunes
 
-from embedder.errors import LibraryError
-from index import Library, migrations, schema
+from embedder.core.errors import LibraryError
+from index import Library
+from index.storage import migrations, schema
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 
@@ -72,7 +73,7 @@ def test_it_answers_like_an_embedded_library(
 
 
 def test_two_machines_add_at_once(address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index.adding.BATCH_FILES", 3)
+    monkeypatch.setattr("index.add.BATCH_FILES", 3)
     write_tunes(tmp_path / "one", 15)
     write_tunes(tmp_path / "two", 15, first_seed=10)  # five are the same
     failed: list[BaseException] = []

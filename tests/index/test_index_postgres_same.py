@@ -39,7 +39,7 @@ def everything_in_postgres(server: str, monkeypatch: pytest.MonkeyPatch) -> Iter
             places[folder] = servers.empty_place(server)
         return places[folder]
 
-    monkeypatch.setattr("index.database._address_of", place)
+    monkeypatch.setattr("index.storage.database._address_of", place)
     yield
     for folder in places:
         assert not (folder / "midikin.db").exists()

@@ -17,9 +17,9 @@ from typing import Any
 import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
-from embedder.errors import LibraryBusy
+from embedder.core.errors import LibraryBusy
 from index import AddProgress, Library
-from index.database import Database
+from index.storage.database import Database
 
 SCRIPT = Path(__file__).parent.parent / "slow_adder.py"
 KILLS = 20

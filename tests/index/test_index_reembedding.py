@@ -10,7 +10,7 @@ import pytest
 from fake_encoder import FakeEmbedded, FakeEncoder, tune, write_tunes
 from filelock import FileLock
 
-from embedder.errors import EncoderMismatch, LibraryBusy
+from embedder.core.errors import EncoderMismatch, LibraryBusy
 from embedder.notes import Notes
 from index import Library, ReembedProgress, verify_library
 
@@ -34,7 +34,7 @@ class Newer(FakeEncoder):
 
 @pytest.fixture(autouse=True)
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index.reembedding.BATCH_NOTES", 400)
+    monkeypatch.setattr("index.reembed.BATCH_NOTES", 400)
 
 
 @pytest.fixture

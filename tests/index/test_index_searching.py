@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
-from embedder.errors import MidiError, PieceNotFound
+from embedder.core.errors import MidiError, PieceNotFound
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library

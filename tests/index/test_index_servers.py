@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import servers
 from fake_encoder import FakeEncoder, tune, write_tunes
+from index.vectors.faiss_store.milvus_indexes import SharedCatalogue
 
-from embedder.errors import LibraryError
+from embedder.core.errors import LibraryError
 from index import Library
-from index.cluster.catalogue import SharedCatalogue
-from index.cluster.runners import Here
-from index.cluster.shards import plan
+from index.distributed.runners import Here
+from index.distributed.shards import plan
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 
@@ -99,7 +99,7 @@ def test_shards_go_into_it_and_its_recall_against_exact_search_is_whole(
     shared: tuple[Library, Library], many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: FakeEncoder())
-    monkeypatch.setattr("index.cluster.shards._ENCODERS", {})
+    monkeypatch.setattr("index.distributed.shards._ENCODERS", {})
     shards = plan([many], tmp_path / "results", "fake", files=50)
     assert sum(record.pieces for record in Here().run(shards)) == TUNES
     one, two = shared

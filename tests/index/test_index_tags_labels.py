@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from fake_encoder import FakeEncoder, tune
 
-from embedder.errors import LibraryReadOnly, PieceNotFound, TagError
+from embedder.core.errors import LibraryReadOnly, PieceNotFound, TagError
 from embedder.midi.writing import write_midi
 from index import Library, Wish
 

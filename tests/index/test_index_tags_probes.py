@@ -13,12 +13,12 @@ import pytest
 import sqlalchemy as sa
 from fake_encoder import FakeEncoder, tune
 
-from embedder.errors import LibraryError, PieceNotFound, TagError
+from embedder.core.errors import LibraryError, PieceNotFound, TagError
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library, Probe
-from index.tags import grouping
-from index.tags.tables import probes
+from index.probes import works
+from index.tags.schema import probes
 
 KINDS = {"low": 36, "middle": 52, "high": 70}
 
@@ -186,8 +186,8 @@ def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in(monkeypatch: 
     long = [np.concatenate([np.arange(first, first + 10_000), bar]) for first in (10_000, 20_000, 30_000)]
     others = [np.arange(first, first + 500) for first in range(50_000, 60_000, 500)]
     keys = [bar, *long, long[1][:500], *others]
-    monkeypatch.setattr(grouping, "_landmarks", lambda connection, numbers: keys)
-    assert grouping._alike(None, range(len(keys))) == [(2, 4)]
+    monkeypatch.setattr(works, "_landmarks", lambda connection, numbers: keys)
+    assert works._alike(None, range(len(keys))) == [(2, 4)]
 
 
 def test_the_same_notes_labelled_differently_are_left_out(registers: Library, tmp_path: Path) -> None:

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from index import tunes
-from index.tunes import BUDGET, FEWEST, Tune, TuneIndex, keys_of
+from index.melody import line_index
+from index.melody.line_index import BUDGET, FEWEST, Tune, TuneIndex, keys_of
 
 
 def walk(seed: int, count: int = 200) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_common_subsequences_are_the_longest() -> None:
     rng = np.random.default_rng(2)
     for _ in range(30):
         line, melody = rng.integers(0, 4, 8), rng.integers(0, 4, 15)
-        first, last, length = tunes._common(line, melody)
+        first, last, length = line_index._common(line, melody)
         assert length == longest(line.tolist(), melody.tolist())
         strays = min(length // 12, len(line) - length)
         assert longest(line.tolist(), melody[first:last].tolist()) >= length - 2 * strays

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from fake_encoder import FakeEncoder, tune, write_tunes
 
-from embedder.errors import DiskFull, LibraryDamaged, LibraryError
+from embedder.core.errors import DiskFull, LibraryDamaged, LibraryError
 from index import Library, repair_library, verify_library
 
 PAGE = 8192
@@ -189,7 +189,7 @@ def test_a_backup_never_overwrites_another_library(
 def test_a_backup_while_pieces_are_added(
     library: Library, music: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.adding.BATCH_FILES", 2)
+    monkeypatch.setattr("index.add.BATCH_FILES", 2)
     write_tunes(music / "more", 20, first_seed=70)
     thread = threading.Thread(target=library.add, args=(music,), kwargs={"workers": 1})
     thread.start()
@@ -207,7 +207,7 @@ def test_a_backup_while_pieces_are_added(
 def test_a_backup_that_finds_no_room_leaves_the_earlier_one(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import index.backup
+    import index.storage.backup
 
     library.backup(tmp_path / "copy")
     before = (tmp_path / "copy" / "midikin.db").read_bytes()
@@ -215,7 +215,7 @@ def test_a_backup_that_finds_no_room_leaves_the_earlier_one(
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(index.backup.os, "fsync", full)
+    monkeypatch.setattr(index.storage.backup.os, "fsync", full)
     with pytest.raises(DiskFull, match="no space left"):
         library.backup(tmp_path / "copy")
     assert (tmp_path / "copy" / "midikin.db").read_bytes() == before

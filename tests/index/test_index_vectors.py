@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from index.vectors.faiss_store.faiss_store import FaissStore, VectorStore, keys_of, ordinals_of, pieces_of
 
-from index import tuning
-from index.vectors import FaissStore, VectorStore, keys_of, ordinals_of, pieces_of
+from index.vectors.faiss_store import autotune
 
 DIM = 24
 
@@ -24,7 +24,7 @@ def store_of(vectors: np.ndarray, per_piece: int, setting: str = "exact") -> Fai
     some = slice(None, None, max(1, len(vectors) // 4000))
     halves = np.array_split(np.arange(len(keys)), 2)
     batches = ((keys[h], vectors[h]) for h in halves)
-    return FaissStore.of(tuning.build([setting], DIM, len(keys), batches, (keys[some], vectors[some]))[0])
+    return FaissStore.of(autotune.build([setting], DIM, len(keys), batches, (keys[some], vectors[some]))[0])
 
 
 def test_keys_hold_piece_and_window() -> None:
@@ -64,7 +64,7 @@ def test_a_filter_gives_as_many_answers_as_exist(share: float, setting: str) -> 
 def test_an_approximate_store_measures_its_recall(setting: str) -> None:
     vectors = some_vectors(10000)
     store = store_of(vectors, 1, setting)
-    assert tuning.RECALL_WANTED <= store.recall <= 1
+    assert autotune.RECALL_WANTED <= store.recall <= 1
     assert store.base.effort > 0
     exact = store_of(vectors, 1)
     queries = some_vectors(100, seed=5)
@@ -148,16 +148,16 @@ def test_few_vectors_give_few_answers_and_no_padding() -> None:
 
 
 def test_the_cheapest_that_finds_enough_is_chosen() -> None:
-    def trial(setting: str, recall: float, p50_ms: float, bytes_per_vector: float) -> tuning.Trial:
+    def trial(setting: str, recall: float, p50_ms: float, bytes_per_vector: float) -> autotune.Trial:
         part = store_of(some_vectors(10), 1).base
-        return tuning.Trial(setting, part, recall, p50_ms, 2 * p50_ms, bytes_per_vector)
+        return autotune.Trial(setting, part, recall, p50_ms, 2 * p50_ms, bytes_per_vector)
 
     exact, wide = trial("exact", 1.0, 40.0, 528), trial("fp16", 0.99, 2.0, 536)
     small, poor = trial("sq8", 0.96, 3.0, 280), trial("sq4", 0.94, 1.0, 150)
     slow = trial("sq6", 0.97, 30.0, 215)
-    assert tuning.choose([exact, wide, small, poor, slow]) is small
-    assert tuning.choose([exact, wide, poor, slow]) is wide
-    assert tuning.choose([exact, poor, slow]) is slow  # nothing is quick: the quickest that finds enough
-    assert tuning.choose([poor]) is poor
+    assert autotune.choose([exact, wide, small, poor, slow]) is small
+    assert autotune.choose([exact, wide, poor, slow]) is wide
+    assert autotune.choose([exact, poor, slow]) is slow  # nothing is quick: the quickest that finds enough
+    assert autotune.choose([poor]) is poor
     quick = trial("exact", 1.0, 5.0, 528)
-    assert tuning.choose([small, quick]) is quick  # where comparing all is quick, nothing is given away
+    assert autotune.choose([small, quick]) is quick  # where comparing all is quick, nothing is given away

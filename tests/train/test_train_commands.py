@@ -11,8 +11,8 @@ from small_recipes import recipe_text
 from typer.testing import CliRunner
 
 from embedder import Encoder, write_midi
+from train.flops import matrix_rate, training_flops
 from train.logs import Logs
-from train.speed import matrix_rate, training_flops
 from ui.cli import app
 
 
@@ -103,7 +103,7 @@ def test_operations_are_those_of_the_matrix_products() -> None:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    from embedder.model import ModelConfig, NoteTransformer
+    from embedder.transformer import ModelConfig, NoteTransformer
 
     config = ModelConfig(width=64, layers=2, heads=2, hidden=128, positions=64, projection=16)
     model = NoteTransformer(config)

@@ -14,12 +14,12 @@ from typer.testing import CliRunner
 from embedder import CorpusError, Encoder, Notes, write_midi
 from train.evaluation import EvaluationSettings, collect, evaluate
 from train.evaluation.alterations import ALTERATIONS, excerpt
-from train.evaluation.finding import Search, figures, searches
-from train.evaluation.measuring import uniformity
+from train.evaluation.linear_probe import Probe, probe_figures, probes
 from train.evaluation.plots import draw
-from train.evaluation.probing import Probe, probe_figures, probes
+from train.evaluation.retrieval import Search, figures, searches
+from train.evaluation.run import uniformity
 from train.evaluation.systems import Made, encoder_maker
-from train.scoring import average_precision
+from train.retrieval_metrics import average_precision
 from ui.cli import app
 
 COLUMNS = ["file", "kind", "composition", "composer", "song"]

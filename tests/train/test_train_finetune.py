@@ -14,7 +14,7 @@ from safetensors.torch import load, save_file
 
 from embedder import CorpusError, EncoderError, Notes, write_midi
 from embedder.classifier import Classifier, StatisticsHead
-from embedder.handmade import STATISTICS
+from embedder.features.handcrafted import STATISTICS
 from train.finetune import (
     Finetuned,
     FinetuneSettings,
@@ -25,7 +25,7 @@ from train.finetune import (
     pretrained,
     split_by_work,
 )
-from train.labels import read_labelled
+from train.label_table import read_labelled
 
 FAST = FinetuneSettings(epochs=6, patience=6, windows=2, learning_rate=3e-3, head_rate=1e-2, dropout=0.1)
 

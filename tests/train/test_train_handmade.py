@@ -9,12 +9,12 @@ from conftest import random_piece
 from small_recipes import recipe_text
 
 from embedder import CorpusError, Encoder
-from embedder.handmade import PLAIN
-from embedder.heads import HandmadeHead
+from embedder.features.handcrafted import PLAIN
+from embedder.features.projection import HandmadeHead
 from train.assemble import assemble, read_head, write_head
 from train.baselines import BASELINES, Handmade
 from train.corpus import Corpus
-from train.handmade import CountedCorpus, count_corpus, fit_head, vary
+from train.features_head import CountedCorpus, count_corpus, fit_head, vary
 from train.loop import run
 from train.recipe import Recipe
 

@@ -9,13 +9,13 @@ import torch
 from small_recipes import check_killed_run, recipe_text
 
 from embedder import CorpusError
-from embedder.model import ModelConfig, NoteTransformer
+from embedder.transformer import ModelConfig, NoteTransformer
 from train.corpus import Corpus
 from train.loop import run
 from train.objectives import equip, make_objective
-from train.objectives.hiding import spans
 from train.objectives.hubert import window_numbers
 from train.objectives.masker import Masker, masker_loss, pick
+from train.objectives.masking import spans
 from train.recipe import Recipe
 
 SMALL = ModelConfig(width=32, layers=2, heads=2, hidden=64, positions=256, projection=16, causal=False)

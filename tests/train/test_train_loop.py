@@ -9,8 +9,8 @@ from small_recipes import Killed, check_killed_run, recipe_text
 from torch import nn
 
 from embedder import CorpusError
-from embedder.model import NoteTransformer
-from embedder.tensors import write_tensors
+from embedder.tensor_files import write_tensors
+from embedder.transformer import NoteTransformer
 from train.checkpoints import restore, save
 from train.corpus import Corpus
 from train.loop import learning_rate, run

@@ -9,7 +9,7 @@ import pytest
 import torch
 from aria_models import tiny_language
 
-from embedder.generation.language import load_language
+from embedder.generation.language_model import load_language
 from embedder.tokens import ATTRIBUTES, END
 from train.corpus import Corpus
 from train.language import _windows, language_bits, split_tokens

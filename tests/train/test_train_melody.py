@@ -16,12 +16,15 @@ from typer.testing import CliRunner
 from embedder import CorpusError, EncoderError, MidiError, Notes, read_midi
 from embedder.melody import melody_model
 from embedder.midi.symusic_reader import Refused, read_with_symusic
-from embedder.model import NoteTransformer
 from embedder.tokens import to_tokens
+from embedder.transformer import NoteTransformer
 from embedder.voices import VOICES, surroundings
 from train.corpus import Corpus
 from train.loop import load_weights, run
-from train.melody import (
+from train.objectives import make_objective
+from train.objectives.voices import Voices, _remixed
+from train.recipe import Recipe
+from train.voices import (
     assemble,
     loudness,
     measure,
@@ -31,9 +34,6 @@ from train.melody import (
     skyline_scores,
     voices_of,
 )
-from train.objectives import make_objective
-from train.objectives.voices import Voices, _remixed
-from train.recipe import Recipe
 from ui.cli import app
 
 

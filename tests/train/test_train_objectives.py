@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from embedder import CorpusError
-from embedder.model import ModelConfig, NoteTransformer
 from embedder.tokens import ATTRIBUTES
+from embedder.transformer import ModelConfig, NoteTransformer
 from train.corpus import Corpus
 from train.objectives import Contrastive, NextNote, make_objective
 from train.objectives.contrastive import nt_xent

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from train.scoring import retrieval
+from train.retrieval_metrics import retrieval
 
 SIMILARITY = np.array([[0.9, 0.5, 0.1], [0.2, 0.3, 0.4]])
 RIGHT = np.array([[True, False, False], [True, False, False]])

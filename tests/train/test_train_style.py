@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from embedder.handmade import column_count
-from embedder.heads import HandmadeHead
+from embedder.features.handcrafted import column_count
+from embedder.features.projection import HandmadeHead
 from train.corpus import PieceRecord
-from train.style import lessons, plain_key, style_axes, teach
+from train.label_projection import lessons, plain_key, style_axes, teach
 
 
 def record(work: int, set_: str = "one", **labels: str) -> PieceRecord:

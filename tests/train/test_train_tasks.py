@@ -12,11 +12,10 @@ from songs import write_song, write_songs
 from typer.testing import CliRunner
 
 from embedder import CorpusError, Notes, read_midi
-from embedder.model import ModelConfig, NoteTransformer
+from embedder.transformer import ModelConfig, NoteTransformer
 from train.checkpoints import export
-from train.evaluation.collection import Collection, EvaluatedPiece
-from train.evaluation.probing import Probe, share_accuracy
-from train.melody import prepare_voices
+from train.evaluation.datasets import Collection, EvaluatedPiece
+from train.evaluation.linear_probe import Probe, share_accuracy
 from train.tasks import TASKS
 from train.tasks.headers import UNSTATED, Header, read_header
 from train.tasks.labels import LABEL_TASKS
@@ -25,6 +24,7 @@ from train.tasks.passages import next_passage, passages
 from train.tasks.plots import draw
 from train.tasks.running import SHARES, TaskTable, of_labels
 from train.tasks.states import reader_of, states_maker, states_of
+from train.voices import prepare_voices
 from ui.cli import app
 
 SMALL = ModelConfig(width=16, layers=2, heads=2, hidden=32, projection=8)

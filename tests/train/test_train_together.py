@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from small_recipes import recipe_text
 
 from embedder import CorpusError
-from embedder.model import ModelConfig, NoteTransformer
+from embedder.transformer import ModelConfig, NoteTransformer
 from train.corpus import Corpus
+from train.dist import Processes
 from train.loop import run
 from train.objectives import Contrastive, Objective, Step
-from train.processes import Processes
 from train.recipe import Recipe
 
 SMALL = ModelConfig(width=32, layers=1, heads=2, hidden=64, positions=256, projection=16)

@@ -7,8 +7,8 @@ import pytest
 
 from embedder import CorpusError
 from embedder.tokens import to_tokens
+from train.augment import Chain, alter, cut, to_batch
 from train.corpus import Corpus
-from train.views import Chain, alter, cut, to_batch
 
 PROBABILITIES = [f.name for f in fields(Chain) if "_most" not in f.name and "_least" not in f.name]
 NOTHING = dict.fromkeys(PROBABILITIES, 0.0)

@@ -13,7 +13,7 @@ sys.path[:0] = [str(TESTS.parent), str(TESTS)]
 from fake_encoder import FakeEncoder  # noqa: E402
 
 import embedder.encoder  # noqa: E402
-from ui.app import launching  # noqa: E402
+from ui.app import launch  # noqa: E402
 
 embedder.encoder.Encoder.load = lambda *name, **device: FakeEncoder()  # type: ignore[method-assign,assignment]
-runpy.run_path(str(Path(launching.__file__).with_name("main.py")), run_name="__main__")
+runpy.run_path(str(Path(launch.__file__).with_name("main.py")), run_name="__main__")

@@ -20,7 +20,7 @@ from ui_app_chromium import FLAGS, MISSING, chromium_of
 
 from embedder.midi.writing import write_midi
 from index import Library
-from ui.app import launching
+from ui.app import launch
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install -e '.[test]'"
@@ -83,9 +83,9 @@ class App:
     def __init__(
         self, library: Path, home: Path, *, fake: bool, provider: str = "", login: tuple[str, ...] = ()
     ) -> None:
-        port = launching.free_port("127.0.0.1", None)
-        launch = launching.Launch("127.0.0.1", port, library=str(library), login=login)
-        command = launch.command()
+        port = launch.free_port("127.0.0.1", None)
+        launching = launch.Launch("127.0.0.1", port, library=str(library), login=login)
+        command = launching.command()
         if provider:
             (home / ".streamlit").mkdir()
             (home / ".streamlit" / "secrets.toml").write_text(
@@ -465,7 +465,7 @@ def test_every_control_has_a_name_and_can_be_focused(stocked: App, page: object)
 def provider(tmp_path: Path) -> Iterator[str]:
     """An OpenID provider that believes whoever says who they are."""
     pytest.importorskip("authlib", reason="authlib is not installed: pip install -e '.[test]'")
-    port = launching.free_port("127.0.0.1", None)
+    port = launch.free_port("127.0.0.1", None)
     url = f"http://127.0.0.1:{port}"
     with (tmp_path / "provider.log").open("w") as log:
         process = subprocess.Popen(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from embedder.errors import LibraryBusy
+from embedder.core.errors import LibraryBusy
 from ui.app.jobs import Job, Jobs
 
 # Stands in for the worker: does what the request says.

@@ -11,10 +11,10 @@ import pytest
 
 from embedder import describe
 from embedder.notes import Notes
-from ui.app.colouring import by_composer, by_folder, by_key, by_tag, coloured
-from ui.app.mapping import MAP_FILE, MapBase
-from ui.app.parts import numbers_of
-from ui.app.placing import PLACES_FILE, Places, place_all
+from ui.app.components import numbers_of
+from ui.app.map_colors import by_composer, by_folder, by_key, by_tag, coloured
+from ui.app.map_positions import PLACES_FILE, Places, place_all
+from ui.app.projection import MAP_FILE, MapBase
 
 
 def clusters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -19,9 +19,9 @@ from ui_app_driving import fresh_app, press, run, texts
 
 from embedder.midi.writing import write_midi
 from index import Library
-from ui.app import shared
+from ui.app import state
 
-MAIN = Path(shared.__file__).with_name("main.py")
+MAIN = Path(state.__file__).with_name("main.py")
 
 
 @pytest.fixture(autouse=True)
@@ -266,7 +266,7 @@ def test_every_colouring(library: Library) -> None:
 
 
 def test_the_map_knows_pieces_that_are_added(library: Library, tmp_path: Path) -> None:
-    from ui.app.outline import outline
+    from ui.app.map_data import outline
 
     before = outline()
     write_tunes(tmp_path / "more", 3, first_seed=70)
@@ -286,7 +286,7 @@ def found(library: Library, monkeypatch: pytest.MonkeyPatch) -> Library:
     """Duplicates have been looked for."""
     result = library.duplicates(loosest="work", workers=1)
     done = SimpleNamespace(state="done", running=False, result=result, request={"loosest": "work"}, number=1)
-    monkeypatch.setattr(shared.jobs(), "last", lambda kind: done if kind == "duplicates" else None)
+    monkeypatch.setattr(state.jobs(), "last", lambda kind: done if kind == "duplicates" else None)
     return library
 
 
@@ -312,7 +312,7 @@ def test_a_decision_of_one_visitor_is_seen_by_the_other_and_undone(found: Librar
     from ui.app.review import pairs_of
 
     decided = next(
-        pair for pair in pairs_of(shared.jobs().last("duplicates").result, found.decisions()) if pair.decision
+        pair for pair in pairs_of(state.jobs().last("duplicates").result, found.decisions()) if pair.decision
     )
     page = run("duplicates", pair=decided.name)
     assert "Decided: the same, both stay" in texts(page)
@@ -333,7 +333,7 @@ def test_later_goes_on_and_the_address_names_the_pair(found: Library) -> None:
 def test_looking_for_duplicates_and_a_failure(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Look for duplicates" in [button.label for button in run("duplicates").button]
     failed = SimpleNamespace(state="failed", running=False, error="<disk> is full", number=1)
-    monkeypatch.setattr(shared.jobs(), "last", lambda kind: failed if kind == "duplicates" else None)
+    monkeypatch.setattr(state.jobs(), "last", lambda kind: failed if kind == "duplicates" else None)
     assert "<disk> is full" in texts(run("duplicates"))
 
 
@@ -355,7 +355,7 @@ def test_folders_that_may_not_be_added_are_refused(
     library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     started: list[dict[str, Any]] = []
-    monkeypatch.setattr(shared.jobs(), "start", lambda kind, **request: started.append(request))
+    monkeypatch.setattr(state.jobs(), "start", lambda kind, **request: started.append(request))
 
     def add(folder: str) -> str:
         page = run("library")
@@ -396,11 +396,11 @@ def test_a_read_only_library_offers_no_adding(library: Library, monkeypatch: pyt
 
 
 def test_duplicates_are_looked_for_in_a_process_of_their_own(library: Library) -> None:
-    job = shared.jobs().start("duplicates", loosest="work")
+    job = state.jobs().start("duplicates", loosest="work")
     deadline = time.monotonic() + 90
-    while shared.jobs().last("duplicates").running and time.monotonic() < deadline:
+    while state.jobs().last("duplicates").running and time.monotonic() < deadline:
         time.sleep(0.05)
-    ended = shared.jobs().last("duplicates")
+    ended = state.jobs().last("duplicates")
     assert (ended.number, ended.state, ended.error) == (job.number, "done", "")
     assert {member.piece_id for group in ended.result.groups for member in group.members} == {
         number_of(library, name) for name in ("tune002.mid", "slower.mid", "plain.mid")

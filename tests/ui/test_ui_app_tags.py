@@ -13,7 +13,7 @@ from streamlit.testing.v1 import AppTest
 from ui_app_driving import fresh_app, press, run, texts
 
 from index import Library
-from ui.app import shared
+from ui.app import state
 from ui.app.jobs import Job
 from ui.app.tagging import parsed
 
@@ -45,7 +45,7 @@ def trained(page: AppTest) -> AppTest:
     """Train the probe of the page's tag, in its process, and wait for it."""
     press(page, "Train the probe")
     deadline = time.monotonic() + 120
-    while shared.jobs().last("probe").running and time.monotonic() < deadline:  # type: ignore[union-attr]
+    while state.jobs().last("probe").running and time.monotonic() < deadline:  # type: ignore[union-attr]
         time.sleep(0.05)
     page.run()
     assert not page.exception
@@ -127,7 +127,7 @@ def test_a_probe_is_trained_and_its_predictions_are_accepted(labelled: Library) 
 
 def test_what_was_left_untagged_is_shown(labelled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     labelled.train_probe("part")
-    monkeypatch.setattr("index.tags.outside.Boundary.far", lambda self, turned: np.ones(len(turned), bool))
+    monkeypatch.setattr("index.probes.ood.Boundary.far", lambda self, turned: np.ones(len(turned), bool))
     labelled.apply_probes(["part"])
     page = run("tags", tag="part", view="predictions")
     assert "as sure as that of no piece" in texts(page)
@@ -141,7 +141,7 @@ def test_other_pages_go_on_while_a_probe_is_trained(
 ) -> None:
     labelled.label("other", 1)
     job = Job(1, "probe", {"tag": "part"}, phase="training", done=1, total=4)
-    monkeypatch.setattr(shared.jobs(), "last", lambda kind: job if kind == "probe" else None)
+    monkeypatch.setattr(state.jobs(), "last", lambda kind: job if kind == "probe" else None)
     page = run("tags", tag="part", view="predictions")
     assert "Training: 1 of 4" in page.get("progress")[0].proto.text
     assert "Train the probe" not in [button.label for button in page.button]

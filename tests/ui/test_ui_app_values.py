@@ -18,14 +18,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from strategies import notes as any_notes
 
-from embedder.errors import MidiError, MidikinError
+from embedder.core.errors import MidiError, MidikinError
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
-from ui.app.asked import WAYS, Asked
-from ui.app.door import may_enter
-from ui.app.launching import Launch, free_port, is_loopback
-from ui.app.plainly import cell, plain
-from ui.app.travel import MOST_PLAYED_NOTES, from_address, from_played, to_address, to_browser
+from ui.app.auth import may_enter
+from ui.app.escaping import cell, plain
+from ui.app.launch import Launch, free_port, is_loopback
+from ui.app.note_codec import MOST_PLAYED_NOTES, from_address, from_played, to_address, to_browser
+from ui.app.query_params import WAYS, Asked
 from ui.app.uploads import MOST_BYTES, Upload, Uploads, read_upload
 
 times = st.none() | st.floats(0, 1000).map(lambda s: round(s, 2))

@@ -95,7 +95,7 @@ def test_search_prints_tab_separated_lines_into_a_pipe(midikin: Run, added: list
 def test_search_on_a_terminal_is_a_table(
     midikin: Run, added: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.output.on_terminal", lambda: True)
+    monkeypatch.setattr("ui.cli.output.on_terminal", lambda: True)
     shown = midikin("search", added[3], "-k", "2").stdout
     assert f"like {added[3]}" in shown
     assert "among 11 pieces" in shown

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import ui.commands.list_ as module
+import ui.cli.commands.list_ as module
 
 Run = Any
 
@@ -32,7 +32,7 @@ def test_filters_and_json(midikin: Run, added: list[Path]) -> None:
 def test_a_terminal_gets_a_table_with_lengths_in_minutes(
     midikin: Run, added: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.output.on_terminal", lambda: True)
+    monkeypatch.setattr("ui.cli.output.on_terminal", lambda: True)
     shown = midikin("list", "-k", 2).stdout
     assert "length" in shown
     assert "0:" in shown

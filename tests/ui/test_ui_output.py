@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from fake_encoder import write_tunes
 
-from ui.options import parse_time, piece_target
-from ui.output import clock, print_pairs, print_table
+from ui.cli.options import parse_time, piece_target
+from ui.cli.output import clock, print_pairs, print_table
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -64,7 +64,7 @@ def test_tables_into_a_pipe_have_one_line_a_row(capsys: pytest.CaptureFixture[st
 def test_tables_on_a_terminal_show_brackets_as_they_are(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ui.output.on_terminal", lambda: True)
+    monkeypatch.setattr("ui.cli.output.on_terminal", lambda: True)
     print_table(("a", "b"), [("1", "[bold]name[/bold]")], right=("a",))
     assert "[bold]name[/bold]" in capsys.readouterr().out
 

@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from ui.cli import app
-from ui.registry import COMMANDS
+from ui.cli.registry import COMMANDS
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "faiss", "sqlalchemy", "symusic", "sklearn", "numpy", "music21", "mido", "rich", "index"}
@@ -26,7 +26,7 @@ def loaded_by(*arguments: str) -> set[str]:
         "try: app(sys.argv[1:])\n"
         "except SystemExit as end: assert not end.code, end.code\n"
         "print('MODULES', *{name.partition('.')[0] for name in sys.modules})\n"
-        "print('COMMANDS', *(name for name in sys.modules if name.startswith('ui.commands.')))\n"
+        "print('COMMANDS', *(name for name in sys.modules if name.startswith('ui.cli.commands.')))\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
@@ -42,15 +42,15 @@ def test_help_and_version_load_nothing_heavy_and_no_command(arguments: list[str]
     loaded = loaded_by(*arguments)
     assert "typer" in loaded
     assert not loaded & HEAVY
-    assert not {name for name in loaded if name.startswith("ui.commands.")}
+    assert not {name for name in loaded if name.startswith("ui.cli.commands.")}
 
 
 @pytest.mark.parametrize("entry", COMMANDS, ids=lambda entry: entry.name)
 def test_help_of_a_command_loads_only_that_command(entry: object) -> None:
     loaded = loaded_by(entry.name, "--help")  # type: ignore[attr-defined]
     assert not loaded & HEAVY
-    commands = {name for name in loaded if name.startswith("ui.commands.")}
-    own = f"ui.commands.{entry.module}"  # type: ignore[attr-defined]
+    commands = {name for name in loaded if name.startswith("ui.cli.commands.")}
+    own = f"ui.cli.commands.{entry.module}"  # type: ignore[attr-defined]
     assert own in commands
     assert all(name == own or name.startswith(f"{own}_") for name in commands)  # those of a group
 

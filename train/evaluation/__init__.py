@@ -9,7 +9,7 @@ measuring      all of it, and the figures as a table
 plots          figures drawn
 """
 
-from .collection import Collection, collect
-from .measuring import Evaluation, EvaluationSettings, evaluate
+from .datasets import Collection, collect
+from .run import Evaluation, EvaluationSettings, evaluate
 
 __all__ = ["Collection", "Evaluation", "EvaluationSettings", "collect", "evaluate"]

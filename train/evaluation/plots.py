@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ..figures import new_figure, save_figures
+from ..svg_plots import new_figure, save_figures
 from .alterations import ALTERATIONS
-from .measuring import Evaluation
+from .run import Evaluation
 
 __all__ = ["draw"]
 

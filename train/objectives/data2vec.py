@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from embedder.errors import CorpusError
-from embedder.model import ModelConfig, NoteReader, NoteTransformer
+from embedder.core.errors import CorpusError
+from embedder.transformer import ModelConfig, NoteReader, NoteTransformer
 
 from ..corpus import Corpus
-from .base import Batch
-from .hiding import Hiding, hide, inside, spread
+from .masking import Hiding, hide, inside, spread
+from .registry import Batch
 
 __all__ = ["Data2Vec", "top_layers"]
 

@@ -17,15 +17,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from embedder.errors import CorpusError, EncoderError
-from embedder.handmade import PLAIN, Layout, column_count, statistic_counts, statistics
-from embedder.model import ModelConfig, NoteReader, NoteTransformer
+from embedder.core.errors import CorpusError, EncoderError
+from embedder.features.handcrafted import PLAIN, Layout, column_count, statistic_counts, statistics
 from embedder.tokens import from_tokens
+from embedder.transformer import ModelConfig, NoteReader, NoteTransformer
 
 from ..checkpoints import load_weights
 from ..corpus import Corpus
-from .base import Batch
-from .hiding import Hiding, hide, inside, spread
+from .masking import Hiding, hide, inside, spread
+from .registry import Batch
 
 __all__ = ["Hubert", "frozen_reader", "window_numbers"]
 

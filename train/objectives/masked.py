@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from embedder.errors import CorpusError
-from embedder.model import ModelConfig, NoteTransformer
+from embedder.core.errors import CorpusError
 from embedder.tokens import ATTRIBUTES
+from embedder.transformer import ModelConfig, NoteTransformer
 
 from ..corpus import Corpus
-from ..speed import training_flops
-from .base import Batch
-from .hiding import Hiding, inside, spread
+from ..flops import training_flops
 from .masker import Masker, masker_loss, pick
+from .masking import Hiding, inside, spread
+from .registry import Batch
 
 __all__ = ["Masked"]
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from embedder.model import ModelConfig, NoteReader
+from embedder.transformer import ModelConfig, NoteReader
 
 __all__ = ["Masker", "masker_loss", "pick"]
 

@@ -14,14 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from embedder.errors import CorpusError
-from embedder.model import ModelConfig, NoteTransformer
+from embedder.core.errors import CorpusError
 from embedder.tokens import ATTRIBUTES, END
+from embedder.transformer import ModelConfig, NoteTransformer
 
+from ..augment import Chain, alter, cut, to_batch
 from ..corpus import Corpus
-from ..speed import training_flops
-from ..views import Chain, alter, cut, to_batch
-from .base import Batch, Step
+from ..flops import training_flops
+from .registry import Batch, Step
 
 __all__ = ["NextNote", "attribute_losses", "count_events"]
 

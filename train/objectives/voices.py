@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from embedder.errors import CorpusError
-from embedder.model import ModelConfig, NoteTransformer
+from embedder.core.errors import CorpusError
 from embedder.notes import Notes
 from embedder.tokens import ATTRIBUTES, to_tokens
+from embedder.transformer import ModelConfig, NoteTransformer
 from embedder.voices import EVEN, SURROUNDINGS, VELOCITY_COLUMNS, VOICES, NoteHead, surroundings
 
 from ..corpus import Corpus
-from ..melody import LOUDNESS, loudness, voices_of
-from ..speed import training_flops
-from .base import Batch, Step
+from ..flops import training_flops
+from ..voices import LOUDNESS, loudness, voices_of
+from .registry import Batch, Step
 
 __all__ = ["Voices"]
 
@@ -38,7 +38,7 @@ class Voices:
 
     Parameters
     ----------
-    target : "voice" (`train.melody`) or "velocity" (six degrees of loudness; velocities are not shown)
+    target : "voice" (`train.voices`) or "velocity" (six degrees of loudness; velocities are not shown)
     rows, length : slices a batch, notes a slice
     masked : share of the notes that are hidden while learning
     transpose : semitones up or down at most

@@ -1,7 +1,8 @@
 """Tasks about whole pieces: what a linear probe on one vector a piece is to name.
 
 A task is a name and a rule that gives the label of a piece, "" for pieces that it is not about. Classes of
-too few works are left out (`train.evaluation.probing`), so a task exists wherever a user's labels allow it.
+too few works are left out (`train.evaluation.linear_probe`), so a task exists wherever a user's labels
+allow it.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from ..evaluation.collection import EvaluatedPiece
-from ..style import plain_key
+from ..evaluation.datasets import EvaluatedPiece
+from ..label_projection import plain_key
 from .headers import Header
 
 __all__ = ["LABEL_TASKS", "LabelTask"]

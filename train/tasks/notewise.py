@@ -1,6 +1,6 @@
 """Tasks about single notes: the voice it belongs to, how loud it is played. Linear heads on frozen states.
 
-Songs are those of a corpus with voices (`train.melody`); heads learn on its training songs and are measured
+Songs are those of a corpus with voices (`train.voices`); heads learn on its training songs and are measured
 on its test songs. For loudness the velocities are made equal before anything sees them.
 """
 
@@ -16,7 +16,7 @@ from embedder.notes import Notes
 from embedder.voices import surroundings
 
 from ..corpus import Corpus
-from ..melody import loudness, voices_of
+from ..voices import loudness, voices_of
 
 __all__ = ["NOTE_TASKS", "note_accuracy", "plain_numbers"]
 

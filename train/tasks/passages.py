@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from embedder.notes import Notes
 
-from ..evaluation.collection import Collection
+from ..evaluation.datasets import Collection
 
 __all__ = ["CHOICES", "next_passage", "passages"]
 

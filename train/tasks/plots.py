@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..figures import new_figure, save_figures
+from ..svg_plots import new_figure, save_figures
 from .running import SHARES, TaskTable, of_labels
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..corpus import Corpus
-from ..evaluation.collection import Collection
-from ..evaluation.finding import Search, figures, searches
-from ..evaluation.probing import probe_figures, probe_of, share_accuracy, thinned
+from ..evaluation.datasets import Collection
+from ..evaluation.linear_probe import probe_figures, probe_of, share_accuracy, thinned
+from ..evaluation.retrieval import Search, figures, searches
 from ..evaluation.systems import Made, Maker
 from .headers import UNSTATED, Header
 from .labels import LABEL_TASKS

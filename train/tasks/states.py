@@ -15,11 +15,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from embedder.core.errors import CorpusError, EncoderError
 from embedder.encoder import window_ranges
-from embedder.errors import CorpusError, EncoderError
-from embedder.model import ModelConfig, NoteReader, NoteTransformer
 from embedder.notes import Notes
 from embedder.tokens import ATTRIBUTES, to_tokens
+from embedder.transformer import ModelConfig, NoteReader, NoteTransformer
 
 from ..checkpoints import load_weights
 from ..evaluation.systems import Made, Maker

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from embedder.errors import LibraryError
+from embedder.core.errors import LibraryError
 
-from . import shared
+from . import state
+from .escaping import clock, plain
 from .jobs import Job
-from .plainly import clock, plain
 
 __all__ = ["add_form", "job_shown"]
 
@@ -26,7 +26,7 @@ _PHASES = {
 
 def add_form(key: str) -> None:
     """Ask for a folder and begin to add it."""
-    roots = shared.music_roots()
+    roots = state.music_roots()
     if roots is not None and not roots:
         st.caption("Music is added by whoever runs this app: `midikin add FOLDER`.")
         return
@@ -44,7 +44,7 @@ def add_form(key: str) -> None:
 def _begin(key: str) -> None:
     typed = st.session_state[f"folder-{key}"].strip()
     try:
-        shared.jobs().start("add", folders=[str(_allowed(typed))])
+        state.jobs().start("add", folders=[str(_allowed(typed))])
     except LibraryError as error:
         st.session_state[f"problem-{key}"] = str(error)
 
@@ -62,7 +62,7 @@ def _allowed(typed: str) -> Path:
     folder = Path(typed).expanduser()
     if not folder.is_absolute():
         raise LibraryError(f"{typed}: write the whole path, from / or ~")
-    roots = shared.music_roots()
+    roots = state.music_roots()
     real = folder.resolve()
     if roots is not None and not any(real.is_relative_to(root) for root in roots):
         # Whether it exists is not said: that too would be telling.
@@ -76,7 +76,7 @@ def _allowed(typed: str) -> Path:
 def _followed() -> None:
     """The running job, looked at every second; when it ends the whole page is drawn anew."""
     running = [
-        job for kind in ("demo", "add") if (job := shared.jobs().last(kind)) is not None and job.running
+        job for kind in ("demo", "add") if (job := state.jobs().last(kind)) is not None and job.running
     ]
     if not running:
         st.rerun()
@@ -86,7 +86,7 @@ def _followed() -> None:
 
 def job_shown() -> None:
     """The work that runs, or how the last one ended."""
-    last = [job for kind in ("demo", "add") if (job := shared.jobs().last(kind)) is not None]
+    last = [job for kind in ("demo", "add") if (job := state.jobs().last(kind)) is not None]
     if any(job.running for job in last):
         _followed()
     elif last:
@@ -108,7 +108,7 @@ def _progress(job: Job) -> None:
     st.button(
         "Stop",
         key=f"stop-{job.number}",
-        on_click=shared.jobs().stop,
+        on_click=state.jobs().stop,
         args=(job.kind,),
         icon=":material/stop:",
     )

@@ -9,15 +9,15 @@ import streamlit as st
 
 from index import Library, Piece
 
-from . import shared
+from . import state
 from .cards import answer_card, facts, piece_head, title_of
-from .colouring import Colouring, by_composer, by_folder, by_group, by_key, by_tag, coloured
-from .outline import Outline, draw_anew, outline
-from .parts import numbers_of, piano_roll, piece_map
-from .plainly import cell, clock
-from .roads import go_to
+from .components import numbers_of, piano_roll, piece_map
+from .escaping import cell, clock
+from .job_status import followed
+from .map_colors import Colouring, by_composer, by_folder, by_group, by_key, by_tag, coloured
+from .map_data import Outline, draw_anew, outline
+from .navigation import go_to
 from .tagging import tag_form
-from .waiting import followed
 from .welcome import empty_here
 
 __all__ = ["page"]
@@ -31,8 +31,8 @@ WAYS = {"folder": "Folder", "composer": "Composer", "key": "Key", "group": "Copi
 def page() -> None:
     """Browse."""
     st.title("Browse")
-    with shared.said_plainly():
-        library = shared.library()
+    with state.said_plainly():
+        library = state.library()
         if not library.info().pieces:
             empty_here()
             return
@@ -107,7 +107,7 @@ def _words(library: Library, seen: Outline, way: str) -> list[str | None]:
     if way == "key":
         return by_key(seen.pieces)
     if way == "group":
-        job = shared.jobs().last("duplicates")
+        job = state.jobs().last("duplicates")
         if job is None or job.result is None:
             st.info("Copies are not known yet: look for them on the page of duplicates.")
             return [None] * len(seen.pieces)
@@ -143,7 +143,7 @@ def _step_back() -> None:
 def _near(library: Library, focus: int) -> None:
     """The piece in focus, its sound, and what sounds like it."""
     piece = library.piece(focus)
-    notes = shared.music(focus).notes
+    notes = state.music(focus).notes
     with st.container(horizontal=True):
         if st.session_state.get("walk"):
             st.button("Back", icon=":material/arrow_back:", on_click=_step_back, shortcut="Alt+B")

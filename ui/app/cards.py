@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from embedder.errors import MidikinError
+from embedder.core.errors import MidikinError
 from embedder.notes import Notes
 from index import Found, Hit, Library, Piece
 
-from . import shared
-from .parts import pair_of_rolls, piano_roll
-from .plainly import cell, clock, decimals, file_name, plain
+from . import state
+from .components import pair_of_rolls, piano_roll
+from .escaping import cell, clock, decimals, file_name, plain
 
 if TYPE_CHECKING:
     from embedder import Descriptors
@@ -80,7 +80,7 @@ def answer_card(
     ask, show_on_map : called with the piece's number if the visitor wants to go there
     """
     number = answer.piece_id
-    music = shared.music(number)
+    music = state.music(number)
     with st.container(border=True, gap="xsmall", key=f"card-{key}"):
         piece_head(
             title_of(answer),
@@ -180,7 +180,7 @@ def answers_csv(answers: Iterable[Hit | Found]) -> str:
             "title": answer.title,
             "path": answer.display,
             "shared": "; ".join(_shared(answer)),
-            **asdict(shared.music(answer.piece_id).descriptors),
+            **asdict(state.music(answer.piece_id).descriptors),
         }
         if not names:
             names = list(row)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import streamlit as st
 
-from embedder.errors import PieceNotFound
+from embedder.core.errors import PieceNotFound
 from index import Duplicates, Library
-from index.identity.duplicates import Member
-from ui.output import count
+from index.duplicates.duplicates import Member
+from ui.cli.output import count
 
-from . import shared
+from . import state
 from .cards import comparison, facts, piece_head
+from .escaping import file_name, plain
+from .job_status import followed
 from .jobs import Job
-from .plainly import file_name, plain
 from .review import Pair, as_decided, pairs_of
-from .waiting import followed
 from .welcome import empty_here
 
 __all__ = ["page"]
@@ -33,13 +33,13 @@ VERDICTS = {"duplicate": "a duplicate", "keep": "the same, both stay", "not-same
 def page() -> None:
     """Duplicates."""
     st.title("Duplicates")
-    with shared.said_plainly():
-        library = shared.library()
+    with state.said_plainly():
+        library = state.library()
         info = library.info()
         if not info.pieces:
             empty_here()
             return
-        job = shared.jobs().last("duplicates")
+        job = state.jobs().last("duplicates")
         if job is None or (job.state != "done" and not job.running):
             _begin_here(job)
         elif job.running:
@@ -58,7 +58,7 @@ def _begin_here(job: Job | None) -> None:
         "Every piece is compared with all that may hold the same music, note by note: copies, edits, other "
         "performances of one work, and pieces inside others. No file is ever touched."
     )
-    standing = len(shared.library().decisions())
+    standing = len(state.library().decisions())
     if standing:
         st.caption(f"{count(standing, 'decision')} on record; they stay, and are taken into account.")
     st.selectbox(
@@ -74,14 +74,14 @@ def _begin_here(job: Job | None) -> None:
 
 
 def _begin() -> None:
-    with shared.said_plainly():
-        shared.jobs().start("duplicates", loosest=st.session_state.get("loosest", "work"))
+    with state.said_plainly():
+        state.jobs().start("duplicates", loosest=st.session_state.get("loosest", "work"))
 
 
 def _again() -> None:
-    with shared.said_plainly():
-        before = shared.jobs().last("duplicates")
-        shared.jobs().start("duplicates", **(before.request if before else {}))
+    with state.said_plainly():
+        before = state.jobs().last("duplicates")
+        state.jobs().start("duplicates", **(before.request if before else {}))
 
 
 # -- deciding --------------------------------------------------------------------------------------
@@ -109,7 +109,7 @@ def _review(library: Library, job: Job) -> None:
 @st.fragment(run_every=NOTICE_S)
 def _watch(known: int) -> None:
     """See what others decide meanwhile."""
-    if len(shared.library().decisions()) != known:
+    if len(state.library().decisions()) != known:
         st.rerun()
 
 
@@ -223,16 +223,16 @@ def _next(pair: Pair, open_pairs: list[Pair]) -> str:
 
 
 def _decide(one: int, other: int, verdict: str, keeper: int | None, after: str) -> None:
-    with shared.said_plainly():
-        shared.library().decide(one, other, verdict, keeper=keeper)
+    with state.said_plainly():
+        state.library().decide(one, other, verdict, keeper=keeper)
         st.session_state.setdefault("decided", []).append(f"{one}-{other}")
         st.toast(f"On record: {VERDICTS[verdict]}.", icon=":material/check:")
         _show(after)
 
 
 def _undo(number: int, name: str) -> None:
-    with shared.said_plainly():
-        shared.library().undo_decision(number)
+    with state.said_plainly():
+        state.library().undo_decision(number)
         _show(name)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from embedder.errors import MidikinError
+from embedder.core.errors import MidikinError
 
 __all__ = ["main"]
 
@@ -89,7 +89,7 @@ def _duplicates(tell: Tell, loosest: str = "contains") -> dict[str, Any]:
 def _map(tell: Tell, anew: bool = False) -> dict[str, Any]:
     from index import Library
 
-    from .placing import place_all
+    from .map_positions import place_all
 
     with Library.open(create=False) as library:
         place_all(library, _progress(tell), anew=anew)

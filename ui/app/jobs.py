@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from embedder.errors import LibraryBusy
+from embedder.core.errors import LibraryBusy
 
 __all__ = ["Job", "Jobs"]
 

@@ -8,9 +8,9 @@ import streamlit as st
 
 from index import LibraryInfo
 
-from . import shared
+from . import state
 from .adding import add_form, job_shown
-from .plainly import cell, decimals
+from .escaping import cell, decimals
 from .welcome import welcome
 
 __all__ = ["page"]
@@ -21,8 +21,8 @@ FAILURES = 1000  # shown; the file to download has them all
 def page() -> None:
     """Library."""
     st.title("Library")
-    with shared.said_plainly():
-        library = shared.library()
+    with state.said_plainly():
+        library = state.library()
         info = library.info()
         if not info.pieces and not info.failures:
             welcome()
@@ -70,7 +70,7 @@ def _failures(count: int) -> None:
         if not count:
             st.write("Every file was read.")
             return
-        failures = shared.library().failures()
+        failures = state.library().failures()
         rows = {
             "file": [failure.display for failure in failures],
             "why": [failure.reason for failure in failures],

@@ -7,8 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from ui.app import browse_page, duplicates_page, library_page, search_page, tags_page
-from ui.app.door import check_visitor
-from ui.app.roads import wanted
+from ui.app.auth import check_visitor
+from ui.app.navigation import wanted
 
 # A named icon would be fetched from the network.
 ICON = (Path(__file__).parent / "frontend" / "icon.svg").read_text(encoding="utf-8")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from index import Decision, Duplicates
-    from index.identity.duplicates import DuplicateGroup, DuplicateLink, Member
+    from index.duplicates.duplicates import DuplicateGroup, DuplicateLink, Member
 
 __all__ = ["Pair", "as_decided", "pairs_of"]
 

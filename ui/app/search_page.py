@@ -8,18 +8,18 @@ from functools import partial
 
 import streamlit as st
 
-from embedder.errors import MidikinError
+from embedder.core.errors import MidikinError
 from embedder.notes import Notes
 from index import FIELDS, Found, Hit, Library
-from ui.output import count
+from ui.cli.output import count
 
-from . import shared
-from .asked import WAYS, Asked
+from . import state
 from .cards import Part, answer_card, answers_csv, facts, piece_head, title_of
-from .parts import keyboard, piano_roll
-from .plainly import clock, plain
-from .roads import go_to
-from .travel import from_address, from_played, to_address
+from .components import keyboard, piano_roll
+from .escaping import clock, plain
+from .navigation import go_to
+from .note_codec import from_address, from_played, to_address
+from .query_params import WAYS, Asked
 from .uploads import MOST_BYTES, read_upload
 from .welcome import welcome
 
@@ -33,8 +33,8 @@ LONGEST_TRAIL = 50
 def page() -> None:
     """Search."""
     st.title("Search")
-    with shared.said_plainly():
-        library = shared.library()
+    with state.said_plainly():
+        library = state.library()
         if not library.info().pieces:
             welcome()
             return
@@ -57,7 +57,7 @@ def page() -> None:
                 "Choose a piece, drop a file or play something: the answers come here.",
                 icon=":material/hearing:",
             )
-        shared.warm_up(str(library.folder))
+        state.warm_up(str(library.folder))
 
 
 # -- the query -------------------------------------------------------------------------------------
@@ -126,7 +126,7 @@ def _dropped() -> None:
     if dropped is None:
         return
     try:
-        key = shared.uploads().keep(read_upload(dropped.name, dropped.getvalue()))
+        key = state.uploads().keep(read_upload(dropped.name, dropped.getvalue()))
     except MidikinError as error:
         st.session_state["refused"] = str(error)
         return
@@ -193,10 +193,10 @@ def _picked() -> None:
 
 
 def _any_piece() -> None:
-    numbers = [piece.id for piece in shared.library().pieces(limit=1)]
-    highest = shared.library().info().pieces
+    numbers = [piece.id for piece in state.library().pieces(limit=1)]
+    highest = state.library().info().pieces
     after = random.randrange(max(1, highest)) + numbers[0] - 1
-    drawn = shared.library().pieces(limit=1, after=after) or shared.library().pieces(limit=1)
+    drawn = state.library().pieces(limit=1, after=after) or state.library().pieces(limit=1)
     _go(_now().about("piece", str(drawn[0].id)))
 
 
@@ -211,16 +211,16 @@ def _notes_of(library: Library, asked: Asked) -> tuple[Notes, str, str]:
     if asked.number is not None:
         piece = library.piece(asked.number)
         return (
-            shared.music(piece.id).notes,
+            state.music(piece.id).notes,
             title_of(piece),
             f"{piece.display} · #{piece.id} · {facts(piece.descriptors)}",
         )
     from embedder import describe
 
     if asked.source == "upload":
-        upload = shared.uploads().find(asked.key)
+        upload = state.uploads().find(asked.key)
         if upload is None:
-            from embedder.errors import MidiError
+            from embedder.core.errors import MidiError
 
             raise MidiError("the file of this address is no longer held; drop it again")
         told = f"{upload.name} · {facts(describe(upload.notes, upload.tempo_bpm))}"

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from ui.output import count
+from ui.cli.output import count
 
-from . import shared
+from . import state
 from .cards import facts, piece_head, title_of
-from .parts import piano_roll
-from .plainly import plain
+from .components import piano_roll
+from .escaping import plain
+from .job_status import followed, how_it_failed
 from .tagging import tag_form
-from .waiting import followed, how_it_failed
 
 if TYPE_CHECKING:
     from index import Library, Prediction, Probe, Tag
@@ -89,11 +89,11 @@ def _label_buttons(tag: Tag, values: Sequence[str], number: int, likely: str | N
 
 
 def _label(tag: Tag, number: int, value: str) -> None:
-    with shared.said_plainly():
+    with state.said_plainly():
         if tag.kind == "facet":
-            shared.library().label(tag.name, number, value=value)
+            state.library().label(tag.name, number, value=value)
         else:
-            shared.library().label(tag.name, number, holds=value == "yes")
+            state.library().label(tag.name, number, holds=value == "yes")
         st.toast(f"{plain(tag.name)}: {plain(value)}", icon=":material/label:")
 
 
@@ -203,20 +203,20 @@ def _outside(library: Library, tag: Tag) -> None:
 
 
 def _accept(tag: Tag, numbers: list[int] | None, value: str | None, least: float | None) -> None:
-    with shared.said_plainly():
-        report = shared.library().accept_predictions(tag.name, numbers, value=value, least=least)
+    with state.said_plainly():
+        report = state.library().accept_predictions(tag.name, numbers, value=value, least=least)
         st.toast(f"{report.set:,} predictions accepted", icon=":material/done_all:")
 
 
 def _reject(tag: Tag, numbers: list[int]) -> None:
-    with shared.said_plainly():
-        report = shared.library().reject_predictions(tag.name, numbers)
+    with state.said_plainly():
+        report = state.library().reject_predictions(tag.name, numbers)
         st.toast(f"{report.set:,} predictions rejected", icon=":material/close:")
 
 
 def _train_button(tag: Tag) -> None:
     """Train and apply, in the background."""
-    job = shared.jobs().last("probe")
+    job = state.jobs().last("probe")
     if job is not None and job.running:
         if job.request["tag"] == tag.name:
             followed("probe")
@@ -232,8 +232,8 @@ def _train_button(tag: Tag) -> None:
 
 
 def _train(name: str) -> None:
-    with shared.said_plainly():
-        shared.jobs().start("probe", tag=name)
+    with state.said_plainly():
+        state.jobs().start("probe", tag=name)
 
 
 # -- how good is it --------------------------------------------------------------------------------

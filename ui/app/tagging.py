@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from embedder.errors import MidikinError
+from embedder.core.errors import MidikinError
 from index import Library
 
-from .plainly import plain
+from .escaping import plain
 
 __all__ = ["parsed", "tag_form"]
 

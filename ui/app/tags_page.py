@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from embedder.errors import MidikinError
-from ui.output import count
+from embedder.core.errors import MidikinError
+from ui.cli.output import count
 
-from . import shared
-from .plainly import cell, plain
+from . import state
+from .escaping import cell, plain
 from .tag_views import label_next, predictions, probe_scores
 from .tagging import LONGEST_TAG, parsed
 from .welcome import empty_here
@@ -42,8 +42,8 @@ PROBES = {
 def page() -> None:
     """Tags."""
     st.title("Tags")
-    with shared.said_plainly():
-        library = shared.library()
+    with state.said_plainly():
+        library = state.library()
         if not library.info().pieces:
             empty_here()
             return
@@ -126,8 +126,8 @@ def _begin(library: Library) -> None:
 def _label_new() -> None:
     try:
         name, value = parsed(st.session_state["new-tag-name"])
-        numbers = _numbers(shared.library(), st.session_state["new-tag-pieces"])
-        report = shared.library().label(name, numbers, value=value)
+        numbers = _numbers(state.library(), st.session_state["new-tag-pieces"])
+        report = state.library().label(name, numbers, value=value)
     except (MidikinError, ValueError) as error:
         st.session_state["tag-problem"] = str(error)
         return
@@ -157,7 +157,7 @@ def _numbers(library: Library, typed: str) -> list[int]:
 def _label_by_folder() -> None:
     name = st.session_state["folder-tag"].strip()
     try:
-        report = shared.library().label_by_folder(name, level=int(st.session_state["folder-level"]))
+        report = state.library().label_by_folder(name, level=int(st.session_state["folder-level"]))
     except (MidikinError, ValueError) as error:
         st.session_state["tag-problem"] = str(error)
         return
@@ -193,8 +193,8 @@ def _labels(library: Library, tag: Tag) -> None:
 
 
 def _rename(name: str) -> None:
-    with shared.said_plainly():
-        shared.library().rename_tag(name, st.session_state["new-name"])
+    with state.said_plainly():
+        state.library().rename_tag(name, st.session_state["new-name"])
         st.query_params["tag"] = st.session_state["new-name"].strip()
 
 
@@ -204,8 +204,8 @@ def _value(label: Label) -> str:
 
 
 def _undo(number: int) -> None:
-    with shared.said_plainly():
-        shared.library().undo_labels(number)
+    with state.said_plainly():
+        state.library().undo_labels(number)
 
 
 def _files(library: Library, tag: Tag | None) -> None:

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedder.errors import MidiError
+from embedder.core.errors import MidiError
 from embedder.midi.pool import read_many
 from embedder.midi.reading import Limits
 from embedder.notes import Notes

@@ -6,9 +6,9 @@ import importlib.util
 
 import streamlit as st
 
-from . import shared
+from . import state
 from .adding import add_form, job_shown
-from .roads import go_to
+from .navigation import go_to
 
 __all__ = ["welcome"]
 
@@ -21,7 +21,7 @@ def welcome() -> None:
         "search it, walk through it on a map, review what is there twice, and tag it. "
         "Files are only ever read."
     )
-    if any((job := shared.jobs().last(kind)) is not None and job.running for kind in ("add", "demo")):
+    if any((job := state.jobs().last(kind)) is not None and job.running for kind in ("add", "demo")):
         job_shown()
         return
     one, other = st.columns(2, gap="large")
@@ -51,8 +51,8 @@ def welcome() -> None:
 
 
 def _begin_demo() -> None:
-    with shared.said_plainly():
-        shared.jobs().start("demo")
+    with state.said_plainly():
+        state.jobs().start("demo")
 
 
 def empty_here() -> None:

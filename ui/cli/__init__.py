@@ -1,4 +1,4 @@
-"""The command `midikin`: `main` is its entry point, `ui.registry` the table of its commands.
+"""The command `midikin`: `main` is its entry point, `ui.cli.registry` the table of its commands.
 
 Nothing heavy is imported before a command needs it, so that help and completion come at once.
 """

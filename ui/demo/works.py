@@ -10,7 +10,7 @@ import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
-from embedder.errors import MidikinError
+from embedder.core.errors import MidikinError
 
 __all__ = ["CHORALE_TUNES", "FEWEST", "PASSION_CHORALE", "Work", "settings_of", "works"]
 

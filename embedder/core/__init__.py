@@ -1,0 +1,1 @@
+"""What all packages stand on: errors, files, arrays, progress. Nothing of music is known here."""

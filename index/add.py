@@ -1,0 +1,274 @@
+"""Adding folders: worker processes read, this process embeds, and each batch is one transaction.
+
+A batch is bounded by its notes and by time, so memory stays the same whatever the folder holds, and whoever
+stops an add (Ctrl-C, kill, power) loses seconds of work. The transaction of a batch holds pieces, vectors,
+notes, paths and failures together: the library never knows a file by half.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, select
+
+from embedder.core.errors import EncoderError, MidiError
+
+from .add_plan import Plan, is_gone, make_plan
+from .library_encoder import EncoderLike, LibraryEncoder
+from .records import AddProgress, AddReport
+from .scan import Found
+from .storage import piece_writer, schema
+from .storage.database import Database
+from .storage.paths import from_bytes, to_bytes
+from .storage.piece_writer import Vectors
+
+if TYPE_CHECKING:
+    from embedder.midi.pool import FileRead
+
+__all__ = ["add_folders"]
+
+BATCH_NOTES = 131_072
+BATCH_FILES = 512
+BATCH_SECONDS = 10.0
+
+Progress = Callable[[AddProgress], None]
+
+
+def add_folders(
+    database: Database,
+    encoder: LibraryEncoder,
+    roots: list[str],
+    *,
+    prune: bool,
+    retry_failures: bool,
+    workers: int | None,
+    progress: Progress,
+) -> AddReport:
+    """Bring the library up to date with what lies under the roots; the writer's lock must be held.
+
+    Ctrl-C ends it after what is committed; the report then says `interrupted`.
+    """
+    run = _Run(database, encoder, progress)
+    begun = time.monotonic()
+    try:
+        run.go(roots, prune=prune, retry_failures=retry_failures, workers=workers)
+    except KeyboardInterrupt:
+        run.report = replace(run.report, interrupted=True)
+    return replace(run.report, seconds=time.monotonic() - begun)
+
+
+@dataclass
+class _Batch:
+    """Files read since the last commit."""
+
+    files: list[FileRead] = field(default_factory=list)
+    failed: list[tuple[Found, str]] = field(default_factory=list)
+    notes: int = 0
+    begun: float = field(default_factory=time.monotonic)
+
+    @property
+    def full(self) -> bool:
+        return (
+            self.notes >= BATCH_NOTES
+            or len(self.files) + len(self.failed) >= BATCH_FILES
+            or time.monotonic() - self.begun >= BATCH_SECONDS
+        )
+
+
+class _Run:
+    """One add, and what it has done so far."""
+
+    def __init__(self, database: Database, encoder: LibraryEncoder, progress: Progress) -> None:
+        self._database = database
+        self._encoder = encoder
+        self._progress = progress
+        self._done = 0
+        self._total = 0
+        self._found: dict[str, Found] = {}
+        self._used: EncoderLike | None = None
+        self.report = AddReport()
+
+    def go(self, roots: list[str], *, prune: bool, retry_failures: bool, workers: int | None) -> None:
+        plan = make_plan(
+            self._database,
+            roots,
+            retry_failures=retry_failures,
+            seen=lambda files: self._progress(AddProgress("scanning", files_done=files)),
+        )
+        self.report = replace(
+            self.report, found=plan.found, unchanged=plan.unchanged, known_failures=plan.known_failures
+        )
+        self._record_plan(plan)
+        self._total = len(plan.to_read)
+        self._tell()
+        if plan.to_read:
+            self._read_and_store(plan.to_read, workers or max(1, min(8, os.cpu_count() or 1)))
+        self._finish_vanished(plan.vanished, prune)
+
+    def _tell(self) -> None:
+        report = self.report
+        self._progress(AddProgress("adding", self._done, self._total, report.notes, report.failed))
+
+    def _record_plan(self, plan: Plan) -> None:
+        if not plan.unreadable and not plan.settled:
+            return
+        with self._database.write() as connection:
+            piece_writer.clear_failures(connection, plan.settled)
+            for item in plan.unreadable:
+                piece_writer.put_failure(connection, item.path, item.reason, None, None)
+        self.report = replace(self.report, failed=self.report.failed + len(plan.unreadable))
+
+    def _read_and_store(self, files: list[Found], workers: int) -> None:
+        from embedder.midi.pool import read_many
+
+        self._found = found = {file.path: file for file in files}
+        batch = _Batch()
+        answers = read_many([file.path for file in files], workers=workers, front=self._front())
+        with closing(answers):  # type: ignore[type-var]
+            for path, answer in answers:
+                if isinstance(answer, MidiError):
+                    batch.failed.append((found[path], answer.reason))
+                elif not len(answer.midi.notes):
+                    batch.failed.append((found[path], "it holds no notes"))
+                else:
+                    batch.files.append(answer)
+                    batch.notes += len(answer.midi.notes)
+                if batch.full:
+                    self._store(batch)
+                    batch = _Batch()
+        self._store(batch)
+
+    # -- one batch ------------------------------------------------------------------------------
+
+    def _store(self, batch: _Batch) -> None:
+        """Embed what is new in a batch and commit all of it."""
+        with self._database.read() as connection:
+            known = piece_writer.known_contents(connection, {file.sha256 for file in batch.files})
+            left = self._paths_left_behind(connection, known.values())
+        new = list({file.sha256: file for file in reversed(batch.files) if file.sha256 not in known}.values())
+        vectors = self._embed(new[::-1], batch)
+        with self._database.write() as connection:
+            report = self._write(connection, batch, known, left, vectors)
+        # Only what is committed is counted.
+        self.report = report
+        self._done += len(batch.files) + len(batch.failed)
+        self._tell()
+
+    def _embed(self, files: list[FileRead], batch: _Batch) -> dict[str, Vectors]:
+        """Vectors by content; a piece of which the encoder makes nothing usable joins the failures."""
+        if not files:
+            return {}
+        encoder = self._loaded()
+        try:
+            pieces = [file.midi.notes if file.prepared is None else file.prepared for file in files]
+            embedded = self._encoder.embed(encoder, pieces)
+        except EncoderError as error:
+            if len(files) > 1:  # find the culprit, spare its neighbours
+                each = [self._embed([file], batch) for file in files]
+                return {key: value for some in each for key, value in some.items()}
+            for file in [f for f in batch.files if f.sha256 == files[0].sha256]:
+                batch.files.remove(file)
+                batch.failed.append((self._found[file.path], str(error)))
+            return {}
+        hashes = (file.sha256 for file in files)
+        return dict(zip(hashes, piece_writer.vectors_of(embedded), strict=True))
+
+    def _loaded(self) -> EncoderLike:
+        """The encoder, checked against the one that made the vectors that are there."""
+        if self._used is None:
+            with self._database.read() as connection:
+                known = self._database.encoder(connection)
+            self._used = self._encoder.get(*known)
+        return self._used
+
+    def _front(self) -> str | None:
+        with self._database.read() as connection:
+            known = self._database.encoder(connection)
+        return self._encoder.front(*known)
+
+    def _paths_left_behind(self, connection: Connection, pieces: Iterable[int]) -> dict[int, list[bytes]]:
+        """Of known pieces met again: the paths on record that no longer exist."""
+        left: dict[int, list[bytes]] = {}
+        for some in piece_writer.chunks(sorted(pieces)):
+            rows = select(schema.paths.c.piece_id, schema.paths.c.path).where(
+                schema.paths.c.piece_id.in_(some)
+            )
+            for piece_id, path in connection.execute(rows):
+                if is_gone(path):
+                    left.setdefault(piece_id, []).append(path)
+        return left
+
+    def _write(
+        self,
+        connection: Connection,
+        batch: _Batch,
+        known: dict[str, int],
+        left: dict[int, list[bytes]],
+        vectors: dict[str, Vectors],
+    ) -> AddReport:
+        """All rows of a batch; the report as it stands once they are committed."""
+        report = self.report
+        # Where several machines add at once, another may have been first with some of these.
+        unsure = [file.sha256 for file in batch.files if file.sha256 not in known]
+        numbers = known | piece_writer.known_contents(connection, unsure)
+        before = dict(_pieces_at(connection, [to_bytes(file.path) for file in batch.files]))
+        loose: set[int] = set()
+        for file in batch.files:
+            number, old = numbers.get(file.sha256), before.get(to_bytes(file.path))
+            gone = left.pop(number, []) if number is not None and old is None else []
+            if number is None:
+                number = numbers[file.sha256] = piece_writer.insert_piece(
+                    connection, file, vectors[file.sha256]
+                )
+                report = replace(report, added=report.added + 1, notes=report.notes + len(file.midi.notes))
+            elif old is None and gone:
+                report = replace(report, moved=report.moved + 1)
+            elif old is None:
+                report = replace(report, duplicates=report.duplicates + 1)
+            elif old == number:
+                report = replace(report, unchanged=report.unchanged + 1)
+            if old is not None and old != number:
+                report = replace(report, changed=report.changed + 1)
+                loose.add(old)
+            piece_writer.delete_paths(connection, gone)
+            piece_writer.put_path(connection, file.path, number, file.size_bytes, file.mtime_ns)
+        for found, reason in batch.failed:
+            piece_writer.put_failure(connection, found.path, reason, found.size_bytes, found.changed_ns)
+        loose |= piece_writer.delete_paths(connection, [to_bytes(found.path) for found, _ in batch.failed])
+        piece_writer.delete_unfiled(connection, loose)
+        piece_writer.clear_failures(connection, [to_bytes(file.path) for file in batch.files])
+        if self._used is not None and vectors:
+            facts = {"encoder": self._used.id, "dim": str(self._used.dim)}
+            if self._encoder.source is not None:
+                facts["encoder_source"] = self._encoder.source
+            self._database.set(connection, **facts)
+        if vectors or loose:
+            self._database.count_commit(connection)
+        return replace(report, failed=report.failed + len(batch.failed))
+
+    # -- what is no longer there ------------------------------------------------------------------
+
+    def _finish_vanished(self, vanished: list[bytes], prune: bool) -> None:
+        """List, or on request forget, paths that vanished; those recognised elsewhere are off the list."""
+        with self._database.read() as connection:
+            still = [path for path, _ in _pieces_at(connection, vanished)]
+        if prune and still:
+            with self._database.write() as connection:
+                piece_writer.delete_unfiled(connection, piece_writer.delete_paths(connection, still))
+                self._database.count_commit(connection)
+        names = tuple(from_bytes(path) for path in sorted(still))
+        self.report = replace(self.report, vanished=names, pruned=prune)
+
+
+def _pieces_at(connection: Connection, paths: list[bytes]) -> list[tuple[bytes, int]]:
+    """(path, number of its piece) of those paths that are on record."""
+    found = []
+    for some in piece_writer.chunks(paths):
+        rows = select(schema.paths.c.path, schema.paths.c.piece_id).where(schema.paths.c.path.in_(some))
+        found += [(path, number) for path, number in connection.execute(rows)]
+    return found

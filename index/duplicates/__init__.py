@@ -1,0 +1,1 @@
+"""Duplicates: groups of pieces that hold the same music, keepers, decisions and reports."""

@@ -1,0 +1,227 @@
+"""The part of `Library` that looks after it: its search indexes, its soundness, its copies, its encoder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from embedder.core.errors import LibraryDamaged, LibraryError, LibraryReadOnly
+
+from .library_encoder import EncoderLike, LibraryEncoder
+from .records import IndexTrial
+from .reembed import ReembedProgress, ReembedReport, reembed
+from .storage.backup import backup
+from .storage.database import DATABASE_NAME, Database
+from .storage.paths import absolute, display
+from .storage.repair import RepairReport, repair
+from .storage.verify import VerifyReport, verify
+from .storage.writer_lock import writer_lock
+from .vectors import autotune
+from .vectors.faiss_store import FaissStore
+from .vectors.vector_indexes import INDEX_NAMES, Catalogue
+
+if TYPE_CHECKING:
+    from .distributed.merge import Merged
+    from .probes.records import TrainReport
+    from .vectors.autotune import Trial
+
+__all__ = ["Care", "repair_library", "verify_library"]
+
+
+class Care:
+    """What a library offers for its own upkeep; `Library` has all of it."""
+
+    folder: Path
+    read_only: bool
+    _database: Database
+    _catalogue: Catalogue
+    _encoder: LibraryEncoder
+    refresh_probes: Callable[[], TrainReport]
+
+    def build_index(self, name: str = "pieces", kind: str | None = None) -> list[IndexTrial]:
+        """Build a search index anew, beside the one that is there, which serves until it is done.
+
+        Parameters
+        ----------
+        name : "pieces" or "windows"
+        kind : one of "exact", "hnsw", "fp16", "sq8", "sq6", "sq4", "pq"; what suits the size if not given
+
+        Returns
+        -------
+        list of IndexTrial
+            What was built and measured, the one in use first; empty while the library has no pieces.
+
+        Raises
+        ------
+        ValueError
+            If there is no such index or kind.
+        LibraryReadOnly
+        """
+        if kind is not None and kind not in autotune.SETTINGS:
+            raise ValueError(f"no kind of index is called {kind!r}; there are {', '.join(autotune.SETTINGS)}")
+        return self._rebuilt(name, None if kind is None else [kind])
+
+    def tune_index(self, name: str = "pieces") -> list[IndexTrial]:
+        """Build every kind of index that is worth it for the library's size, and keep the best.
+
+        The best is the one with fewest bytes a vector among those that find 95 % of the ten true nearest
+        within 10 ms; while the library is so small that comparing every vector is as quick, that.
+
+        See `build_index` for what is given and raised.
+        """
+        return self._rebuilt(name, "all")
+
+    def backup(self, target: str | os.PathLike[str]) -> Path:
+        """Copy the library into another folder, while it is in use; the copy is a library itself.
+
+        It holds what was committed when the copying began. An earlier copy in that folder is replaced when
+        the new one is complete.
+
+        Raises
+        ------
+        LibraryError
+            If the folder holds another library.
+        DiskFull, LibraryReadOnly
+        """
+        _only_files("backup")
+        return backup(self.folder / DATABASE_NAME, Path(absolute(target))).parent
+
+    def merge(self, results: str | os.PathLike[str], *, wait_s: float | None = None) -> Merged:
+        """Take in what shards have given (`index.distributed.shards`): every result in a folder that is done.
+
+        Nothing is read or embedded again. Taking in the same folder once more changes nothing.
+
+        Raises
+        ------
+        LibraryError
+            If there is no result, or one is not what was written.
+        EncoderMismatch
+            If one was made by another encoder than the library.
+        """
+        from .distributed.merge import merge_all
+
+        with writer_lock(self.folder, wait_s):
+            merged = merge_all(self._database, Path(absolute(results)))
+            for name in INDEX_NAMES:
+                self._catalogue.settle(name)
+            return merged
+
+    def reembed(
+        self,
+        encoder: EncoderLike | str | None = None,
+        progress: Callable[[ReembedProgress], None] | None = None,
+        *,
+        wait_s: float | None = None,
+    ) -> ReembedReport:
+        """Embed all pieces anew with another encoder, from the notes that the library holds.
+
+        Aria's hears more in files than their notes: it reads those that are as they were, and the report says
+        how many pieces it had to take from their notes.
+
+        The old vectors go on serving until the last piece is done; then all change at once. Ctrl-C, or
+        whatever else stops it, loses seconds of work: the same call continues.
+
+        Parameters
+        ----------
+        encoder : an encoder, or a name or folder that `Encoder.load` takes; if not given, the one that the
+            library names, as it is now
+        progress : called now and then
+        wait_s : how long to wait at the end for another process that writes; None for as long as it takes
+
+        Raises
+        ------
+        LibraryBusy
+            If another process does the same.
+        LibraryReadOnly, DiskFull, EncoderError
+        """
+        with self._database.read() as connection:
+            source = self._database.get(connection, "encoder_source")
+        new = LibraryEncoder(encoder, self.folder)
+        loaded = new.get(None, source)
+        report = reembed(self._database, loaded, new.source, progress or (lambda state: None), wait_s)
+        if report.switched:
+            self._encoder = LibraryEncoder(encoder, self.folder)
+            self.prepare()
+            self.refresh_probes()
+        return report
+
+    def prepare(self) -> None:
+        """Make the search indexes now and not at the first search: worth it beyond 100,000 pieces."""
+        for name in INDEX_NAMES:
+            self._catalogue.store(name)
+
+    def _rebuilt(self, name: str, settings: list[str] | str | None) -> list[IndexTrial]:
+        if name not in INDEX_NAMES:
+            raise ValueError(f"no index is called {name!r}; there are {' and '.join(INDEX_NAMES)}")
+        if self.read_only:
+            raise LibraryReadOnly(
+                f"{display(str(self.folder))}: the library cannot be written; it can only be searched"
+            )
+        if settings == "all":
+            settings = list(autotune.candidates(*self._catalogue.extent(name)))
+        assert not isinstance(settings, str)
+        trials = self._catalogue.rebuild(name, settings)
+        return [_record(trial, chosen=not place) for place, trial in enumerate(trials)]
+
+
+def verify_library(path: str | os.PathLike[str]) -> VerifyReport:
+    """Check every page, row and file of a library; nothing is changed.
+
+    Raises
+    ------
+    LibraryError
+        If there is no library; damage is not raised but reported.
+    """
+    _only_files("verify")
+    folder = Path(absolute(path))
+    with suppress(LibraryDamaged):
+        Database(folder, create=False).close()  # an older one is brought up to date first
+    return verify(folder, folder / DATABASE_NAME)
+
+
+def repair_library(path: str | os.PathLike[str], *, wait_s: float | None = None) -> RepairReport:
+    """Mend a library: what is damaged in its database goes, all that can be read stays.
+
+    Parameters
+    ----------
+    wait_s : how long to wait for another process that writes; None for as long as it takes
+
+    Raises
+    ------
+    LibraryError
+        If there is no library, or nothing of it can be read.
+    LibraryBusy, LibraryReadOnly, DiskFull
+    """
+    folder = Path(absolute(path))
+    report = verify_library(folder)
+    if not os.access(folder, os.W_OK):
+        raise LibraryReadOnly(f"{display(str(folder))}: cannot be written; copy it to a place of your own")
+    with writer_lock(folder, wait_s):
+        found = repair(folder, sound=report.sound)
+    again = verify(folder, folder / DATABASE_NAME)
+    if not again.sound:
+        raise LibraryError(
+            f"{display(str(folder))}: could not be repaired ({again.problems[0].reason}); use a backup"
+        )
+    return found
+
+
+def _only_files(what: str) -> None:
+    if os.environ.get("MIDIKIN_DATABASE"):
+        raise LibraryError(f"{what} is for a library in a file; PostgreSQL has its own tools, like pg_dump")
+
+
+def _record(trial: Trial, *, chosen: bool) -> IndexTrial:
+    return IndexTrial(
+        setting=trial.setting,
+        kind=FaissStore.of(trial).kind,
+        recall=trial.recall,
+        p50_ms=trial.p50_ms,
+        p99_ms=trial.p99_ms,
+        bytes_per_vector=trial.bytes_per_vector,
+        size_bytes=round(trial.bytes_per_vector * trial.part.count),
+        chosen=chosen,
+    )

@@ -1,1 +1,0 @@
-"""The revisions of the schema, a file each; `index.migrations` says how they are used."""

@@ -1,0 +1,1 @@
+"""Probes: linear classifiers on the vectors, which learn tags from a few labelled pieces."""

@@ -1,0 +1,330 @@
+"""Answering a search: what is the query, what may answer, which vectors are nearest, what do they share.
+
+The query itself is never an answer unless asked: for a file or a piece that is the piece with the same bytes,
+under whatever path; for notes given as a value, every piece that holds exactly these notes. Other files with
+the same notes are answers, and say so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import Connection, select
+
+from embedder.core.errors import LibraryError, MidiError, PieceNotFound
+from embedder.descriptors import describe
+from embedder.notes import Notes
+
+from .arguments import is_number
+from .filter_cache import Allowed
+from .filters import Filters
+from .library_encoder import EncoderLike, LibraryEncoder, front_of
+from .passages import Passage, best_windows, join_windows
+from .records import Hit, Piece, Query, SearchResult
+from .scan import clamped_ns
+from .shared_attributes import shared_traits
+from .storage import piece_reader, schema
+from .storage.database import Database
+from .storage.paths import absolute, display, to_bytes
+from .vectors.vector_indexes import Catalogue
+
+if TYPE_CHECKING:
+    from embedder.descriptors import Descriptors
+
+    from .vectors.faiss_store import VectorStore
+
+__all__ = ["Asked", "search"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A search as the caller put it; see `Library.search`."""
+
+    query: str | os.PathLike[str] | Notes | int
+    k: int
+    start_s: float | None
+    end_s: float | None
+    passages: bool
+    filters: Filters
+    include_self: bool
+
+    @property
+    def part(self) -> bool:
+        return self.start_s is not None or self.end_s is not None
+
+
+@dataclass(frozen=True)
+class _Resolved:
+    """A query that is ready: its vector and what is known of it."""
+
+    vector: NDArray[np.float32]
+    windows: int
+    path: str | None
+    piece_id: int | None
+    title: str | None
+    start_s: float
+    end_s: float
+    descriptors: Descriptors
+    same_notes: frozenset[int]
+
+    @property
+    def itself(self) -> frozenset[int]:
+        """Numbers of the pieces that are the query itself and no answer to it."""
+        if self.piece_id is not None:
+            return frozenset({self.piece_id})
+        return self.same_notes if self.path is None else frozenset()
+
+
+@dataclass(frozen=True)
+class _Source:
+    """Where the notes of a query come from, before anything is embedded."""
+
+    notes: Notes | None
+    path: str | None
+    piece: Piece | None
+    title: str | None
+    tempo_bpm: float | None
+
+
+def search(
+    database: Database, catalogue: Catalogue, encoder: LibraryEncoder, allowed: Allowed, asked: Asked
+) -> SearchResult:
+    """Answer a search; see `Library.search` for what it takes and raises."""
+    name = "windows" if asked.passages or asked.part else "pieces"
+    while True:
+        store = catalogue.store(name)
+        with database.read() as connection:
+            if catalogue.serves(connection, name):
+                return _answered(database, connection, store, encoder, allowed, asked)
+        # Between the two the library came to be embedded anew: neither may be used with the other.
+
+
+def _answered(
+    database: Database,
+    connection: Connection,
+    store: VectorStore | None,
+    encoder: LibraryEncoder,
+    allowed: Allowed,
+    asked: Asked,
+) -> SearchResult:
+    resolved = _resolve(database, connection, encoder, asked)
+    only = allowed.pieces(connection, asked.filters) if asked.filters else None
+    without = frozenset() if asked.include_self else resolved.itself
+    found: list[Passage] = []
+    if store is not None:
+        found = _nearest(store, resolved, asked, only, without)
+    hits = _hits(connection, found, resolved, asked)
+    return SearchResult(
+        query=Query(
+            path=resolved.path,
+            piece_id=resolved.piece_id,
+            title=resolved.title,
+            start_s=resolved.start_s,
+            end_s=resolved.end_s,
+            descriptors=resolved.descriptors,
+            passages=asked.passages,
+            filters=str(asked.filters),
+            pieces=_compared(allowed.total(connection), only, without),
+        ),
+        results=hits,
+    )
+
+
+def _compared(total: int, only: NDArray[np.int64] | None, without: Collection[int]) -> int:
+    if only is None:
+        return total - len(without)
+    return len(only) - int(np.isin(only, list(without)).sum())
+
+
+# -- the query ---------------------------------------------------------------------------------------
+
+
+def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder, asked: Asked) -> _Resolved:
+    source = _source(connection, asked.query)
+    remembered, encoder_source = database.encoder(connection)
+    if source.piece is not None and not asked.part:
+        # Everything is on record: no file is read and no encoder loaded.
+        encoder.check(remembered)
+        piece, dim = source.piece, database.number(connection, "dim")
+        return _Resolved(
+            vector=piece_reader.vector_of(connection, piece.id, dim),
+            windows=piece.windows,
+            path=source.path,
+            piece_id=piece.id,
+            title=piece.title,
+            start_s=piece.start_s,
+            end_s=piece.end_s,
+            descriptors=piece.descriptors,
+            same_notes=_same_notes(connection, piece_id=piece.id),
+        )
+    whole = source.notes
+    if whole is None:
+        assert source.piece is not None
+        whole = piece_reader.notes_of(connection, source.piece.id)
+    notes = whole.slice_time(asked.start_s, asked.end_s) if asked.part else whole
+    if not len(notes):
+        raise MidiError(_no_notes(whole, asked), display(source.path) if source.path else None)
+    model = encoder.get(remembered, encoder_source)
+    embedded = encoder.embed(model, [_heard(model, source, notes, asked)])
+    return _Resolved(
+        vector=embedded.pieces[0],
+        windows=len(embedded.windows),
+        path=source.path,
+        piece_id=source.piece.id if source.piece else None,
+        title=source.title,
+        start_s=notes.start_s,
+        end_s=notes.end_s,
+        descriptors=describe(notes, source.tempo_bpm),
+        same_notes=_same_notes(connection, digest=whole.digest()),
+    )
+
+
+def _no_notes(whole: Notes, asked: Asked) -> str:
+    if not len(whole):
+        return "no notes to search for"
+    since = "the start" if asked.start_s is None else f"{asked.start_s:g} s"
+    until = "the end" if asked.end_s is None else f"{asked.end_s:g} s"
+    spans = f"its notes lie between {whole.start_s:.1f} and {whole.end_s:.1f} s"
+    return f"no note begins between {since} and {until}; {spans}"
+
+
+def _source(connection: Connection, query: str | os.PathLike[str] | Notes | int) -> _Source:
+    """Find the query on record if it is there, by number, by unchanged path or by content; else read it."""
+    if isinstance(query, Notes):
+        return _Source(query, None, None, None, None)
+    if is_number(query):
+        number = int(query)  # type: ignore[arg-type]
+        piece = piece_reader.pieces_by_id(connection, [number]).get(number)
+        if piece is None:
+            raise PieceNotFound(
+                f"no piece of the library has the number {number}; `midikin list` names them all"
+            )
+        return _stored(piece, piece.path)
+    path = absolute(query)  # type: ignore[arg-type]
+    piece = _unchanged_piece(connection, path) or _piece_of_bytes(connection, path)
+    if piece is not None:
+        return _stored(piece, path)
+    from embedder.midi.reading import read_piece
+
+    midi = read_piece(path)
+    return _Source(midi.notes, path, None, midi.title, midi.tempo_bpm)
+
+
+def _heard(encoder: EncoderLike, source: _Source, notes: Notes, asked: Asked) -> Any:
+    """What is to be embedded: a whole file as the encoder's front hears it, else its notes."""
+    front = front_of(encoder)
+    if front is None or asked.part or source.path is None:
+        return notes
+    from embedder.midi.pool_worker import read_file
+
+    return read_file(source.path, {"front": front}).prepared
+
+
+def _stored(piece: Piece, path: str) -> _Source:
+    return _Source(None, path, piece, piece.title, piece.descriptors.tempo_bpm)
+
+
+def _unchanged_piece(connection: Connection, path: str) -> Piece | None:
+    """The piece on record for a path, if the file is as it was, or is no longer there at all."""
+    columns = (schema.paths.c.piece_id, schema.paths.c.size_bytes, schema.paths.c.mtime_ns)
+    row = connection.execute(select(*columns).where(schema.paths.c.path == to_bytes(path))).first()
+    if row is None:
+        return None
+    try:
+        status = os.stat(path)
+    except OSError:
+        pass
+    else:
+        if (status.st_size, clamped_ns(status.st_mtime_ns)) != (row.size_bytes, row.mtime_ns):
+            return None
+    return piece_reader.pieces_by_id(connection, [row.piece_id])[row.piece_id]
+
+
+def _piece_of_bytes(connection: Connection, path: str) -> Piece | None:
+    """The piece with the content of a file, if the library has it from elsewhere."""
+    try:
+        size_bytes = os.stat(path).st_size
+        if not os.path.isfile(path):
+            return None
+        same_size = select(schema.pieces.c.id).where(schema.pieces.c.size_bytes == size_bytes).limit(1)
+        if connection.execute(same_size).first() is None:
+            return None
+        with open(path, "rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None  # reading it will say what is wrong
+    number = connection.execute(select(schema.pieces.c.id).where(schema.pieces.c.sha256 == sha256)).scalar()
+    return None if number is None else piece_reader.pieces_by_id(connection, [number])[number]
+
+
+def _same_notes(
+    connection: Connection, *, digest: str | None = None, piece_id: int | None = None
+) -> frozenset[int]:
+    """Numbers of the pieces that hold exactly these notes, `piece_id` itself included."""
+    pieces = schema.pieces.c
+    wanted = (
+        digest if piece_id is None else select(pieces.digest).where(pieces.id == piece_id).scalar_subquery()
+    )
+    return frozenset(connection.execute(select(pieces.id).where(pieces.digest == wanted)).scalars())
+
+
+# -- the answers -------------------------------------------------------------------------------------
+
+
+def _nearest(
+    store: VectorStore,
+    resolved: _Resolved,
+    asked: Asked,
+    only: NDArray[np.int64] | None,
+    without: Collection[int],
+) -> list[Passage]:
+    """The k best answers: pieces, best windows of pieces, or passages."""
+    if len(resolved.vector) != store.dim:
+        raise LibraryError(
+            "the encoder's vectors and the library's differ in dimension; use the library's encoder"
+        )
+    wanted = asked.k if not (asked.passages or asked.part) else 8 * asked.k
+    while True:
+        keys, scores = store.search(resolved.vector, wanted, only=only, without=without)
+        if asked.passages:
+            found = join_windows(keys, scores, longest=resolved.windows)
+        else:
+            found = best_windows(keys, scores)
+        if len(found) >= asked.k or len(keys) < wanted:
+            return found[: asked.k]
+        wanted *= 4  # one piece took many of the windows: look further down
+
+
+def _hits(connection: Connection, found: list[Passage], resolved: _Resolved, asked: Asked) -> tuple[Hit, ...]:
+    pieces = piece_reader.pieces_by_id(connection, {passage.piece_id for passage in found}, asked.filters)
+    hits: list[Hit] = []
+    for passage in found:
+        piece = pieces.get(passage.piece_id)
+        if piece is None:  # removed by another process a moment ago
+            continue
+        start_s, end_s = piece.start_s, piece.end_s
+        if asked.passages or asked.part:
+            spans = piece_reader.spans_of(connection, piece.id)[passage.first : passage.last + 1]
+            start_s, end_s = float(spans["start_s"].min()), float(spans["end_s"].max())
+        same = piece.id in resolved.same_notes and piece.id != resolved.piece_id
+        hits.append(
+            Hit(
+                rank=len(hits) + 1,
+                piece_id=piece.id,
+                path=piece.path,
+                paths=piece.paths,
+                score=min(float(passage.score), 1.0),  # rounding may lift a cosine above 1
+                start_s=start_s,
+                end_s=end_s,
+                title=piece.title,
+                descriptors=piece.descriptors,
+                shared=shared_traits(resolved.descriptors, piece.descriptors, same_notes=same),
+            )
+        )
+    return tuple(hits)

@@ -1,0 +1,1 @@
+"""The database of a library: tables, rows, locks, migrations; verifying, repairing, copying."""

@@ -1,0 +1,1 @@
+"""Nearest neighbours: FAISS indexes beside the database, or a Milvus server."""

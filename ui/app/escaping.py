@@ -1,0 +1,68 @@
+"""Text from files shown as it is: names, titles and tags never become markup, links, formulas or paths."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["cell", "clock", "decimals", "file_name", "folder_of", "plain", "shortened"]
+
+_MARKS = re.compile(r"([!-/:-@\[-`{-~])")  # every ASCII sign that Markdown gives a meaning
+_LINKS = re.compile(r"(?i)(https?|ftp|mailto)(?=:)|www(?=\.)|(?<=\w)(?=@)")
+_WORD_JOINER = "\u2060"
+
+
+def plain(text: object) -> str:
+    """Text for a place where Streamlit reads Markdown: it comes out as it is written, in one line."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
+    # What Markdown would turn into a link by itself is broken with a sign that nobody sees.
+    line = _LINKS.sub(lambda found: found[0] + _WORD_JOINER, line)
+    return _MARKS.sub(r"\\\1", line)
+
+
+def cell(value: object) -> str:
+    """A cell of a table for spreadsheets, which would compute what begins like a formula."""
+    text = "" if value is None else str(value)
+    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(text) else text
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def clock(seconds: float) -> str:
+    """A time as m:ss or h:mm:ss."""
+    from ui.cli.output import clock as written
+
+    return written(seconds)
+
+
+def decimals(number: float | None, places: int = 0, unit: str = "") -> str:
+    """A number with its unit; a dash if there is none."""
+    return "–" if number is None else f"{number:,.{places}f}{unit}"
+
+
+def file_name(display: str) -> str:
+    """The last part of a path's display form."""
+    return PurePath(display).name or display
+
+
+def folder_of(display: str, root: str) -> str:
+    """The folder of a file, as seen from the folder that all files of the library share."""
+    parent = os.path.dirname(display)  # of a hundred thousand, without the making of paths
+    return parent.removeprefix(root).strip("/\\") or file_name(parent)
+
+
+def shortened(texts: Iterable[str], root: str, longest: int) -> list[str]:
+    """Paths as seen from `root`; of one that is too long the end stays, which tells most."""
+    seen = (text.removeprefix(root).lstrip("/\\") for text in texts)
+    return [text if len(text) <= longest else "…" + text[1 - longest :] for text in seen]

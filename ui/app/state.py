@@ -1,0 +1,117 @@
+"""What all visitors share: the library, uploads, the work in the background. The rest is a session's own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from embedder.core.errors import MidikinError
+from index import Library, default_folder
+
+from .escaping import plain
+from .jobs import Jobs
+from .uploads import Uploads
+
+if TYPE_CHECKING:
+    from embedder import Descriptors
+    from embedder.notes import Notes
+
+__all__ = ["Music", "jobs", "library", "music", "said_plainly", "uploads", "warm_up"]
+
+WARM_UP_AFTER_S = 1.5
+HELD_PIECES = 300  # a concert performance takes a tenth of a megabyte
+
+
+def library() -> Library:
+    """The library that the app was started for; one for all visitors."""
+    return _opened(str(default_folder()))
+
+
+def _usable(opened: Library) -> bool:
+    return opened.folder.is_dir()
+
+
+@st.cache_resource(
+    show_spinner="Opening the library …", validate=_usable, on_release=lambda held: held.close()
+)
+def _opened(folder: str) -> Library:
+    return Library.open(folder)
+
+
+@dataclass(frozen=True)
+class Music:
+    """What never changes of a piece: a number is given to one content, once."""
+
+    notes: Notes
+    descriptors: Descriptors
+
+
+def music(number: int) -> Music:
+    """Notes and descriptors of a piece; the last ones that anybody saw are kept at hand."""
+    return _music(str(library().folder), number)
+
+
+@st.cache_resource(max_entries=HELD_PIECES, show_spinner=False)
+def _music(folder: str, number: int) -> Music:
+    return Music(library().notes(number), library().piece(number).descriptors)
+
+
+@st.cache_resource(show_spinner=False)
+def uploads() -> Uploads:
+    return Uploads()
+
+
+def jobs() -> Jobs:
+    return _jobs_of(str(default_folder()))
+
+
+@st.cache_resource(show_spinner=False, on_release=lambda held: held.stop_all())
+def _jobs_of(folder: str) -> Jobs:
+    return Jobs(folder)
+
+
+def music_roots() -> tuple[Path, ...] | None:
+    """Folders below which visitors may add music; None where nobody but the user can reach the app."""
+    named = os.environ.get("MIDIKIN_UI_MUSIC")
+    if named is None:
+        return None
+    return tuple(Path(part).resolve() for part in named.split(os.pathsep) if part)
+
+
+@contextmanager
+def said_plainly() -> Iterator[None]:
+    """What cannot be done is said in one line on the page, never as a traceback."""
+    try:
+        yield
+    except MidikinError as error:
+        st.error(plain(error), icon=":material/error:")
+    except ValueError as error:  # a filter or a number that makes no sense
+        st.error(plain(error), icon=":material/edit:")
+
+
+@st.cache_resource(show_spinner=False)
+def warm_up(folder: str) -> None:
+    """Load in the background, once, what a first search by a new file needs: the indexes and the encoder."""
+    import threading
+
+    def load() -> None:
+        from embedder.notes import Notes
+
+        opened = _opened(folder)
+        if opened.info().pieces:
+            try:
+                some = Notes([0.0, 0.5, 1.0, 1.5], [0.4] * 4, [60, 62, 64, 65], [64] * 4)
+                opened.search(some, 1)
+                opened.search(some, 1, start_s=0.0, end_s=9.0)
+            except MidikinError:
+                return  # whoever searches is told
+
+    late = threading.Timer(WARM_UP_AFTER_S, load)  # the first page is to be drawn before
+    late.daemon = True
+    late.start()

@@ -1,0 +1,1 @@
+"""The commands of `midikin`, a file each; `ui.cli.registry` lists them."""

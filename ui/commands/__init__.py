@@ -1,1 +1,0 @@
-"""The commands of `midikin`, a file each; `ui.registry` lists them."""
