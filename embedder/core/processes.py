@@ -1,12 +1,12 @@
 """Child processes that work for this one: requests and answers are pickled through pipes.
 
-They are plain subprocesses and not those of `multiprocessing`, whose start method "spawn" runs the caller's main
-module once more in each of them: a script without a main guard, a notebook, a thread or a page of an app must be
-able to use several processes too. A child ends when its input does, so it never outlives its parent, and it has
-a session of its own, so that Ctrl-C in the terminal reaches the parent only, which decides.
+They are plain subprocesses and not those of `multiprocessing`, whose start method "spawn" runs the caller's
+main module once more in each of them: a script without a main guard, a notebook, a thread or a page of an app
+must be able to use several processes too. A child ends when its input does, so it never outlives its parent,
+and it has a session of its own, so that Ctrl-C in the terminal reaches the parent only, which decides.
 
-What a child runs is named as "package.module:function". The function gets the arguments of `start` and returns
-another, which answers the requests one after the other.
+What a child runs is named as "package.module:function". The function gets the arguments of `start` and
+returns another, which answers the requests one after the other.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Alignment of notes: a fragment with a place in a piece, and a whole piece with another, passage by passage.
 
 A copy has constant tempo against its original, and is aligned with one line first (`linear_alignment`).
-Otherwise, and for what that leaves over, sequences of matching blocks (`block_matching`) become passages, each
-with a time map of its own that is fitted to the notes. A passage may lead anywhere in the other piece, so
-repeats that one player leaves out, cuts, excerpts and medleys are recognised as what they are.
+Otherwise, and for what that leaves over, sequences of matching blocks (`block_matching`) become passages,
+each with a time map of its own that is fitted to the notes. A passage may lead anywhere in the other piece,
+so repeats that one player leaves out, cuts, excerpts and medleys are recognised as what they are.
 """
 
 from __future__ import annotations
@@ -367,7 +367,8 @@ def _medians(label: IntArray, values: FloatArray) -> FloatArray:
     order = np.lexsort((values, label))
     first = np.flatnonzero(np.concatenate([[True], np.diff(label[order]) > 0]))
     count = np.diff(np.concatenate([first, [len(label)]]))
-    return values[order[first + count // 2]]
+    medians: FloatArray = values[order[first + count // 2]]
+    return medians
 
 
 def _passage(

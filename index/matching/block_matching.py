@@ -1,10 +1,10 @@
 """Block matching: which blocks of a piece recur in another, from the landmarks that the two share.
 
-One piece is cut into blocks of some onset groups. Each block takes the diagonal (difference of group counts, as
-in `voting`) on which most of its landmarks recur in the other piece. A block matches if enough do *and* a block
-near it matches on nearly the same diagonal: shared figures come alone, shared music comes in sequences of
-blocks. Blocks need not follow each other in the other piece as they do here, so repeats taken or left out, cuts
-and reordered movements are all covered.
+One piece is cut into blocks of some onset groups. Each block takes the diagonal (difference of group counts,
+as in `voting`) on which most of its landmarks recur in the other piece. A block matches if enough do *and* a
+block near it matches on nearly the same diagonal: shared figures come alone, shared music comes in sequences
+of blocks. Blocks need not follow each other in the other piece as they do here, so repeats taken or left out,
+cuts and reordered movements are all covered.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from embedder.core.arrays import BoolArray, FloatArray, IntArray, ragged_ranges
+from embedder.notes import Notes
 
-from .landmarks import PITCH_MASK, NoteSequence, find_landmarks
+from .landmarks import PITCH_MASK, NoteSequence, find_landmarks, note_sequence
 
 __all__ = [
     "BLOCK_GROUPS",
@@ -41,7 +42,7 @@ _OWN_KEY_BONUS = 1.5  # how much better another key must fit than the own
 
 
 class IndexedPiece:
-    """A piece's notes and its landmarks by ascending key, in few bytes: grouping a library keeps many at once.
+    """A piece's notes and its landmarks by ascending key, compact: grouping a library keeps many at once.
 
     Attributes
     ----------
@@ -66,6 +67,11 @@ class IndexedPiece:
         self.landmarks_in_block = np.bincount(self.landmark_group // BLOCK_GROUPS, minlength=self.blocks)
         self.notes_in_block = np.bincount(sequence.group // BLOCK_GROUPS, minlength=self.blocks)
         self.group_s = sequence.group_onsets_s()
+
+    @classmethod
+    def of(cls, notes: Notes) -> IndexedPiece:
+        """A piece given by its notes."""
+        return cls(note_sequence(notes))
 
     @property
     def blocks(self) -> int:
@@ -109,9 +115,9 @@ def find_shared_landmarks(
 ) -> SharedLandmarks:
     """Pairs of equal landmarks.
 
-    Of keys that are frequent in either piece (an ostinato), only the first with the first, the second with the
-    second and so on, counted from the beginning and from the end: this is right in copies, and elsewhere the
-    pairs scatter over all diagonals.
+    Of keys that are frequent in either piece (an ostinato), only the first with the first, the second with
+    the second and so on, counted from the beginning and from the end: this is right in copies, and elsewhere
+    the pairs scatter over all diagonals.
 
     Parameters
     ----------
@@ -173,7 +179,7 @@ def match_blocks(piece: IndexedPiece, shared: SharedLandmarks) -> BlockMatches:
 def _best_diagonals(
     piece: IndexedPiece, shared: SharedLandmarks, first: int, last: int
 ) -> tuple[IntArray, FloatArray]:
-    """The diagonal that fits each block of [first, last) and its neighbours best, and the block's share on it.
+    """The diagonal that fits each block of [first, last) and its neighbours best, and the share on it.
 
     Where music comes twice, a block alone cannot tell the two places apart; its neighbours can.
     """

@@ -13,8 +13,8 @@ other by a few onset groups: music of few notes and patterns matches much that i
 performance keeps its timing: whatever was done to it, the times of its notes lie on one straight line against
 the original's. Another player's never do. That, and how much of each piece is covered, determines the kind.
 
-Whether two pieces are one performance is stated beside the kind: a part may be cut from the very recording that
-holds it, or be another performance of the same work.
+Whether two pieces are one performance is stated beside the kind: a part may be cut from the very recording
+that holds it, or be another performance of the same work.
 """
 
 from __future__ import annotations
@@ -64,7 +64,9 @@ _WHOLE = 0.8  # covered: the piece is all there; players leave out repeats and i
 _NEARLY_WHOLE = 0.97  # covered of both: neither holds more than the other
 _SAME_NOTES = 0.99  # of the notes of either: a container may lose a note in a hundred to its resolution
 _SAME_TIMES_S = 0.004  # two ticks of a coarse container
-_SAME_TIMING_S = 0.016  # median residual of copies quantised to 1/8 s: 0.013; of strict Bach by two players: 0.019
+_SAME_TIMING_S = (
+    0.016  # median residual of copies quantised to 1/8 s: 0.013; of strict Bach by two players: 0.019
+)
 _RESIDUAL_NOTES = 31  # running median of so many notes: jitter and quantisation average out in it
 _MIN_NOTES_TO_FIT = 8  # of a passage, for its timing to count
 _COPIED = 0.85  # matched within the passages: what a copy lost, the shorter one lost
@@ -298,9 +300,7 @@ def _evidence(
             alignment.chance,
             round(alignment.covered * one.sequence.groups),
         ),
-        passages=tuple(
-            Span(p.start_s, p.end_s, p.other_start_s, p.other_end_s) for p in alignment.passages
-        ),
+        passages=tuple(Span(p.start_s, p.end_s, p.other_start_s, p.other_end_s) for p in alignment.passages),
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from .align import NO_ALIGNMENT, PieceAlignment, align_pieces
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
 from .classify import Kind, Link, classify_pair, transposition_of
-from .landmarks import NoteSequence, note_sequence
+from .landmarks import NoteSequence
 from .sources import Source, of_file
 
 __all__ = ["Compared", "Comparison", "DifferingNote", "align_both_ways", "compare_files", "compare_sources"]
@@ -184,7 +184,7 @@ def compare_files(
 
 def compare_sources(one: Source, other: Source, transposition: int | None = None) -> Compared:
     """Compare two pieces note by note."""
-    first, second = IndexedPiece(note_sequence(one.notes)), IndexedPiece(note_sequence(other.notes))
+    first, second = IndexedPiece.of(one.notes), IndexedPiece.of(other.notes)
     if transposition is None:
         transposition = transposition_of(first, second)
     comparison = align_both_ways(first, second, transposition)

@@ -1,18 +1,18 @@
 """Finding a passage: which pieces of a library hold it, and where.
 
 Landmarks propose places (`voting`), aligned notes decide. A short query is looked for as one fragment. A long
-one is cut into fragments that are looked for one by one; every piece that some of them point to is then aligned
-with the whole query. A second pass, in all keys, is made only if the first finds nothing of sufficient
-confidence.
+one is cut into fragments that are looked for one by one; every piece that some of them point to is then
+aligned with the whole query. A second pass, in all keys, is made only if the first finds nothing of
+sufficient confidence.
 
-Confidence is the probability that an answer is right: a logistic regression on the share of notes matched, both
-ways; on how surprising that is for the pitches around (bits); on how rare the landmarks were that led there
-(votes); on how long the query is; and on how varied: a scale or a trill is found in many pieces, note for note.
-Another tempo and another key are further ways to be right by chance. Its weights were fitted on fragments of 5
-and 10 s and of 10 and 20 notes, some with wrong and missing notes, some melodies alone, some in another key and
-tempo, taken from half of the works of ASAP and half of the songs of POP909, once with the rest of the work in
-the library and once without. tests/bench/identity.py measures it on the other halves, tests/bench/strangers.py
-on fragments of whole sets that the library lacks.
+Confidence is the probability that an answer is right: a logistic regression on the share of notes matched,
+both ways; on how surprising that is for the pitches around (bits); on how rare the landmarks were that led
+there (votes); on how long the query is; and on how varied: a scale or a trill is found in many pieces, note
+for note. Another tempo and another key are further ways to be right by chance. Its weights were fitted on
+fragments of 5 and 10 s and of 10 and 20 notes, some with wrong and missing notes, some melodies alone, some
+in another key and tempo, taken from half of the works of ASAP and half of the songs of POP909, once with the
+rest of the work in the library and once without. tests/bench/identity.py measures it on the other halves,
+tests/bench/strangers.py on fragments of whole sets that the library lacks.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ __all__ = [
     "MIN_NOTES",
     "FindQuery",
     "FindResult",
+    "Found",
     "Match",
     "default_confidence",
     "find_in_library",
@@ -143,6 +144,9 @@ class Match(Named):
     def to_json(self) -> dict[str, Any]:
         values = super().to_json() | {"paths": list(self.paths)}
         return {name: value for name, value in values.items() if name not in ("votes", "quality")}
+
+
+Found = Match  # its name in earlier versions
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@
 
 New pieces go into a new segment; now and then small ones are merged. A removed piece is masked, and a segment
 of mostly removed pieces is rebuilt. All of it is a cache: landmarks are a function of the notes, which the
-database holds, and whatever is missing, damaged or cannot be written is computed from them again. Piece numbers
-are never reused and the notes of a piece never change, so comparing numbers is enough.
+database holds, and whatever is missing, damaged or cannot be written is computed from them again. Piece
+numbers are never reused and the notes of a piece never change, so comparing numbers is enough.
 """
 
 from __future__ import annotations
@@ -155,14 +155,14 @@ class Fingerprints:
         if len(small) > _MAX_SMALL:
             merged: list[_StoredSegment] = []
             while small:
-                batch, notes = [small.pop()], 0
-                while small and notes + batch[-1].notes + small[-1].notes <= SEGMENT_NOTES:
-                    notes += batch[-1].notes
-                    batch.append(small.pop())
-                if len(batch) > 1:
-                    merged.append(self._store(merge_segments(item.segment for item in batch), save))
+                items, notes = [small.pop()], 0
+                while small and notes + items[-1].notes + small[-1].notes <= SEGMENT_NOTES:
+                    notes += items[-1].notes
+                    items.append(small.pop())
+                if len(items) > 1:
+                    merged.append(self._store(merge_segments(item.segment for item in items), save))
                 else:
-                    merged.append(batch[0])
+                    merged.append(items[0])
             stored = [item for item in stored if item.notes >= _SMALL_NOTES] + merged
         return stored
 

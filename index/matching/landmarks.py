@@ -1,11 +1,11 @@
 """Landmarks: tempo-invariant fingerprints of a few neighbouring notes.
 
 A piece is first put in one order that survives performance: onsets closer than `CHORD_GAP_S` form an *onset
-group* (a chord), and the notes of a group are sorted by pitch. A landmark is a note with three of the six that
-follow it. It encodes the three intervals and, between neighbours, whether they sound together or one after the
-other; no durations, velocities or times. So tempo does not matter, a wrong or missing note spoils only the
-landmarks it belongs to, and an ornament or doubled octave merely shifts notes by one position, which most
-landmarks survive.
+group* (a chord), and the notes of a group are sorted by pitch. A landmark is a note with three of the six
+that follow it. It encodes the three intervals and, between neighbours, whether they sound together or one
+after the other; no durations, velocities or times. So tempo does not matter, a wrong or missing note spoils
+only the landmarks it belongs to, and an ornament or doubled octave merely shifts notes by one position, which
+most landmarks survive.
 
 The highest notes of the groups form landmarks among themselves as well. So a melody alone is found in its
 arrangement, where chords would push its notes out of reach of each other.
@@ -13,13 +13,14 @@ arrangement, where chords would push its notes out of reach of each other.
 Of the twenty landmarks of each note one in four is kept, chosen by the landmark's own hash: query and indexed
 piece keep the same ones, so matching needs a quarter of the disk without becoming proportionally rarer.
 
-The key of a landmark is 25 bits of that hash above 7 bits of the pitch of its first note. The same music in the
-same key has equal keys; transposed music agrees in the upper 25 bits, and the low 7 differ by the
+The key of a landmark is 25 bits of that hash above 7 bits of the pitch of its first note. The same music in
+the same key has equal keys; transposed music agrees in the upper 25 bits, and the low 7 differ by the
 transposition.
 
 Tempo-invariant triples of notes are due to Arzt, Boeck and Widmer, "Fast identification of piece and score
-position via symbolic fingerprinting" (ISMIR 2012), after the audio fingerprints of Wang, "An industrial-strength
-audio search algorithm" (ISMIR 2003); order in place of time ratios, and selection by hash, are ours.
+position via symbolic fingerprinting" (ISMIR 2012), after the audio fingerprints of Wang, "An
+industrial-strength audio search algorithm" (ISMIR 2003); order in place of time ratios, and selection by
+hash, are ours.
 """
 
 from __future__ import annotations

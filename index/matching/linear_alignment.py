@@ -1,9 +1,9 @@
 """Linear alignment: whether the times of two pieces lie on one straight line, as those of copies do.
 
 Whatever was done to a copy (trimmed, stretched, quantised, notes lost), the times of its notes lie on a
-straight line against the original's; and files without expression have a constant tempo throughout. Such a line
-is fitted by RANSAC through agreeing landmarks, and then the notes of the whole piece are looked up along it. So
-repeats cannot mislead, as they can where the place of every phrase is searched separately.
+straight line against the original's; and files without expression have a constant tempo throughout. Such a
+line is fitted by RANSAC through agreeing landmarks, and then the notes of the whole piece are looked up along
+it. So repeats cannot mislead, as they can where the place of every phrase is searched separately.
 """
 
 from __future__ import annotations
@@ -130,7 +130,9 @@ def matching_stretches(
     dense = np.flatnonzero(rate >= _MIN_RATE)
     np.add.at(cover, dense, 1)
     np.add.at(cover, dense + width, -1)
-    covered = np.flatnonzero((np.cumsum(cover[:-1]) > 0) & hit)  # a stretch begins and ends with a matched note
+    covered = np.flatnonzero(
+        (np.cumsum(cover[:-1]) > 0) & hit
+    )  # a stretch begins and ends with a matched note
     if not len(covered):
         return []
     breaks = np.flatnonzero(np.diff(covered) > width)
@@ -154,4 +156,3 @@ def _least_squares(x: FloatArray, y: FloatArray) -> tuple[float, float]:
     spread = float(((x - centre) ** 2).sum())
     slope = float(((x - centre) * (y - level)).sum()) / spread if spread else 1.0
     return slope, level - slope * centre
-

@@ -15,8 +15,8 @@ Layout: one line of JSON (name, length and offset of each array, and a hash), th
 
 Pieces are `GAP` groups apart on the axis, so that a query that begins before a piece does never votes for its
 neighbour. Whatever is used to navigate the file (all but positions, ticks and pitches) is hashed and checked
-when the file is opened. The rest is most of it: reading that would cost more than a query, a wrong position is
-noticed or outvoted, and no answer is given that the notes do not support.
+when the file is opened. The rest is most of it: reading that would cost more than a query, a wrong position
+is noticed or outvoted, and no answer is given that the notes do not support.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Time maps: how the time of one piece runs against another's, as an increasing piecewise linear function.
 
 A map starts as the line on which most agreeing landmarks lie, some of which agree by chance: RANSAC (Fischler
-and Bolles, 1981), with a deterministic sample of pairs. It is then fitted to the notes: each round pairs every
-note with the nearest free note of its pitch around the time where the map expects it, and moves the map to the
-running median of the residuals. So it follows ritardandi and rubato, and no tempo is ever assumed.
+and Bolles, 1981), with a deterministic sample of pairs. It is then fitted to the notes: each round pairs
+every note with the nearest free note of its pitch around the time where the map expects it, and moves the map
+to the running median of the residuals. So it follows ritardandi and rubato, and no tempo is ever assumed.
 """
 
 from __future__ import annotations
@@ -122,7 +122,8 @@ def initial_time_map(query_s: FloatArray, piece_s: FloatArray) -> TimeMap | None
 
     Parameters
     ----------
-    query_s, piece_s : float64 [h], times of agreeing landmarks in the query and in the piece; many may be wrong
+    query_s, piece_s : float64 [h], times of agreeing landmarks in the query and in the piece; many may be
+        wrong
     """
     pick = np.linspace(0, len(query_s) - 1, min(len(query_s), _RANSAC_POINTS)).astype(np.int64)
     order = np.argsort(query_s, kind="stable")[pick] if len(query_s) else pick
@@ -195,9 +196,7 @@ def _unison_ranks(sequence: NoteSequence) -> IntArray:
     return ranks
 
 
-def refine_time_map(
-    query: NoteSequence, transposition: int, index: PitchIndex, time_map: TimeMap
-) -> TimeMap:
+def refine_time_map(query: NoteSequence, transposition: int, index: PitchIndex, time_map: TimeMap) -> TimeMap:
     """Fit a rough map to the notes."""
     for tolerance_s in _ROUNDS_S:
         own, _, late = match_notes(query, transposition, index, time_map, tolerance_s, unison=False)
