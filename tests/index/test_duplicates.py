@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -401,6 +402,19 @@ def test_two_processes_find_what_one_finds(catalogue: Library, tmp_path: Path) -
     catalogue.add(tmp_path / "catalogue", workers=1)
     alone, both = catalogue.duplicates(workers=1), catalogue.duplicates(workers=2)
     assert alone == both
+    # A script without a main guard may ask for processes too, and runs once.
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from index import Library\n"
+        "print('begins')\n"
+        "with Library.open(sys.argv[1], create=False) as library:\n"
+        "    print(len(library.duplicates(workers=2).groups))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, script, catalogue.folder], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == f"begins\n{len(alone.groups)}\n"
 
 
 def test_comparing(catalogue: Library) -> None:
