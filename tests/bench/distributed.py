@@ -33,11 +33,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import servers
-
 from index import Library
 from index.distributed.runners import Processes
 from index.distributed.shards import Done, plan
+from tests.support import servers
 
 PIECES = 10_000_000
 AT = 10
