@@ -22,11 +22,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fake_encoder import FakeEncoder, tune, write_tunes  # noqa: E402
-
-from index import Library, verify_library  # noqa: E402
+from index import Library, verify_library
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 FILES = 60
 
@@ -75,9 +74,8 @@ def work(folder: Path, seed: int) -> None:
                 library.remove([piece.id for piece in gone])
                 diary.note(removed=[piece.path for piece in gone])
             elif step == "build":
-                library.maintenance.build_index(
-                    rng.choice(["pieces", "windows"]), rng.choice([None, "sq8", "exact"])
-                )
+                name, kind = rng.choice(["pieces", "windows"]), rng.choice([None, "sq8", "exact"])
+                library.maintenance.build_index(name, kind)
             elif step == "decide" and library.info().pieces > 1:
                 one, other = rng.sample([piece.id for piece in library.pieces(limit=100)], 2)
                 diary.note(decided=library.duplicates.decide(one, other, rng.choice(["keep", "not-same"])))

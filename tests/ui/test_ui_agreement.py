@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import typer
-from fake_encoder import tune
 from typer.testing import CliRunner
 
 from embedder import write_midi
+from tests.support.fake_encoder import tune
 from ui.cli import app
 from ui.cli.completion import complete_filter, complete_piece, complete_tag
 from ui.cli.registry import COMMANDS, OLD_SPELLINGS

@@ -17,6 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from embedder.core.text import count
+
 if TYPE_CHECKING:
     from index import LabelReport
 
@@ -73,11 +75,6 @@ def date(seconds: float) -> str:
     from datetime import UTC, datetime
 
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
-
-
-def count(number: int, word: str, plural: str | None = None) -> str:
-    """A number with its noun: 1 piece, 2,000 pieces; a plural without s is given."""
-    return f"{number:,} {word if number == 1 else plural or word + 's'}"
 
 
 def remark(text: str) -> None:

@@ -71,7 +71,7 @@ def duplicates(
     """Group pieces that hold the same music; no file is touched.
 
     Kinds, strictest first: the same bytes; the same notes; the same performance edited (trimmed, stretched,
-    transposed, quantised, notes lost); the same work in another performance or arrangement; one piece that
+    transposed, quantised, notes lost); another performance or arrangement of the same work; one piece that
     contains another.
 
     \b
@@ -138,7 +138,7 @@ def _rows(groups: Duplicates, limit: int | None) -> list[tuple[str, ...]]:
             group.kind.value,
             f"#{member.piece_id}",
             str(member.notes),
-            "the same bytes" if copy else group.says(member),
+            "the same bytes" if copy else group.describe(member),
             name,
         )
         for group in groups.groups[:limit]

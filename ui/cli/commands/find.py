@@ -93,6 +93,7 @@ def find(
 
 
 def _print_matches(result: FindResult, format: Format | None, *, include_self: bool) -> None:
+    from embedder.core.text import tempo_change
     from ui.cli.output import clock, count, print_table, remark
 
     query = result.query
@@ -115,19 +116,13 @@ def _print_matches(result: FindResult, format: Format | None, *, include_self: b
             clock(match.start_s),
             clock(match.end_s),
             f"{match.transposition:+d}" if match.transposition else "same",
-            tempo_change(match.tempo_ratio),
+            tempo_change(match.tempo_ratio) or "same",
             f"#{match.piece_id}",
             match.display,
         )
         for match in result.results
     ]
     print_table(columns, rows, right=columns[:-1], format=format)
-
-
-def tempo_change(ratio: float) -> str:
-    """How a tempo ratio is told: "6 % slower", "same"."""
-    percent = round(100 * abs(ratio - 1))
-    return f"{percent} % {'faster' if ratio > 1 else 'slower'}" if percent else "same"
 
 
 def compare(
@@ -178,6 +173,7 @@ def compare(
 
 
 def _print_passages(comparison: Compared, format: Format | None) -> None:
+    from embedder.core.text import tempo_change
     from ui.cli.output import clock, print_table
 
     columns = ("A from", "A to", "B from", "B to", "offset s", "tempo of A", "notes", "matched")
@@ -188,7 +184,7 @@ def _print_passages(comparison: Compared, format: Format | None) -> None:
             clock(passage.other_start_s),
             clock(passage.other_end_s),
             f"{passage.other_start_s - passage.start_s:+.1f}",
-            tempo_change(passage.tempo_ratio),
+            tempo_change(passage.tempo_ratio) or "same",
             str(passage.notes),
             f"{passage.matched / passage.notes:.0%}",
         )

@@ -83,7 +83,7 @@ def search(
                     start_s=start_s,
                     end_s=end_s,
                     include_self=include_self,
-                    on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+                    on_progress=lambda stage, done, total: bar.update(task, completed=done, total=total),
                 )
             _print_melodies(melodies, format)
             return
@@ -103,6 +103,7 @@ def search(
 
 
 def _print_result(result: SearchResult, format: Format | None) -> None:
+    from embedder.core.text import percent
     from ui.cli.output import clock, count, is_drawn, print_table, print_wrapped, remark
 
     query = result.query
@@ -123,7 +124,7 @@ def _print_result(result: SearchResult, format: Format | None) -> None:
     rows = [
         (
             str(hit.rank),
-            f"{hit.score:.0%}",
+            percent(hit.score),
             f"{clock(hit.start_s)}-{clock(hit.end_s)}",
             hit.display
             + (f"\n“{hit.title}”" if hit.title else "")
