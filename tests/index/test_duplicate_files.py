@@ -7,13 +7,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, tune
 
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library
 from index.duplicates.duplicates import Duplicates
 from index.duplicates.files import looks_like_a_copy
+from tests.support.fake_encoder import FakeEncoder, tune
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from fake_encoder import tune
 
 from embedder.notes import Notes
 from index.matching.works import group_works, landmark_keys, link_versions
+from tests.support.fake_encoder import tune
 
 
 def test_versions_of_a_work_are_linked_and_other_music_is_not() -> None:
