@@ -121,7 +121,7 @@ def _compare(
 
 
 def _unchanged(file: Row[*tuple[Any, ...]], item: Found) -> bool:
-    """Whether a file is the one on record: size and times of change agree, and the inode where it is known."""
+    """Whether a file is the one on record: size, times of change, and the inode where it is known."""
     known = (file.size_bytes, file.mtime_ns) == (item.size_bytes, item.mtime_ns)
     return known and (
         file.changed_ns is None or (file.changed_ns, file.inode) == (item.changed_ns, item.inode)
