@@ -12,7 +12,6 @@ from pathlib import Path
 import mido
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
 
 from embedder.core.errors import LibraryError
 from embedder.midi.writing import write_midi
@@ -23,6 +22,7 @@ from index.duplicates.grouping import group_links
 from index.duplicates.records import DuplicateGroup
 from index.matching.block_matching import IndexedPiece
 from index.matching.classify import Evidence, Kind, Link, classify_pair
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 
 
 def song(seed: int, count: int) -> Notes:

@@ -7,12 +7,12 @@ import shutil
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 from sqlalchemy import delete
 
 from embedder.core.errors import LibraryError
 from index import Library
 from index.storage import schema
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 
 def test_caches_of_another_library_are_not_believed(tmp_path: Path, encoder: FakeEncoder) -> None:

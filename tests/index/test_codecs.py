@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fake_encoder import tune
 from hypothesis import given
 from hypothesis import strategies as st
 
 from embedder.core.errors import LibraryError
 from embedder.notes import Notes
 from index.storage.codecs import pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
+from tests.support.fake_encoder import tune
 
 notes = st.lists(
     st.tuples(st.floats(-1000, 1e6), st.floats(0, 1e6), st.integers(0, 127), st.integers(1, 127)),

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import DiskFull, LibraryError, LibraryReadOnly
 from index import Library
 from index.storage.database import Database
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 
 def mount(*arguments: str | Path) -> bool:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, tune
 
 from embedder.core.errors import LibraryReadOnly, PieceNotFound, TagError
 from embedder.midi.writing import write_midi
 from index import Library, Wish
+from tests.support.fake_encoder import FakeEncoder, tune
 
 
 def standing(library: Library, tag: str) -> dict[int | None, str]:

@@ -10,15 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import servers
-from test_index_allowed import (  # noqa: F401
+
+from tests.index.test_filter_cache import (  # noqa: F401
     test_each_condition_alone_gives_what_all_together_give,
     test_what_comes_and_goes_is_seen_at_once,
 )
-from test_index_filters import *  # noqa: F403
-from test_index_identity_finding import *  # noqa: F403
-from test_index_searching import *  # noqa: F403
-from test_index_vectors_of_pieces import *  # noqa: F403
+from tests.index.test_filters import *  # noqa: F403
+from tests.index.test_find import *  # noqa: F403
+from tests.index.test_search import *  # noqa: F403
+from tests.index.test_vectors import *  # noqa: F403
+from tests.support import servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 

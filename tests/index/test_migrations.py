@@ -16,13 +16,13 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from fake_encoder import FakeEncoder, tune
 
 from embedder.core.errors import LibraryBusy, LibraryError, LibraryReadOnly
 from index import Library
 from index.storage import migrations, schema
 from index.storage.database import Database
 from index.storage.writer_lock import writer_lock
+from tests.support.fake_encoder import FakeEncoder, tune
 
 OLDEST = Path(__file__).parent / "library_v1.sql"
 NEXT = schema.SCHEMA_VERSION + 1

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import servers
 
 from embedder.core.errors import LibraryError
 from index.vectors import autotune
 from index.vectors.faiss_store import FaissStore, VectorStore, keys_of, pieces_of
+from tests.support import servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 

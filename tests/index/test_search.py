@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import MidiError, PieceNotFound
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 
 def cosines(library: Library, encoder: FakeEncoder, query: Notes) -> dict[int, float]:

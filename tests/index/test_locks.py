@@ -6,12 +6,12 @@ import threading
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder
 
 from embedder.core.errors import LibraryBusy
 from index import Library
 from index.storage import host_lock
 from index.storage.host_lock import Claim, on_network
+from tests.support.fake_encoder import FakeEncoder
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from fake_encoder import tune, write_tunes
 from sqlalchemy import event
 
 from index import Library
 from index.filters import Filters
+from tests.support.fake_encoder import tune, write_tunes
 
 CASES = (
     ["notes>0"],

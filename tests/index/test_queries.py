@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 from sqlalchemy import event
 
 from index import Library
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 # Whole tables are read only for these, and why that must be.
 ALLOWED = {

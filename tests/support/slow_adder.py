@@ -9,12 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent.parent), str(Path(__file__).parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fake_encoder import FakeEncoder  # noqa: E402
-
-import index.add  # noqa: E402
-from index import Library  # noqa: E402
+import index.add
+from index import Library
+from tests.support.fake_encoder import FakeEncoder
 
 
 def main(library: str, music: str, pause_s: str = "0") -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import EncoderMismatch, LibraryError, PieceNotFound
 from embedder.midi.reading import read_midi
 from embedder.midi.writing import write_midi
 from index import AddProgress, Library
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 
 def paths_of(library: Library) -> set[str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from fake_encoder import FakeEncoder, write_tunes
 
 from index import Library
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 
 
 def test_vectors_come_by_number_and_in_parts(tmp_path: Path) -> None:

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
-from hostile import hostile_files, hostile_folder
 
 from embedder.core.errors import MidiError
 from index import Library
 from index.storage.paths import display
+from tests.support.fake_encoder import FakeEncoder, write_tunes
+from tests.support.hostile import hostile_files, hostile_folder
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="such names and links need Unix")
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from index import Library, SearchResult
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 NAMES = ("pieces", "windows")
 PARTS = ("faiss", "keys", "tail", "json")

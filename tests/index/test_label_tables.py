@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
 
 from embedder.core.errors import TagError
 from index import Library
 from index.tags.table_files import read_table
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 
 TABLE = "file,composer\npart0/tune000.mid,Frédéric Chopin\npart1/tune001.mid,Antonín Dvořák\n"
 

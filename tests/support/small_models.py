@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from aria_models import tiny_aria, tiny_language
 
 from embedder import Encoder
 from embedder.checkpoint import EncoderConfig, EncoderModel, save_checkpoint
@@ -17,6 +16,7 @@ from embedder.generation.continuer import Continuer
 from embedder.generation.language_model import load_language
 from embedder.melody import MelodyModel, melody_model, save_melody_model
 from embedder.transformer import ModelConfig
+from tests.support.aria_models import tiny_aria, tiny_language
 
 SMALL: dict[str, Any] = {"width": 16, "layers": 2, "heads": 2, "hidden": 32, "positions": 64, "projection": 8}
 # How each kind is loaded, and the file of its settings.

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEmbedded, FakeEncoder, tune, write_tunes
 from filelock import FileLock
 
 from embedder.core.errors import EncoderMismatch, LibraryBusy
 from embedder.notes import Notes
 from index import Library, ReembedProgress, verify_library
+from tests.support.fake_encoder import FakeEmbedded, FakeEncoder, tune, write_tunes
 
 
 class Stopped(KeyboardInterrupt):

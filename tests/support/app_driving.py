@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from fake_encoder import FakeEncoder
 from streamlit.testing.v1 import AppTest
 
+from tests.support.fake_encoder import FakeEncoder
 from ui.app import state
 
 __all__ = ["fresh_app", "press", "run", "texts"]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import servers
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import LibraryError
 from index import Library
 from index.distributed.runners import Here
 from index.distributed.shards import plan
 from index.vectors.milvus_indexes import SharedCatalogue
+from tests.support import servers
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 

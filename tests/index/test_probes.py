@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from fake_encoder import FakeEncoder, tune
 
 from embedder.core.errors import LibraryError, PieceNotFound, TagError
 from embedder.midi.writing import write_midi
@@ -19,6 +18,7 @@ from embedder.notes import Notes
 from index import Library, Probe
 from index.probes import works
 from index.tags.schema import probes
+from tests.support.fake_encoder import FakeEncoder, tune
 
 KINDS = {"low": 36, "middle": 52, "high": 70}
 

@@ -8,10 +8,10 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder
 
 from embedder.core.errors import LibraryError
 from index import Library
+from tests.support.fake_encoder import FakeEncoder
 
 CALLS: dict[str, Callable[[Library], Any]] = {
     "search": lambda library: library.search(1),

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import LibraryBusy
 from index import AddProgress, Library
 from index.storage.database import Database
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
-SCRIPT = Path(__file__).parent.parent / "slow_adder.py"
+SCRIPT = Path(__file__).parent.parent / "support" / "slow_adder.py"
 KILLS = 20
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals as Unix has them")

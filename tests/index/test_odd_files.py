@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
 
 from embedder.core.errors import MidikinError
 from index import Library
 from index.library_encoder import LibraryEncoder
 from index.scan import Unreadable, scan
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 
 ODD = ["", "a\0b.mid", "x\ud800.mid"]
 

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aria_models import tiny_aria
-from bands import band_file, write_bands
-from fake_encoder import FakeEncoder, write_tunes
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from embedder import Encoder, EncoderMismatch
 from index import Library
+from tests.support.aria_models import tiny_aria
+from tests.support.bands import band_file, write_bands
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 from ui.cli import app
 
 STORED = 2.5e-4  # half a step of the 16 bits in which numbers up to 1 are stored

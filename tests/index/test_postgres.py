@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import servers
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import LibraryError
 from index import Library
 from index.storage import migrations, schema
+from tests.support import servers
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import EncoderMismatch, LibraryError
 from index import Library
 from index.distributed.runners import Here, Processes, joined
 from index.distributed.shards import Shard, plan, read_done, run_shard
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 SMALL = "midikin-small"
 

@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import DiskFull, LibraryDamaged, LibraryError
 from index import Library, repair_library, verify_library
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 PAGE = 8192
 
