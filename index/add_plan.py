@@ -9,9 +9,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, or_, select
 
 from .scan import Found, Unreadable, scan
-from .storage import schema
-from .storage.database import Database
-from .storage.paths import below, from_bytes, to_bytes
+from .storage import Database, below, from_bytes, schema, to_bytes
 
 __all__ = ["Plan", "is_gone", "make_plan"]
 

@@ -18,9 +18,8 @@ from ..matching.classify import Evidence, Kind, Link, Span
 from ..matching.fingerprints import Snapshot
 from ..matching.matching import Matching
 from ..records import Piece
-from ..storage import piece_reader, schema
-from ..storage.database import Database
-from ..storage.piece_writer import known_contents
+from ..storage import Database, schema
+from ..storage.pieces import known_contents, notes_of, pieces_by_id
 from . import report
 from .decisions import (
     Decision,
@@ -242,8 +241,8 @@ def _complete(
 ) -> tuple[DuplicateGroup, ...]:
     """Groups with paths, keepers and decisions."""
     numbers = {piece for group in groups for piece in group.members}
-    pieces = piece_reader.pieces_by_id(connection, numbers)
-    scores = {n: keeper_score(pieces[n], piece_reader.notes_of(connection, n)) for n in sorted(numbers)}
+    pieces = pieces_by_id(connection, numbers)
+    scores = {n: keeper_score(pieces[n], notes_of(connection, n)) for n in sorted(numbers)}
     complete = []
     for number, group in enumerate(groups, 1):
         if group.kind is Kind.CONTAINS:
@@ -297,5 +296,5 @@ def _member(piece: Piece, sha256: str) -> Member:
 def _by_hash(connection: Connection, hashes: set[str]) -> dict[str, tuple[int, str]]:
     """Number and path of the pieces with these contents."""
     numbers = known_contents(connection, hashes)
-    pieces = piece_reader.pieces_by_id(connection, numbers.values())
+    pieces = pieces_by_id(connection, numbers.values())
     return {content: (number, pieces[number].path) for content, number in numbers.items()}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..matching.classify import Kind, Link
-from ..named import Named
-from ..storage.paths import display
+from ..records import Named
+from ..storage import display
 from .decisions import Verdict
 from .grouping import LARGE_GROUP
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
 from ..storage import schema
-from ..storage.piece_writer import chunks
+from ..storage.pieces import chunks
 from .records import Trait
 
 __all__ = ["DESCRIBED", "descriptors_of", "traits_of"]

@@ -10,9 +10,8 @@ from sqlalchemy import Connection, select
 
 from embedder.features.handcrafted import Layout, statistic_counts, statistics
 
-from ..storage import schema
-from ..storage.codecs import unpack_notes
-from ..storage.piece_writer import chunks
+from ..storage import schema, unpack_notes
+from ..storage.pieces import chunks
 
 __all__ = ["standardised", "statistics_of"]
 

@@ -14,9 +14,8 @@ from sqlalchemy import Connection, Row, select
 
 from embedder.core.errors import TagError
 
-from ..storage import schema
-from ..storage.codecs import unpack_spans, unpack_vectors
-from ..storage.piece_writer import chunks
+from ..storage import schema, unpack_spans, unpack_vectors
+from ..storage.pieces import chunks
 from ..tags.labels import standing
 from ..tags.names import shown
 from ..tags.records import FACET, FREE, NO, YES

@@ -9,10 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, select
 
-from ..storage import piece_reader as library_rows
-from ..storage import schema
-from ..storage.codecs import unpack_vectors
-from ..storage.paths import display
+from ..storage import display, schema, unpack_vectors
+from ..storage.pieces import spans_of
 from ..tags.labels import standing
 from ..tags.names import shown
 from ..tags.records import FREE, NO, YES
@@ -35,7 +33,7 @@ def timeline(
     """What the probe says of every window of a piece, in time order."""
     query = select(schema.windows.c.vectors).where(schema.windows.c.piece_id == piece_id)
     vectors = unpack_vectors(connection.execute(query).scalar_one(), dim)
-    spans = library_rows.spans_of(connection, piece_id)
+    spans = spans_of(connection, piece_id)
     said = probe.probabilities(vectors)
     parts = [
         (row.start_s, row.end_s, _word(tag, row))

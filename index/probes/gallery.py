@@ -11,9 +11,7 @@ from sqlalchemy import Connection, func, select
 
 from embedder.core.errors import TagError
 
-from ..storage import schema
-from ..storage.codecs import unpack_vectors
-from ..storage.damage import damaged
+from ..storage import damaged, schema, unpack_vectors
 
 __all__ = ["Gallery", "count_gallery", "load_gallery"]
 

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, select
 
 from embedder.core.errors import TagError
 
-from ..storage.database import Database
+from ..storage import Database
 from ..tags.labels import tag_named
 from ..tags.names import shown
 from ..tags.schema import probes

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Row
 from embedder.core.errors import TagError
 
 from ..arguments import whole
-from ..storage.database import Database
+from ..storage import Database
 from ..tags.labels import give, tag_named
 from ..tags.names import shown
 from ..tags.queries import labelled_tags

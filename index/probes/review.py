@@ -11,9 +11,8 @@ from sqlalchemy import Connection, Row, select
 
 from embedder.core.errors import TagError
 
-from ..storage import schema
-from ..storage.paths import from_bytes
-from ..storage.piece_writer import chunks
+from ..storage import from_bytes, schema
+from ..storage.pieces import chunks
 from ..tags.labels import standing
 from ..tags.names import shown
 from ..tags.records import FACET, FREE, YES, Wish

@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Row, delete, insert, select
 
 from embedder.core.errors import TagError
 
-from ..storage.damage import damaged, decoding
+from ..storage import damaged, decoding
 from ..tags.labels import standing
 from ..tags.names import shown
 from ..tags.schema import predictions, probes, tags

@@ -8,8 +8,7 @@ from sqlalchemy import Connection, select
 
 from embedder.core.errors import TagError
 
-from ..storage import schema
-from ..storage.paths import below, display, from_bytes
+from ..storage import below, display, from_bytes, schema
 from .names import shown
 from .records import Wish
 

@@ -17,8 +17,7 @@ from sqlalchemy import Connection, select
 from embedder.core.errors import TagError
 
 from ..arguments import check_part
-from ..storage import schema
-from ..storage.paths import from_bytes
+from ..storage import from_bytes, schema
 from .labels import give
 from .names import checked_name, shown
 from .records import ImportReport, Wish

@@ -16,9 +16,8 @@ from sqlalchemy import Connection, Row, func, insert, select, update
 from embedder.core.errors import TagError
 
 from ..arguments import check_part, whole
-from ..storage import schema
-from ..storage.paths import display, from_bytes
-from ..storage.piece_writer import chunks
+from ..storage import display, from_bytes, schema
+from ..storage.pieces import chunks
 from .names import checked_name, shown
 from .records import FACET, FREE, LabelAction, LabelReport, Wish
 from .schema import label_actions, labels, tags

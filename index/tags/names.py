@@ -6,7 +6,7 @@ import unicodedata
 
 from embedder.core.errors import TagError
 
-from ..storage.paths import display
+from ..storage import display
 
 __all__ = ["LONGEST_NAME", "checked_name", "shown"]
 

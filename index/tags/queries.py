@@ -13,9 +13,8 @@ from embedder.core.errors import TagError
 
 from ..probes.review import open_predictions, predicted_counts
 from ..probes.store import load_trained, probe_state, tags_with_probes
-from ..storage import schema
-from ..storage.paths import from_bytes
-from ..storage.piece_writer import chunks
+from ..storage import from_bytes, schema
+from ..storage.pieces import chunks
 from .labels import tag_named
 from .names import checked_name
 from .records import FREE, NO, YES, Label, PieceTag, Tag, TagValue

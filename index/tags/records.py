@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..named import Named
-from ..storage.paths import display as printable
+from ..records import Named
+from ..storage import display as printable
 
 __all__ = [
     "FACET",

@@ -16,7 +16,7 @@ from typing import Any
 
 from embedder.core.errors import TagError
 
-from ..storage.paths import display
+from ..storage import display
 from .names import shown
 
 __all__ = ["TableFile", "read_table"]

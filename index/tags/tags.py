@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..arguments import whole
-from ..storage.database import Database
-from ..storage.paths import absolute
+from ..storage import Database, absolute
 from .folders import folder_wishes
 from .label_export import to_csv
 from .label_import import give_table
