@@ -25,8 +25,8 @@ from sqlalchemy import Connection, MetaData, Table, delete, func, insert, inspec
 from embedder.core.errors import LibraryBusy
 
 from .library_encoder import EncoderLike, LibraryEncoder, front_of
-from .storage import SPAN, Database, disk_errors, display, from_bytes, pack_vectors, schema, writer_lock
-from .storage.pieces import Vectors, notes_of, vectors_of
+from .storage import SPAN, Database, disk_errors, display, from_bytes, schema, writer_lock
+from .storage.pieces import Vectors, notes_of, vector_blobs, vectors_of
 
 __all__ = ["ReembedProgress", "ReembedReport", "reembed"]
 
@@ -202,10 +202,8 @@ class _Run:
         return list(connection.execute(query).scalars())
 
     def _insert(self, connection: Connection, number: int, vectors: Vectors) -> None:
-        row = {"piece_id": number, "vector": pack_vectors(vectors.piece)}
-        connection.execute(insert(self._vectors), row)
-        blobs = {"spans": vectors.spans.tobytes(), "vectors": pack_vectors(vectors.windows)}
-        connection.execute(insert(self._windows), {"piece_id": number, **blobs})
+        for table, blobs in zip((self._vectors, self._windows), vector_blobs(vectors), strict=True):
+            connection.execute(insert(table), {"piece_id": number, **blobs})
 
     def switch(self) -> None:
         """From now on the new vectors serve; the writer's lock must be held."""

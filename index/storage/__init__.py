@@ -3,7 +3,7 @@
 `storage.pieces` reads and writes pieces as records, `storage.verify` and `storage.repair` look after damage.
 """
 
-from .codecs import SPAN, pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
+from .codecs import SPAN, crc_of, pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
 from .database import Database, upsert
 from .errors import DATABASE_NAME, damaged, decoding, disk_errors, library_error
 from .locks import Claim, writer_lock
@@ -18,6 +18,7 @@ __all__ = [
     "absolute",
     "below",
     "clamped_ns",
+    "crc_of",
     "damaged",
     "decoding",
     "disk_errors",

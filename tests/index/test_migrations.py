@@ -117,7 +117,7 @@ def test_a_table_made_anew_loses_nothing(
         assert opened.search(1, k=20) == before
         assert opened.info().schema_version == NEXT
         with pytest.raises(sa.exc.IntegrityError), opened._database._engine.connect() as connection:
-            connection.exec_driver_sql("INSERT INTO notes VALUES (999, x'00')")
+            connection.exec_driver_sql("INSERT INTO notes (piece_id, packed) VALUES (999, x'00')")
     with sqlite3.connect(library.folder / "midikin.db") as connection:
         assert {row[0] for row in connection.execute("SELECT mood FROM pieces")} == {"none"}
     connection.close()
