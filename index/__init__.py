@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from .reembed import ReembedProgress, ReembedReport
     from .storage.repair import RepairReport
     from .storage.verify import Problem, VerifyReport
+    from .tags.names import checked_name
     from .tags.records import ImportReport, Label, LabelAction, LabelReport, PieceTag, Tag, Wish
     from .vectors.faiss_store import FaissStore, VectorStore
 
@@ -111,6 +112,7 @@ _HOME = {
     "TrainReport": "probes.records",
     "VectorStore": "vectors.faiss_store",
     "Verdict": "duplicates.decisions",
+    "checked_name": "tags.names",
     "compare_files": "matching.compare",
     "Wish": "tags.records",
     "default_folder": "library",
@@ -166,6 +168,7 @@ __all__ = [
     "Verdict",
     "VerifyReport",
     "Wish",
+    "checked_name",
     "compare_files",
     "default_folder",
     "repair_library",

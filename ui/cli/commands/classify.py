@@ -103,8 +103,7 @@ def _answers(model: Classifier, names: list[str], pieces: list[Notes]) -> list[A
 
 
 def _labelled(library: Library, tag: str, found: list[Answer], classifier: str) -> LabelReport:
-    from index import Wish
-    from index.tags.names import checked_name
+    from index import Wish, checked_name
 
     tag = checked_name(tag)
     exists = any(one.name == tag for one in library.tags())

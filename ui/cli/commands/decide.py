@@ -95,10 +95,10 @@ def decisions(
 
 def _pair(one: Decision) -> list[str]:
     """The two pieces of a decision, the one to keep first."""
-    from index.storage.paths import display
+    from embedder.core.files import printable
 
     told = [
-        f"(no longer here: {content[:12]})" if path is None else numbered(number, display(path))
+        f"(no longer here: {content[:12]})" if path is None else numbered(number, printable(path))
         for content, number, path in zip((one.one, one.other), one.pieces, one.paths, strict=True)
     ]
     return told[::-1] if one.keeper == one.other else told

@@ -88,14 +88,14 @@ def duplicates(
 
 def _write(path: Path, content: bytes) -> None:
     from embedder.core.errors import MidikinError
-    from index.storage.paths import display
+    from embedder.core.files import printable
     from ui.cli.output import remark
 
     try:
         path.write_bytes(content)
     except OSError as error:
-        raise MidikinError(f"{display(str(path))}: cannot be written ({error.strerror})") from error
-    remark(f"wrote {display(str(path))}")
+        raise MidikinError(f"{printable(str(path))}: cannot be written ({error.strerror})") from error
+    remark(f"wrote {printable(str(path))}")
 
 
 def _print(found: Duplicates) -> None:

@@ -345,9 +345,9 @@ def timeline(
 
 def _plain(text: str) -> str:
     """Names are the user's own and may hold anything; a cell is one printable line."""
-    from index.storage.paths import display
+    from embedder.core.files import printable
 
-    return display(text)
+    return printable(text)
 
 
 @contextmanager

@@ -121,8 +121,8 @@ def export(
       midikin tags export composer
     """
     from embedder.core.errors import MidikinError
+    from embedder.core.files import printable
     from index import Library
-    from index.storage.paths import display
     from ui.cli.output import remark
 
     with Library.open(library, create=False) as opened:
@@ -133,8 +133,8 @@ def export(
     try:
         output.write_text(text, encoding="utf-8", newline="")
     except OSError as error:
-        raise MidikinError(f"{display(str(output))}: cannot be written ({error.strerror})") from error
-    remark(f"wrote {display(str(output))}")
+        raise MidikinError(f"{printable(str(output))}: cannot be written ({error.strerror})") from error
+    remark(f"wrote {printable(str(output))}")
 
 
 @app.command("folders")
@@ -241,12 +241,12 @@ def rename(
     Examples:
       midikin tags rename lulaby lullaby
     """
+    from embedder.core.files import printable
     from index import Library
-    from index.storage.paths import display
 
     with Library.open(library, create=False) as opened:
         opened.tags.rename(tag, new)
-    print(f"{display(tag)} is now called {display(new)}")
+    print(f"{printable(tag)} is now called {printable(new)}")
 
 
 def _date(seconds: float) -> str:
