@@ -4,6 +4,7 @@
     ├── MidiError          a file that is not usable MIDI music
     ├── EncoderError       weights or a configuration that cannot be used
     ├── CorpusError        a training corpus or recipe that cannot be used
+    ├── TableError         a CSV, TSV or JSON table that cannot be read
     └── LibraryError       the library on disk
         ├── LibraryBusy        another process is adding
         ├── LibraryDamaged     its database holds what cannot be
@@ -29,6 +30,7 @@ __all__ = [
     "MidiError",
     "MidikinError",
     "PieceNotFound",
+    "TableError",
     "TagError",
 ]
 
@@ -55,6 +57,10 @@ class EncoderError(MidikinError):
 
 class CorpusError(MidikinError):
     """A training corpus, recipe or checkpoint is missing, damaged or does not fit."""
+
+
+class TableError(MidikinError):
+    """A table of labels or the like is missing, not a table, or in another encoding."""
 
 
 class LibraryError(MidikinError):
@@ -86,4 +92,4 @@ class PieceNotFound(LibraryError):
 
 
 class TagError(LibraryError):
-    """A tag cannot be used so: unknown, contradicting, too few labels, or a table of labels that is none."""
+    """A tag cannot be used so: unknown, contradictory, with too few labels, or from a table that cannot be used."""
