@@ -1,49 +1,46 @@
-"""The part of `Library` that answers "is this the same music?"."""
+"""Which pieces a passage is from, and where two pieces agree: `Library.find` and `Library.compare`."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from embedder.core.errors import MidiError, PieceNotFound
+from embedder.core.errors import MidiError
 from embedder.notes import Notes
 
 from ..arguments import check_part, whole
-from ..duplicates import decisions
-from ..duplicates.decisions import Decision, Verdict
-from ..duplicates.duplicates import Duplicates, find_duplicates
 from ..filter_cache import Allowed
 from ..filters import Filters
 from ..storage import piece_reader, schema
 from ..storage.codecs import unpack_notes
 from ..storage.database import Database
-from ..storage.piece_writer import chunks, known_contents
+from ..storage.piece_writer import chunks
 from .comparison import Compared, compare_sources
 from .confidence import default_confidence
 from .find import FEWEST_NOTES, Occurrence, find_occurrences
 from .fingerprints import Fingerprints, Snapshot
 from .records import FindQuery, FindResult, Found
-from .relations import Kind
 from .sources import Source, Target, resolve
 
-__all__ = ["Identity"]
+__all__ = ["Matching"]
 
 
-class Identity:
-    """What `Library` inherits to answer for identity; it brings the database and the folder."""
+class Matching:
+    """Finding and comparing the pieces of a library by their notes.
 
-    folder: Path
-    read_only: bool
-    _database: Database
-    _allowed: Allowed
-    _held_fingerprints: Fingerprints | None = None
+    Parameters
+    ----------
+    database : of the library
+    allowed : the pieces that meet filters
+    """
+
+    def __init__(self, database: Database, allowed: Allowed) -> None:
+        self._database = database
+        self._allowed = allowed
+        self.fingerprints = Fingerprints(database.folder, read_only=database.read_only)
 
     def find(
         self,
@@ -58,30 +55,7 @@ class Identity:
         every_place: bool = False,
         filters: Filters | Iterable[str] | None = None,
     ) -> FindResult:
-        """Find the pieces that a passage is from, and where in them.
-
-        Parameters
-        ----------
-        query : a MIDI file, notes, or a piece of the library by its number; 10 notes are enough if they are
-            characteristic
-        k : how many answers at most
-        start_s, end_s : only the notes that begin in this part of the query
-        transposed : look in other keys too, where nothing sure is found in the query's own
-        min_confidence : leave out answers below it; 0.75 if not given, 0.9 of fewer than 15 notes: then about
-            one fragment in a hundred that is not in the library gets a false answer
-        include_self : let the very file that is asked about be an answer, if the library holds it
-        every_place : every place of a piece that holds the passage, not only the best one
-        filters : conditions that every answer meets, or strings for `Filters.parse`
-
-        Raises
-        ------
-        MidiError
-            If the file cannot be read or the part holds too few notes.
-        PieceNotFound
-            If there is no piece of that number.
-        ValueError
-            If k, a filter or the part makes no sense.
-        """
+        """See `Library.find`."""
         k = whole(k, "k", least=1)
         check_part(start_s, end_s)
         if not isinstance(filters, Filters):
@@ -90,7 +64,7 @@ class Identity:
             source = resolve(connection, query)
             notes = _part(source, start_s, end_s)
             least = default_confidence(len(notes)) if min_confidence is None else min_confidence
-            snapshot = self._snapshot(connection)
+            snapshot = self.snapshot(connection)
             without = {source.piece_id} if source.piece_id is not None and not include_self else set()
             unmet: set[int] = set()
             if filters:
@@ -115,121 +89,13 @@ class Identity:
         )
 
     def compare(self, one: Target, other: Target, *, transposition: int | None = None) -> Compared:
-        """Compare the notes of two pieces: where they agree, how much of each is covered, what differs.
-
-        Parameters
-        ----------
-        one, other : MIDI files, notes, or pieces of the library by their numbers
-        transposition : by how many semitones the one sounds higher; the likeliest is looked for if not given
-
-        Raises
-        ------
-        MidiError
-            If a file cannot be read or holds no notes.
-        PieceNotFound
-            If there is no piece of a number.
-        """
+        """See `Library.compare`."""
         with self._database.read() as connection:
             return compare_sources(resolve(connection, one), resolve(connection, other), transposition)
 
-    def duplicates(
-        self,
-        *,
-        loosest: Kind | str = Kind.CONTAINS,
-        workers: int | None = None,
-        progress: Callable[[str, int, int], None] | None = None,
-    ) -> Duplicates:
-        """Group the library's pieces that hold the same music. No file is touched.
-
-        Parameters
-        ----------
-        loosest : the loosest kind of sameness to report: bytes, notes, edited, work or contains
-        workers : processes; as many as there are cores, up to 8, if not given
-        progress : told now and then what is being done, how much is done, and of how much
-        """
-        many = workers or max(1, min(8, os.cpu_count() or 1))
-        with self._database.read() as connection:
-            snapshot = self._snapshot(connection)
-            return find_duplicates(
-                connection,
-                snapshot,
-                loosest=Kind(loosest),
-                workers=many,
-                progress=progress or (lambda phase, done, total: None),
-            )
-
-    def decide(
-        self,
-        one: int,
-        other: int,
-        verdict: Verdict | str,
-        *,
-        keeper: int | None = None,
-        evidence: dict[str, Any] | None = None,
-    ) -> int:
-        """Decide about two pieces of the library, by number; the number of the decision.
-
-        Parameters
-        ----------
-        verdict : "keep" (both stay), "duplicate" (the keeper stays) or "not-same"
-        keeper : the number of the piece to keep, for a duplicate
-        evidence : to be stored with it; a comparison of the two if not given
-
-        Raises
-        ------
-        PieceNotFound
-            If there is no piece of a number.
-        ValueError
-            If the verdict or the keeper makes no sense.
-        """
-        if evidence is None:
-            evidence = self.compare(one, other).summary()
-        hashes = {}
-        with self._database.write() as connection:
-            for number in (one, other):
-                column = schema.pieces.c.sha256
-                found = connection.execute(select(column).where(schema.pieces.c.id == number)).scalar()
-                if found is None:
-                    raise PieceNotFound(f"no piece of the library has the number {number}")
-                hashes[number] = found
-            kept = None if keeper is None else hashes.get(keeper, "")
-            return decisions.record(connection, hashes[one], hashes[other], Verdict(verdict), evidence, kept)
-
-    def undo_decision(self, number: int) -> None:
-        """End a decision; the pair is open again.
-
-        Raises
-        ------
-        LibraryError
-            If no decision of that number stands.
-        """
-        with self._database.write() as connection:
-            decisions.undo(connection, number)
-
-    def decisions(self, *, undone: bool = False) -> list[Decision]:
-        """Decisions that stand, or with `undone` all there ever were, oldest first."""
-        with self._database.read() as connection:
-            found = decisions.list_decisions(connection, undone=undone)
-            held = _by_hash(connection, {content for one in found for content in (one.one, one.other)})
-        nothing = (None, None)
-        return [
-            replace(
-                one,
-                pieces=(held.get(one.one, nothing)[0], held.get(one.other, nothing)[0]),
-                paths=(held.get(one.one, nothing)[1], held.get(one.other, nothing)[1]),
-            )
-            for one in found
-        ]
-
     # -- fingerprints ---------------------------------------------------------------------------
 
-    @property
-    def _fingerprints(self) -> Fingerprints:
-        if self._held_fingerprints is None:
-            self._held_fingerprints = Fingerprints(self.folder, read_only=self.read_only)
-        return self._held_fingerprints
-
-    def _snapshot(self, connection: Connection) -> Snapshot:
+    def snapshot(self, connection: Connection) -> Snapshot:
         """Fingerprints of all pieces as the connection sees them."""
         numbers = connection.execute(select(schema.pieces.c.id).order_by(schema.pieces.c.id)).scalars()
         wanted = np.fromiter(numbers, dtype=np.int64)
@@ -241,12 +107,12 @@ class Identity:
                 for piece_id, packed in connection.execute(query.order_by(table.c.piece_id)):
                     yield piece_id, unpack_notes(packed)
 
-        return self._fingerprints.snapshot(wanted, fetch, self._database.library_id(connection))
+        return self.fingerprints.snapshot(wanted, fetch, self._database.library_id(connection))
 
-    def _store_fingerprints(self) -> None:
+    def store_fingerprints(self) -> None:
         """Make fingerprints of pieces that have none yet; every add ends with it."""
         with self._database.read() as connection:
-            self._snapshot(connection)
+            self.snapshot(connection)
 
 
 def _part(source: Source, start_s: float | None, end_s: float | None) -> Notes:
@@ -259,13 +125,6 @@ def _part(source: Source, start_s: float | None, end_s: float | None) -> Notes:
             f"too few notes to look for ({len(notes)}), give at least {FEWEST_NOTES}; {spans}", where
         )
     return notes
-
-
-def _by_hash(connection: Connection, hashes: set[str]) -> dict[str, tuple[int, str]]:
-    """Number and path of the pieces with these contents."""
-    numbers = known_contents(connection, hashes)
-    pieces = piece_reader.pieces_by_id(connection, numbers.values())
-    return {content: (number, pieces[number].path) for content, number in numbers.items()}
 
 
 def _found(connection: Connection, occurrences: list[Occurrence]) -> tuple[Found, ...]:

@@ -1,4 +1,4 @@
-"""Search by melody: the part of `Library` that finds pieces by the line that is sung in them.
+"""Search by melody: pieces by the line that is sung in them.
 
 A query of one voice is a melody as it stands; of any other music its melody is extracted, as it was of every
 piece (`embedder.melody`). Key and tempo do not matter. Where a piece's file is still there, its tracks count.
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
@@ -62,14 +61,18 @@ class MelodyResult:
 
 
 class MelodySearch:
-    """What `Library` inherits to answer for melodies; it brings the database and the folder."""
+    """The melodies of a library's pieces, extracted and indexed by the first search.
 
-    folder: Path
-    read_only: bool
-    _database: Database
-    _held_tunes: tuple[list[int], list[MelodyLine], TuneIndex] | None = None
+    Parameters
+    ----------
+    database : of the library
+    """
 
-    def search_melody(
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._held_tunes: tuple[list[int], list[MelodyLine], TuneIndex] | None = None
+
+    def search(
         self,
         query: Target,
         k: int = 10,
@@ -79,27 +82,7 @@ class MelodySearch:
         include_self: bool = False,
         on_progress: Callable[[int, int], None] = lambda done, total: None,
     ) -> MelodyResult:
-        """Find the pieces in which a melody is sung.
-
-        The first search extracts the melody of every piece, which takes a while for large libraries.
-
-        Parameters
-        ----------
-        query : a MIDI file, notes, or a piece of the library by its number; 15 notes are often enough
-        k : how many answers at most
-        start_s, end_s : only the notes that begin in this part of the query
-        include_self : let the very file that is asked about be an answer
-        on_progress : told how many melodies are extracted, of how many
-
-        Raises
-        ------
-        MidiError
-            If the file cannot be read or its melody has too few notes.
-        PieceNotFound
-            If there is no piece of that number.
-        EncoderError
-            If the melody model cannot be used.
-        """
+        """See `Library.search_melody`."""
         from embedder.melody import lead, melody_of_query
         from embedder.midi.reading import parts_of
 
@@ -151,7 +134,7 @@ class MelodySearch:
         if held is not None and held[0] == wanted:
             return held[1], held[2]
         made_by = f"{library} {melody_model().digest} by part"
-        cache = MelodyCache(self.folder, made_by, read_only=self.read_only)
+        cache = MelodyCache(self._database.folder, made_by, read_only=self._database.read_only)
         lines = cache.lines(wanted, melody, on_progress)
         tunes = TuneIndex([line.pitch for line in lines])
         self._held_tunes = wanted, lines, tunes

@@ -151,7 +151,7 @@ def labels(folder: str) -> tuple[Target, list[bytes]]:
 
     def target(data: bytes) -> None:
         table.write_bytes(data)
-        library.import_labels(table)
+        library.tags.import_labels(table)
 
     lines = "".join(f"{path},waltz,{number}\n" for number, path in enumerate(paths))
     facets = f"file,dance,number\n{lines}".encode()

@@ -75,14 +75,16 @@ def work(folder: Path, seed: int) -> None:
                 library.remove([piece.id for piece in gone])
                 diary.note(removed=[piece.path for piece in gone])
             elif step == "build":
-                library.build_index(rng.choice(["pieces", "windows"]), rng.choice([None, "sq8", "exact"]))
+                library.maintenance.build_index(
+                    rng.choice(["pieces", "windows"]), rng.choice([None, "sq8", "exact"])
+                )
             elif step == "decide" and library.info().pieces > 1:
                 one, other = rng.sample([piece.id for piece in library.pieces(limit=100)], 2)
-                diary.note(decided=library.decide(one, other, rng.choice(["keep", "not-same"])))
+                diary.note(decided=library.duplicates.decide(one, other, rng.choice(["keep", "not-same"])))
             elif step == "search":
                 library.search(tune(rng.randrange(FILES)), k=10, passages=rng.random() < 0.5)
             elif step == "backup":
-                library.backup(folder / "copy")
+                library.maintenance.backup(folder / "copy")
 
 
 def check(folder: Path) -> list[str]:
@@ -106,7 +108,7 @@ def check(folder: Path) -> list[str]:
         held = {path for piece in pieces for path in piece.paths}
         if not sure <= held:
             wrong.append(f"{len(sure - held)} files that were added are gone")
-        decisions = {decision.id for decision in library.decisions(undone=True)}
+        decisions = {decision.id for decision in library.duplicates.decisions(undone=True)}
         if decisions != set(range(1, len(decisions) + 1)) or len(decisions) < decided:
             wrong.append(f"decision {decided} was made, {len(decisions)} are there")
         for passages in (False, True):

@@ -146,7 +146,9 @@ def fill(folder: Path, real: str, pieces: int, dim: int) -> None:
 def build(folder: Path, tune: bool) -> None:
     begun = time.perf_counter()
     with Library.open(folder / "library", create=False) as library:
-        trials = library.tune_index("pieces") if tune else library.build_index("pieces")
+        trials = (
+            library.maintenance.tune_index("pieces") if tune else library.maintenance.build_index("pieces")
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"built in {time.perf_counter() - begun:.0f} s, peak memory {peak:.2f} GB")
     print(f"{'kind':6} {'recall@10':>9} {'p50 ms':>7} {'p99 ms':>7} {'bytes/vector':>12} {'MB':>7}")

@@ -104,7 +104,7 @@ def main() -> None:
         query = tune(999)
         with Library.open(folder, encoder=ReadyMade(vectors)) as library:
             begun = time.perf_counter()
-            library.prepare()
+            library.maintenance.prepare()
             built_s = time.perf_counter() - begun
         with Library.open(folder, encoder=ReadyMade(vectors)) as library:
             begun = time.perf_counter()

@@ -37,7 +37,7 @@ def allowed(library: Library, texts: Sequence[str]) -> list[int]:
 
 @pytest.mark.parametrize("texts", CASES, ids=" ".join)
 def test_each_condition_alone_gives_what_all_together_give(library: Library, texts: list[str]) -> None:
-    library.label("slow", [1, 3, 5])
+    library.tags.label("slow", [1, 3, 5])
     expected = [piece.id for piece in library.pieces(texts)]
     assert allowed(library, texts) == allowed(library, texts) == expected
     assert library.search(tune(900), filters=texts).query.pieces == len(expected)
@@ -67,7 +67,7 @@ def test_what_comes_and_goes_is_seen_at_once(library: Library, music: Path) -> N
     assert allowed(library, ["notes>5"]) == [1, *range(3, 13)]
     assert library.search(tune(900), k=50, filters=["notes>5"]).query.pieces == 11
     assert len(library.search(tune(900), k=50, filters=["notes>5"]).results) == 11
-    library.label("slow", [4])
+    library.tags.label("slow", [4])
     assert allowed(library, ["tag=slow"]) == [4]
-    library.label("slow", [5])
+    library.tags.label("slow", [5])
     assert allowed(library, ["tag=slow"]) == [4, 5]

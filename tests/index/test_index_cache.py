@@ -207,7 +207,7 @@ def large(library: Library, music: Path, monkeypatch: pytest.MonkeyPatch) -> Pat
     monkeypatch.setattr("index.vectors.autotune.EXACT_LIMIT", 10)
     monkeypatch.setattr("index.vectors.autotune.TRAINING_VECTORS_PER_CELL", 1)
     monkeypatch.setattr("index.vectors.index_files.LARGE_BYTES", 1)
-    library.prepare()
+    library.maintenance.prepare()
     return library.folder
 
 

@@ -56,13 +56,13 @@ def test_shards_give_what_an_add_gives(
     assert [record.files for record in records] == [4, 4, 4, 3]
     assert all(record.pieces + record.duplicates + record.failed == record.files for record in records)
     with Library.open(tmp_path / "merged") as merged, Library.open(tmp_path / "added") as added:
-        report = merged.merge(tmp_path / "results")
+        report = merged.maintenance.merge(tmp_path / "results")
         assert (report.pieces, report.paths, report.failures) == (12, 13, 2)
         added.add(mixed, workers=1)
         assert answers(merged) == answers(added)
         assert [f.path for f in merged.failures()] == [f.path for f in added.failures()]
         before = merged.info()
-        again = merged.merge(tmp_path / "results")
+        again = merged.maintenance.merge(tmp_path / "results")
         assert (again.pieces, merged.info().commit) == (0, before.commit)
         assert merged.add(mixed, workers=1).unchanged == 13
         assert {hit.path for hit in merged.find(mixed / "copy.mid", include_self=True).results}
@@ -95,14 +95,14 @@ def test_results_that_are_not_what_was_written_stay_out(
         write_tunes(tmp_path / "few", 1, first_seed=80)
         library.add(tmp_path / "few", workers=1)
         with pytest.raises(EncoderMismatch):
-            library.merge(tmp_path / "results")
+            library.maintenance.merge(tmp_path / "results")
     with Library.open(tmp_path / "merged") as merged:
         with pytest.raises(LibraryError, match="no results"):
-            merged.merge(tmp_path / "nowhere")
+            merged.maintenance.merge(tmp_path / "nowhere")
         result = Path(shards[2].results, f"{shards[2].name}.db")
         result.write_bytes(result.read_bytes()[:-1] + b"?")
         with pytest.raises(LibraryError, match="not what was written"):
-            merged.merge(tmp_path / "results")
+            merged.maintenance.merge(tmp_path / "results")
 
 
 def at_work(results: Path) -> list[str]:
@@ -129,7 +129,7 @@ def test_a_process_that_dies_costs_its_shard(shards: list[Shard], tmp_path: Path
     assert not thread.is_alive(), "no worker was killed"
     assert sorted(record.name for record in records) == sorted(shard.name for shard in shards)
     with Library.open(tmp_path / "merged") as merged:
-        assert merged.merge(tmp_path / "results").pieces == 12
+        assert merged.maintenance.merge(tmp_path / "results").pieces == 12
 
 
 @pytest.fixture
@@ -174,7 +174,7 @@ def test_a_machine_that_is_lost_costs_its_shard(
     assert sorted(names) == sorted(shard.name for shard in shards)
     assert len(at_work(tmp_path / "results")) == 1, "no worker died in the middle"
     with Library.open(tmp_path / "merged") as merged, Library.open(tmp_path / "added") as added:
-        assert merged.merge(tmp_path / "results").pieces == 12
+        assert merged.maintenance.merge(tmp_path / "results").pieces == 12
         added.add(mixed, workers=1)
         assert answers(merged) == answers(added)
     assert not at_work(tmp_path / "results"), "what was left behind is swept up"

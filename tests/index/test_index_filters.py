@@ -108,11 +108,11 @@ def test_filters_are_shown_with_the_result(library: Library) -> None:
 
 def test_tags_are_filters(library: Library) -> None:
     numbers = [piece.id for piece in library.pieces()]
-    library.label("calm", numbers[:2])
-    library.label("calm", numbers[2], holds=False)
-    library.label("composer", numbers[3], value="Félix 100%")
-    library.label("composer", numbers[4], value="Clara")
-    library.label("loud", numbers[5], start_s=0.0, end_s=1.0)
+    library.tags.label("calm", numbers[:2])
+    library.tags.label("calm", numbers[2], holds=False)
+    library.tags.label("composer", numbers[3], value="Félix 100%")
+    library.tags.label("composer", numbers[4], value="Clara")
+    library.tags.label("loud", numbers[5], start_s=0.0, end_s=1.0)
 
     def found(text: str) -> list[int]:
         return [piece.id for piece in library.pieces([text])]
@@ -123,7 +123,7 @@ def test_tags_are_filters(library: Library) -> None:
     assert found("tag=composer: félix 100%") == numbers[3:4]
     assert found("tag=composer: *") == numbers[3:5]
     assert found("tag=loud") == []
-    library.undo_labels(1)
+    library.tags.undo(1)
     assert found("tag=calm") == []
     with pytest.raises(ValueError, match="takes = !="):
         found("tag~calm")

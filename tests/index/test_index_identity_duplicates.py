@@ -279,11 +279,11 @@ def test_another_container_is_the_same_notes(tmp_path: Path, encoder: FakeEncode
 def test_decisions_stick_and_can_be_undone(catalogue: Library, tmp_path: Path) -> None:
     group = group_of(catalogue.duplicates(workers=1), "second")
     keeper, other = (member.piece_id for member in group.members)
-    number = catalogue.decide(keeper, other, "duplicate", keeper=keeper)
+    number = catalogue.duplicates.decide(keeper, other, "duplicate", keeper=keeper)
     settled = group_of(catalogue.duplicates(workers=1), "second")
     assert settled.settled
     assert settled.links[0].verdict == "duplicate"
-    assert catalogue.decisions()[0].evidence["kind"] == "notes"
+    assert catalogue.duplicates.decisions()[0].evidence["kind"] == "notes"
     # A new member reopens it.
     write_midi(played(song(2, 500), 77), tmp_path / "catalogue" / "second-third-hands.mid")
     catalogue.add(tmp_path / "catalogue", workers=1)
@@ -293,34 +293,34 @@ def test_decisions_stick_and_can_be_undone(catalogue: Library, tmp_path: Path) -
     catalogue.add(tmp_path / "catalogue", workers=1)
     again = group_of(catalogue.duplicates(workers=1), "second")
     assert any(one.verdict == "duplicate" for one in again.links)
-    catalogue.undo_decision(number)
-    assert catalogue.decisions() == []
-    assert catalogue.decisions(undone=True)[0].undone_s is not None
+    catalogue.duplicates.undo(number)
+    assert catalogue.duplicates.decisions() == []
+    assert catalogue.duplicates.decisions(undone=True)[0].undone_s is not None
     with pytest.raises(LibraryError, match="decisions"):
-        catalogue.undo_decision(number)
+        catalogue.duplicates.undo(number)
 
 
 def test_not_the_same_is_never_linked_again(catalogue: Library) -> None:
     group = group_of(catalogue.duplicates(workers=1), "second")
     one, other = (member.piece_id for member in group.members)
-    number = catalogue.decide(one, other, "not-same")
+    number = catalogue.duplicates.decide(one, other, "not-same")
     assert all(
         "second" not in names(g) or g.kind is Kind.CONTAINS for g in catalogue.duplicates(workers=1).groups
     )
-    catalogue.decide(one, other, "keep")
-    assert [decision.verdict for decision in catalogue.decisions()] == ["keep"]
-    assert next(decision.id for decision in catalogue.decisions(undone=True)) == number
+    catalogue.duplicates.decide(one, other, "keep")
+    assert [decision.verdict for decision in catalogue.duplicates.decisions()] == ["keep"]
+    assert next(decision.id for decision in catalogue.duplicates.decisions(undone=True)) == number
 
 
 def test_wrong_decisions(catalogue: Library) -> None:
     one, other = (piece.id for piece in catalogue.pieces(limit=2))
     with pytest.raises(ValueError, match="keeper"):
-        catalogue.decide(one, other, "duplicate")
+        catalogue.duplicates.decide(one, other, "duplicate")
     with pytest.raises(ValueError, match="two different"):
-        catalogue.decide(one, one, "keep")
+        catalogue.duplicates.decide(one, one, "keep")
     with pytest.raises(ValueError, match="maybe"):
-        catalogue.decide(one, other, "maybe")
-    assert catalogue.decisions() == []
+        catalogue.duplicates.decide(one, other, "maybe")
+    assert catalogue.duplicates.decisions() == []
 
 
 def test_reports(catalogue: Library, tmp_path: Path) -> None:
@@ -353,7 +353,7 @@ def test_only_decided_duplicates_are_commands_and_midikin_runs_none(
     group = group_of(catalogue.duplicates(workers=1), "it's \nnew")
     members = {Path(member.path).stem: member.piece_id for member in group.members}
     kept, gone = members["<b>&amp;"], members["it's \nnew"]
-    catalogue.decide(kept, gone, "duplicate", keeper=kept)
+    catalogue.duplicates.decide(kept, gone, "duplicate", keeper=kept)
     script = tmp_path / "script.sh"
     script.write_bytes(shell_script(catalogue.duplicates(workers=1)))
     assert {path: path.read_bytes() for path in folder.rglob("*.mid")} == before
@@ -375,7 +375,7 @@ def test_a_script_removes_once_what_is_a_duplicate_of_two(tmp_path: Path, encode
         library.add(folder, workers=1)
         number = {Path(piece.path).stem: piece.id for piece in library.pieces()}
         for keeper in ("whole", "higher"):
-            library.decide(number[keeper], number["part"], "duplicate", keeper=number[keeper])
+            library.duplicates.decide(number[keeper], number["part"], "duplicate", keeper=number[keeper])
         script = tmp_path / "script.sh"
         script.write_bytes(library.duplicates(workers=1).script())
     subprocess.run(["sh", script], check=True)

@@ -22,7 +22,7 @@ def test_caches_of_another_library_are_not_believed(tmp_path: Path, encoder: Fak
     for use in ("one", "two"):
         with Library.open(folder, encoder=encoder) as library:
             library.add(tmp_path / use, workers=1)
-            library.prepare()
+            library.maintenance.prepare()
             for piece in library.pieces():
                 assert library.search(piece.id, 1, include_self=True).results[0].piece_id == piece.id
                 whole = library.search(piece.path, 1, start_s=0, include_self=True)

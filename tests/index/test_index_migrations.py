@@ -86,7 +86,7 @@ def test_the_oldest_library_opens_and_goes_on(oldest: Path, music: Path, encoder
         assert library.notes(1) == tune(0, 40)
         best = library.search(tune(1, 80), 1, include_self=True).results[0]
         assert (best.piece_id, best.path) == (2, "/music/two.mid")
-        assert [str(decision.verdict) for decision in library.decisions()] == ["not-same"]
+        assert [str(decision.verdict) for decision in library.duplicates.decisions()] == ["not-same"]
         assert library.add(music, workers=1).added == 12
     with sqlite3.connect(oldest / "midikin.db") as connection:
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []

@@ -62,13 +62,13 @@ def test_it_answers_like_an_embedded_library(
         assert [piece.paths for piece in shared.pieces()] == [piece.paths for piece in library.pieces()]
         assert [failure.path for failure in shared.failures()] == [str(music / "broken.mid")]
         assert shared.find(music / "copy.mid").results
-        shared.decide(1, 2, "not-same")
-        shared.decide(1, 2, "keep")
-        assert [str(decision.verdict) for decision in shared.decisions()] == ["keep"]
+        shared.duplicates.decide(1, 2, "not-same")
+        shared.duplicates.decide(1, 2, "keep")
+        assert [str(decision.verdict) for decision in shared.duplicates.decisions()] == ["keep"]
         assert shared.remove(music / "part1").pieces == 4
         assert shared.info().pieces == 8
         with pytest.raises(LibraryError, match="pg_dump"):
-            shared.backup(tmp_path / "copy")
+            shared.maintenance.backup(tmp_path / "copy")
     assert not (tmp_path / "here" / "midikin.db").exists()
 
 

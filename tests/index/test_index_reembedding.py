@@ -61,7 +61,7 @@ def test_all_vectors_change_at_once(library: Library, fresh: Library, music: Pat
         with Library.open(library.folder, encoder=FakeEncoder()) as reader:
             assert reader.search(1, k=50) == before
 
-    report = library.reembed(Newer(), look)
+    report = library.maintenance.reembed(Newer(), look)
     assert (report.embedded, report.switched, report.interrupted) == (12, True, False)
     assert [state.done for state in states] == [3, 6, 9, 12]
     assert same_answers(library, fresh)
@@ -74,18 +74,18 @@ def test_all_vectors_change_at_once(library: Library, fresh: Library, music: Pat
 
 
 def test_what_is_stopped_goes_on(library: Library, fresh: Library, encoder: FakeEncoder) -> None:
-    report = library.reembed(Newer(stop_after=6))
+    report = library.maintenance.reembed(Newer(stop_after=6))
     assert (report.embedded, report.switched, report.interrupted) == (6, False, True)
     assert library.info().encoder == encoder.id
     again = Newer()
-    assert library.reembed(again).embedded == 6
+    assert library.maintenance.reembed(again).embedded == 6
     assert sum(again.calls) == 6
     assert same_answers(library, fresh)
-    assert not library.reembed(again).switched  # there is nothing left to do
+    assert not library.maintenance.reembed(again).switched  # there is nothing left to do
 
 
 def test_pieces_that_come_and_go_meanwhile(library: Library, fresh: Library, music: Path) -> None:
-    library.reembed(Newer(stop_after=6))
+    library.maintenance.reembed(Newer(stop_after=6))
     write_tunes(music / "more", 2, first_seed=70)
     library.add(music, workers=1)
     gone = music / "part0" / "tune000.mid"
@@ -97,7 +97,7 @@ def test_pieces_that_come_and_go_meanwhile(library: Library, fresh: Library, mus
                 write_tunes(music / "late", 1, first_seed=90)
                 other.add(music / "late", workers=1)
 
-    report = library.reembed(Newer(), late)
+    report = library.maintenance.reembed(Newer(), late)
     assert report.switched
     assert library.info().pieces == 14
     fresh.add(music, workers=1)
@@ -111,9 +111,9 @@ def test_pieces_that_come_and_go_meanwhile(library: Library, fresh: Library, mus
 def test_another_encoder_than_the_one_begun_with_starts_anew(library: Library) -> None:
     other = Newer(stop_after=6)
     other.id = "third@0123456789ab"
-    library.reembed(other)
+    library.maintenance.reembed(other)
     newer = Newer()
-    assert library.reembed(newer).embedded == 12
+    assert library.maintenance.reembed(newer).embedded == 12
     with sqlite3.connect(library.folder / "midikin.db") as connection:
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         facts = {row[0] for row in connection.execute("SELECT name FROM meta")}
@@ -123,7 +123,7 @@ def test_another_encoder_than_the_one_begun_with_starts_anew(library: Library) -
 
 def test_a_second_process_is_refused(library: Library) -> None:
     with FileLock(library.folder / "reembed.lock"), pytest.raises(LibraryBusy, match="embedding"):
-        library.reembed(Newer())
+        library.maintenance.reembed(Newer())
 
 
 def test_a_long_running_reader_changes_with_the_library(
@@ -133,7 +133,7 @@ def test_a_long_running_reader_changes_with_the_library(
     monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: loaded[0])
     with Library.open(library.folder) as reader:
         assert same_answers(reader, library)
-        library.reembed(Newer())
+        library.maintenance.reembed(Newer())
         loaded[0] = Newer()
         assert same_answers(reader, fresh)
 

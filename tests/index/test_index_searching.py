@@ -145,7 +145,7 @@ def test_an_empty_library_answers_with_nothing(tmp_path: Path, encoder: FakeEnco
     with Library.open(tmp_path / "empty", encoder=encoder) as library:
         assert library.search(tune(1)).results == ()
         assert library.info().pieces == 0
-        library.prepare()
+        library.maintenance.prepare()
 
 
 def test_a_search_sees_what_was_added_and_removed_since(library: Library, music: Path) -> None:

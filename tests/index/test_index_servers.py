@@ -92,7 +92,7 @@ def test_it_answers_exactly_like_an_embedded_library(
         found, known = (library.find(many / "part0" / "tune003.mid") for library in (one, embedded))
         assert [hit.path for hit in found.results] == [hit.path for hit in known.results]
     with pytest.raises(LibraryError, match="Milvus"):
-        one.build_index("pieces")
+        one.maintenance.build_index("pieces")
 
 
 def test_shards_go_into_it_and_its_recall_against_exact_search_is_whole(
@@ -103,7 +103,7 @@ def test_shards_go_into_it_and_its_recall_against_exact_search_is_whole(
     shards = plan([many], tmp_path / "results", "fake", files=50)
     assert sum(record.pieces for record in Here().run(shards)) == TUNES
     one, two = shared
-    assert one.merge(tmp_path / "results").pieces == TUNES
+    assert one.maintenance.merge(tmp_path / "results").pieces == TUNES
     numbers, vectors = two.vectors()
     found = 0
     for number, vector in zip(numbers.tolist(), vectors, strict=True):

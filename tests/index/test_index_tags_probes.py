@@ -59,13 +59,13 @@ def numbers(library: Library, kind: str) -> list[int]:
 
 def label_some(library: Library, count: int = 4) -> None:
     for kind in KINDS:
-        library.label("register", numbers(library, kind)[:count], value=kind)
+        library.tags.label("register", numbers(library, kind)[:count], value=kind)
 
 
 def test_a_probe_learns_a_facet_and_says_how_well(registers: Library) -> None:
     label_some(registers)
     phases: list[str] = []
-    probe = registers.train_probe("register", progress=lambda phase, done, total: phases.append(phase))
+    probe = registers.probes.train_tag("register", progress=lambda phase, done, total: phases.append(phase))
     assert probe.classes == ("high", "low", "middle")
     assert probe.labels == (4, 4, 4)
     assert (probe.kind, probe.state, probe.encoder) == ("facet", "current", FakeEncoder.id)
@@ -79,88 +79,90 @@ def test_a_probe_learns_a_facet_and_says_how_well(registers: Library) -> None:
     assert {trait.value for trait in probe.traits} == set(KINDS)
     assert any("higher" in trait.says or "up higher" in trait.says for trait in probe.traits)
     assert "scoring register" in phases
-    assert registers.probe("register") == probe
+    assert registers.probes.show("register") == probe
     json.dumps(probe.to_json())
 
 
 def test_predictions_tag_the_rest_and_leave_the_odd_one_untagged(registers: Library) -> None:
     label_some(registers)
-    registers.train_probe("register")
-    (applied,) = registers.apply_probes()
+    registers.probes.train_tag("register")
+    (applied,) = registers.probes.apply()
     assert (applied.pieces, applied.labelled, applied.retrained) == (25, 12, False)
-    said = registers.predictions("register")
+    said = registers.probes.predictions("register")
     assert sum(count for _, count in applied.predicted) + applied.outside == 13
     assert len(said) == 13 - applied.outside
     right = [Path(one.path).name.startswith(one.value) for one in said]
     assert sum(right) >= 0.9 * len(right)
     assert [one.probability for one in said] == sorted((o.probability for o in said), reverse=True)
-    assert "odd.mid" in {Path(one.path).name for one in registers.predictions("register", outside=True)}
-    assert all(one.value == "low" for one in registers.predictions("register", value="low"))
-    assert len(registers.predictions("register", limit=2, offset=1)) == 2
+    assert "odd.mid" in {
+        Path(one.path).name for one in registers.probes.predictions("register", outside=True)
+    }
+    assert all(one.value == "low" for one in registers.probes.predictions("register", value="low"))
+    assert len(registers.probes.predictions("register", limit=2, offset=1)) == 2
     with pytest.raises(TagError, match="knows no treble; it knows high"):
-        registers.predictions("register", value="treble")
+        registers.probes.predictions("register", value="treble")
     (tag,) = registers.tags()
     assert {value.value: value.predictions for value in tag.values} == dict(applied.predicted)
 
 
 def test_people_have_the_last_word(registers: Library) -> None:
     label_some(registers)
-    registers.train_probe("register")
-    registers.apply_probes(["register"])
-    best, second, *_ = registers.predictions("register")
-    report = registers.accept_predictions("register", [best.piece_id])
+    registers.probes.train_tag("register")
+    registers.probes.apply(["register"])
+    best, second, *_ = registers.probes.predictions("register")
+    report = registers.probes.accept("register", [best.piece_id])
     assert report.set == 1
-    (label,) = registers.labels("register", piece=best.piece_id)
+    (label,) = registers.tags.labels("register", piece=best.piece_id)
     assert (label.value, label.source) == (best.value, "accepted")
-    registers.reject_predictions("register", second.piece_id)
-    (now,) = [one for one in registers.predictions("register") if one.piece_id == second.piece_id]
+    registers.probes.reject("register", second.piece_id)
+    (now,) = [one for one in registers.probes.predictions("register") if one.piece_id == second.piece_id]
     assert now.value == second.runner_up
-    assert [one.source for one in registers.tags_of(best.piece_id)] == ["label"]
-    assert [one.source for one in registers.tags_of(now.piece_id)] == ["label", "prediction"]
-    registers.label("register", now.piece_id, value="low")
-    assert now.piece_id not in {one.piece_id for one in registers.predictions("register")}
+    assert [one.source for one in registers.tags.of(best.piece_id)] == ["label"]
+    assert [one.source for one in registers.tags.of(now.piece_id)] == ["label", "prediction"]
+    registers.tags.label("register", now.piece_id, value="low")
+    assert now.piece_id not in {one.piece_id for one in registers.probes.predictions("register")}
     with pytest.raises(TagError, match="has no such prediction"):
-        registers.accept_predictions("register", [best.piece_id])
+        registers.probes.accept("register", [best.piece_id])
     with pytest.raises(ValueError, match="name pieces"):
-        registers.accept_predictions("register")
-    left = len(registers.predictions("register", least=0.5))
-    assert registers.accept_predictions("register", least=0.5).set == left
-    registers.undo_labels()
-    assert len(registers.predictions("register", least=0.5)) == left
+        registers.probes.accept("register")
+    left = len(registers.probes.predictions("register", least=0.5))
+    assert registers.probes.accept("register", least=0.5).set == left
+    registers.tags.undo()
+    assert len(registers.probes.predictions("register", least=0.5)) == left
 
 
 def test_a_free_tag_is_learned_from_yes_and_no(registers: Library) -> None:
     low, high = numbers(registers, "low"), numbers(registers, "high")
-    registers.label("deep", low[:4])
+    registers.tags.label("deep", low[:4])
     with pytest.raises(TagError, match=r"deep: 0 pieces are labelled 'no'.*--not"):
-        registers.train_probe("deep")
-    registers.label("deep", high[:4], holds=False)
-    assert registers.train_probe("deep").classes == ("no", "yes")
-    registers.apply_probes(["deep"])
-    said = {one.piece_id: one.value for one in registers.predictions("deep")}
+        registers.probes.train_tag("deep")
+    registers.tags.label("deep", high[:4], holds=False)
+    assert registers.probes.train_tag("deep").classes == ("no", "yes")
+    registers.probes.apply(["deep"])
+    said = {one.piece_id: one.value for one in registers.probes.predictions("deep")}
     assert {said[number] for number in low[4:] if number in said} <= {"yes"}
-    wrong = registers.predictions("deep", value="yes")[0]
-    registers.reject_predictions("deep", wrong.piece_id)
-    assert registers.labels("deep", piece=wrong.piece_id)[0].holds is False
+    wrong = registers.probes.predictions("deep", value="yes")[0]
+    registers.probes.reject("deep", wrong.piece_id)
+    assert registers.tags.labels("deep", piece=wrong.piece_id)[0].holds is False
 
 
 def test_labels_that_are_too_few_are_said_in_a_line(registers: Library) -> None:
     with pytest.raises(TagError, match="no tag register"):
-        registers.train_probe("register")
-    registers.label("register", numbers(registers, "low")[:3], value="low")
+        registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "low")[:3], value="low")
     with pytest.raises(TagError, match="all labels say low"):
-        registers.train_probe("register")
-    registers.label("register", numbers(registers, "high")[0], value="high")
+        registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "high")[0], value="high")
     with pytest.raises(TagError, match=r"2 different works.*label more of high"):
-        registers.train_probe("register")
-    registers.label("register", numbers(registers, "high")[1], value="high")
-    registers.label("register", numbers(registers, "middle")[0], value="middle")
-    probe = registers.train_probe("register")
+        registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "high")[1], value="high")
+    registers.tags.label("register", numbers(registers, "middle")[0], value="middle")
+    probe = registers.probes.train_tag("register")
     assert probe.classes == ("high", "low")
     assert any("middle is known from one work only" in remark for remark in probe.remarks)
-    registers.label("empty", 1)
-    registers.unlabel("empty", 1)
-    report = registers.train_probes(["register", "empty"])
+    registers.tags.label("empty", 1)
+    registers.tags.unlabel("empty", 1)
+    report = registers.probes.train(["register", "empty"])
     assert [one.tag for one in report.trained] == ["register"]
     assert [one.tag for one in report.problems] == ["empty"]
 
@@ -172,12 +174,12 @@ def test_copies_of_a_work_lie_in_one_fold(registers: Library, tmp_path: Path) ->
         write_midi(music_of("low", 1, 150).stretch(1 + 0.05 * i), tmp_path / "more" / f"low_v{i}.mid")
     registers.add(tmp_path / "more", workers=1)
     versions = [piece.id for piece in registers.pieces() if "low_v" in piece.path]
-    registers.label("register", versions, value="low")
-    registers.label("register", numbers(registers, "high")[:4], value="high")
+    registers.tags.label("register", versions, value="low")
+    registers.tags.label("register", numbers(registers, "high")[:4], value="high")
     with pytest.raises(TagError, match="2 different works"):
-        registers.train_probe("register")
-    registers.label("register", numbers(registers, "low")[0], value="low")
-    assert registers.train_probe("register").scores.works == 6
+        registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "low")[0], value="low")
+    assert registers.probes.train_tag("register").scores.works == 6
 
 
 def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,89 +196,89 @@ def test_the_same_notes_labelled_differently_are_left_out(registers: Library, tm
     label_some(registers)
     write_midi(music_of("low", 3600), tmp_path / "copy.mid", program=7)
     registers.add(tmp_path / "copy.mid", workers=1)
-    registers.label("register", tmp_path / "copy.mid", value="high")
-    probe = registers.train_probe("register")
+    registers.tags.label("register", tmp_path / "copy.mid", value="high")
+    probe = registers.probes.train_tag("register")
     assert probe.pieces == 11
     assert any("labelled differently" in remark for remark in probe.remarks)
 
 
 def test_new_labels_are_noticed_and_another_encoder_retrains(registers: Library) -> None:
     label_some(registers)
-    first = registers.train_probe("register")
-    registers.label("register", numbers(registers, "low")[5], value="low")
-    assert registers.probe("register").state == "labels changed"
-    registers.undo_labels()
-    assert registers.probe("register").state == "current"
+    first = registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "low")[5], value="low")
+    assert registers.probes.show("register").state == "labels changed"
+    registers.tags.undo()
+    assert registers.probes.show("register").state == "current"
     with registers._database.write() as connection:
         registers._database.set(connection, encoder="other@000000000000")
-    assert registers.probe("register").state == "stale"
+    assert registers.probes.show("register").state == "stale"
     assert registers.tags()[0].probe == "stale"
     for call in (registers.explain, registers.timeline):
         with pytest.raises(TagError, match=r"trained for fake@.*probe apply"):
             call("register", 1)
-    (applied,) = registers.apply_probes()
+    (applied,) = registers.probes.apply()
     assert applied.retrained
-    now = registers.probe("register")
+    now = registers.probes.show("register")
     assert (now.state, now.encoder) == ("current", "other@000000000000")
     assert now.trained_s > first.trained_s
 
 
 def test_embedding_anew_trains_the_probes_anew(registers: Library) -> None:
     label_some(registers)
-    registers.train_probe("register")
-    registers.reembed(FakeEncoder(id="wider@000000000000", dim=48))
-    now = registers.probe("register")
+    registers.probes.train_tag("register")
+    registers.maintenance.reembed(FakeEncoder(id="wider@000000000000", dim=48))
+    now = registers.probes.show("register")
     assert (now.state, now.encoder) == ("current", "wider@000000000000")
     assert now.scores.accuracy >= 0.9
-    assert registers.refresh_probes().trained == ()
+    assert registers.probes.refresh().trained == ()
 
 
 def test_training_again_drops_what_the_old_probe_said(registers: Library) -> None:
     label_some(registers)
-    registers.train_probe("register")
-    registers.apply_probes()
-    registers.train_probe("register")
+    registers.probes.train_tag("register")
+    registers.probes.apply()
+    registers.probes.train_tag("register")
     with pytest.raises(TagError, match="probe apply"):
-        registers.predictions("register")
+        registers.probes.predictions("register")
 
 
 def test_pieces_that_come_and_go(registers: Library, tmp_path: Path) -> None:
     label_some(registers)
-    registers.train_probe("register")
-    registers.apply_probes()
-    before = registers.predictions("register")
+    registers.probes.train_tag("register")
+    registers.probes.apply()
+    before = registers.probes.predictions("register")
     registers.remove(before[0].piece_id)
     write_midi(music_of("high", 9), tmp_path / "new.mid")
     registers.add(tmp_path / "new.mid", workers=1)
-    both = registers.predictions("register") + registers.predictions("register", outside=True)
+    both = registers.probes.predictions("register") + registers.probes.predictions("register", outside=True)
     (new,) = (one for one in both if one.path == str(tmp_path / "new.mid"))
     assert new.value == "high"  # judged as it came
-    assert [one for one in registers.predictions("register") if one != new] == before[1:]
+    assert [one for one in registers.probes.predictions("register") if one != new] == before[1:]
 
 
 def test_suggestions_are_new_pieces_of_every_kind(registers: Library) -> None:
-    varied = registers.suggest("register", 4)
+    varied = registers.probes.suggest("register", 4)
     assert (varied.curve, varied.forecast) == ((), ())
     kinds = {Path(one.path).parent.name for one in varied.pieces}
     assert len(kinds) >= 3
     assert all(one.value is None for one in varied.pieces)
     label_some(registers)
-    found = registers.suggest("register", 5)
-    labelled = {one.piece_id for one in registers.labels("register")}
+    found = registers.probes.suggest("register", 5)
+    labelled = {one.piece_id for one in registers.tags.labels("register")}
     assert not labelled & {one.piece_id for one in found.pieces}
     assert len({one.piece_id for one in found.pieces}) == 5
     assert found.curve[-1].labels == 12
     assert found.forecast[-1].labels == 60
     assert found.forecast[-1].accuracy >= found.curve[-1].accuracy
     assert "12 labels give" in found.says
-    assert len(registers.suggest("register", 100).pieces) == 13
+    assert len(registers.probes.suggest("register", 100).pieces) == 13
 
 
 def test_an_explanation_names_neighbours_windows_and_traits(registers: Library) -> None:
     label_some(registers)
-    registers.train_probe("register")
+    registers.probes.train_tag("register")
     piece = numbers(registers, "high")[6]
-    said = registers.explain("register", piece, k=3)
+    said = registers.probes.explain("register", piece, k=3)
     assert (said.value, len(said.nearest)) == ("high", 3)
     assert said.nearest[0].value == "high"
     assert [one.score for one in said.nearest] == sorted((o.score for o in said.nearest), reverse=True)
@@ -284,15 +286,15 @@ def test_an_explanation_names_neighbours_windows_and_traits(registers: Library) 
     assert any("high with probability" in sentence for sentence in said.says)
     json.dumps(said.to_json())
     with pytest.raises(PieceNotFound):
-        registers.explain("register", 99)
-    registers.label("other", 1)
+        registers.probes.explain("register", 99)
+    registers.tags.label("other", 1)
     with pytest.raises(TagError, match="no probe yet"):
-        registers.explain("other", piece)
+        registers.probes.explain("other", piece)
 
 
 def test_a_time_line_follows_the_music(registers: Library, tmp_path: Path) -> None:
     label_some(registers)
-    registers.train_probe("register")
+    registers.probes.train_tag("register")
     low, high = music_of("low", 5, 128), music_of("high", 6, 128)
     both = Notes(
         np.concatenate([low.onset, high.onset + low.end_s + 0.5]),
@@ -302,21 +304,21 @@ def test_a_time_line_follows_the_music(registers: Library, tmp_path: Path) -> No
     )
     write_midi(both, tmp_path / "both.mid")
     registers.add(tmp_path / "both.mid", workers=1)
-    line = registers.timeline("register", tmp_path / "both.mid")
+    line = registers.probes.timeline("register", tmp_path / "both.mid")
     assert [one.value for one in line.windows] == ["low", "low", "high", "high"]
     assert all(abs(sum(one.probabilities) - 1) < 0.01 for one in line.windows)
-    registers.label("register", line.piece_id, value="low", start_s=0.0, end_s=line.windows[0].end_s)
-    assert registers.timeline("register", line.piece_id).windows[0].label == "low"
-    assert registers.timeline("register", line.piece_id).windows[-1].label is None
+    registers.tags.label("register", line.piece_id, value="low", start_s=0.0, end_s=line.windows[0].end_s)
+    assert registers.probes.timeline("register", line.piece_id).windows[0].label == "low"
+    assert registers.probes.timeline("register", line.piece_id).windows[-1].label is None
 
 
 def test_parts_teach_a_probe_too(registers: Library) -> None:
     for kind in ("low", "high"):
         for number in numbers(registers, kind)[:3]:
-            registers.label("register", number, value=kind, start_s=1.0, end_s=9.0)
-    probe = registers.train_probe("register")
+            registers.tags.label("register", number, value=kind, start_s=1.0, end_s=9.0)
+    probe = registers.probes.train_tag("register")
     assert (probe.pieces, probe.scores.handmade) == (6, None)
-    (applied,) = registers.apply_probes()
+    (applied,) = registers.probes.apply()
     assert applied.labelled == 0  # a part says nothing of the whole
 
 
@@ -334,56 +336,58 @@ class Broken:
 )
 def test_a_damaged_probe_is_said_so(registers: Library, broken: Broken) -> None:
     label_some(registers)
-    registers.train_probe("register")
+    registers.probes.train_tag("register")
     with registers._database.write() as connection:
         connection.execute(sa.update(probes).values({broken.column: broken.value}))
     with pytest.raises(LibraryError, match="damaged"):
-        registers.probe("register")
-    assert isinstance(registers.train_probe("register"), Probe)
+        registers.probes.show("register")
+    assert isinstance(registers.probes.train_tag("register"), Probe)
 
 
 def test_nothing_to_apply_or_to_learn_from(registers: Library, tmp_path: Path) -> None:
     with pytest.raises(TagError, match="no probe yet"):
-        registers.apply_probes()
-    assert registers.train_probes().trained == ()
+        registers.probes.apply()
+    assert registers.probes.train().trained == ()
     assert registers.probes() == []
     with Library.open(tmp_path / "empty") as empty, pytest.raises(TagError, match="holds no pieces"):
-        empty.suggest("anything")
+        empty.probes.suggest("anything")
 
 
 def test_pieces_that_come_later_are_predicted_when_they_come(registers: Library, tmp_path: Path) -> None:
     label_some(registers)
-    registers.train_probe("register")
+    registers.probes.train_tag("register")
     new = tmp_path / "new"
     new.mkdir()
     write_midi(music_of("high", 9), new / "high.mid")
     registers.add(new, workers=1)  # a probe that was never applied says nothing
-    registers.apply_probes()
-    before = {one.piece_id: one for one in registers.predictions("register", limit=999)}
+    registers.probes.apply()
+    before = {one.piece_id: one for one in registers.probes.predictions("register", limit=999)}
     write_midi(music_of("low", 10), new / "later.mid")
     registers.add(new, workers=1)
-    after = {one.piece_id: one for one in registers.predictions("register", limit=999)}
+    after = {one.piece_id: one for one in registers.probes.predictions("register", limit=999)}
     (came,) = set(after) - set(before)
     assert (after[came].path, after[came].value) == (str(new / "later.mid"), "low")
     assert before == {number: one for number, one in after.items() if number != came}
-    assert registers.accept_predictions("register", came).set == 1
+    assert registers.probes.accept("register", came).set == 1
 
 
 def test_a_tag_is_renamed_with_all_that_belongs_to_it(registers: Library) -> None:
     label_some(registers)
-    registers.label("loud", 1)
-    registers.train_probe("register")
-    registers.apply_probes()
-    before = registers.labels("register"), registers.predictions("register")
-    registers.rename_tag("register", "  höhe: \u0130 ")
+    registers.tags.label("loud", 1)
+    registers.probes.train_tag("register")
+    registers.probes.apply()
+    before = registers.tags.labels("register"), registers.probes.predictions("register")
+    registers.tags.rename("register", "  höhe: \u0130 ")
     assert [tag.name for tag in registers.tags()] == ["höhe: \u0130", "loud"]
-    assert len(registers.labels("höhe: \u0130")) == len(before[0])
-    assert [one.value for one in registers.predictions("höhe: \u0130")] == [one.value for one in before[1]]
-    registers.rename_tag("loud", "loud")
+    assert len(registers.tags.labels("höhe: \u0130")) == len(before[0])
+    assert [one.value for one in registers.probes.predictions("höhe: \u0130")] == [
+        one.value for one in before[1]
+    ]
+    registers.tags.rename("loud", "loud")
     for name, new, said in (
         ("register", "x", "no tag"),
         ("loud", "höhe: \u0130", "already"),
         ("loud", " ", "empty"),
     ):
         with pytest.raises(TagError, match=said):
-            registers.rename_tag(name, new)
+            registers.tags.rename(name, new)

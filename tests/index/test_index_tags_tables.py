@@ -60,27 +60,27 @@ def written(folder: Path, raw: bytes) -> Path:
 def test_encodings_are_told_from_the_bytes(
     library: Library, tmp_path: Path, encoding: str, found: str
 ) -> None:
-    report = library.import_labels(written(tmp_path, TABLE.encode(encoding)))
+    report = library.tags.import_labels(written(tmp_path, TABLE.encode(encoding)))
     assert (report.encoding, report.set, report.columns) == (found, 2, ("composer",))
-    assert {one.value for one in library.labels("composer")} == {"Frédéric Chopin", "Antonín Dvořák"}
+    assert {one.value for one in library.tags.labels("composer")} == {"Frédéric Chopin", "Antonín Dvořák"}
 
 
 def test_latin_1_is_what_is_left(library: Library, tmp_path: Path) -> None:
     raw = "file;composer\r\npart0/tune000.mid;Frédéric Chopin\r\n".encode("latin-1")
-    report = library.import_labels(written(tmp_path, raw))
+    report = library.tags.import_labels(written(tmp_path, raw))
     assert (report.encoding, report.delimiter) == ("latin-1", ";")
-    assert library.labels("composer")[0].value == "Frédéric Chopin"
+    assert library.tags.labels("composer")[0].value == "Frédéric Chopin"
     other = "file;composer\r\npart0/tune000.mid;Дебюсси\r\n".encode("cp1251")
-    assert library.import_labels(written(tmp_path, other), encoding="cp1251").replaced == 1
-    assert library.labels("composer")[0].value == "Дебюсси"
+    assert library.tags.import_labels(written(tmp_path, other), encoding="cp1251").replaced == 1
+    assert library.tags.labels("composer")[0].value == "Дебюсси"
 
 
 @pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
 def test_delimiters_and_quotes(library: Library, tmp_path: Path, mark: str) -> None:
     text = f'file{mark}tempo\n"part0/tune000.mid"{mark}"slow{mark} ""very"" slow"\n\n'
-    report = library.import_labels(written(tmp_path, text.encode()))
+    report = library.tags.import_labels(written(tmp_path, text.encode()))
     assert (report.delimiter, report.rows) == (mark, 1)
-    assert library.labels("tempo")[0].value == f'slow{mark} "very" slow'
+    assert library.tags.labels("tempo")[0].value == f'slow{mark} "very" slow'
 
 
 def test_the_metadata_of_maestro_as_csv_and_as_json(library: Library, tmp_path: Path) -> None:
@@ -90,22 +90,22 @@ def test_the_metadata_of_maestro_as_csv_and_as_json(library: Library, tmp_path: 
         ["Ravel", "Jeux, d'eau", "test", "2006", "part1/tune001.mid"],
     ]
     lines = [",".join(names), *(",".join(f'"{cell}"' for cell in row) for row in rows)]
-    report = library.import_labels(written(tmp_path, "\n".join(lines).encode()))
+    report = library.tags.import_labels(written(tmp_path, "\n".join(lines).encode()))
     assert (report.columns, report.set) == (("composer",), 2)
     columns = {name: {str(i): row[at] for i, row in enumerate(rows)} for at, name in enumerate(names)}
     columns["year"] = {"0": 2004, "1": 2006}
     table = tmp_path / "maestro.json"
     table.write_text(json.dumps(columns), encoding="utf-8")
-    report = library.import_labels(table, columns={"canonical_composer": "composer", "year": "year"})
+    report = library.tags.import_labels(table, columns={"canonical_composer": "composer", "year": "year"})
     assert (report.set, report.unchanged, report.encoding) == (2, 2, "utf-8")
-    assert {one.value for one in library.labels("year")} == {"2004", "2006"}
+    assert {one.value for one in library.tags.labels("year")} == {"2004", "2006"}
 
 
 def test_columns_of_yes_and_no_are_free_tags(library: Library, tmp_path: Path) -> None:
     text = (
         "file,ragtime,mood\npart0/tune000.mid,yes,sad\npart1/tune001.mid,no,glad\npart2/tune002.mid,,glad\n"
     )
-    report = library.import_labels(written(tmp_path, text.encode()), columns=["ragtime", "mood"])
+    report = library.tags.import_labels(written(tmp_path, text.encode()), columns=["ragtime", "mood"])
     assert report.set == 5
     kinds = {tag.name: (tag.kind, tag.labels) for tag in library.tags()}
     assert kinds == {"ragtime": ("free", 2), "mood": ("facet", 3)}
@@ -113,26 +113,26 @@ def test_columns_of_yes_and_no_are_free_tags(library: Library, tmp_path: Path) -
 
 def test_a_list_of_files_gets_one_tag(library: Library, tmp_path: Path) -> None:
     path = written(tmp_path, b"file\npart0/tune000.mid\ntune001.mid\n")
-    assert library.import_labels(path, tag="ballad").set == 2
+    assert library.tags.import_labels(path, tag="ballad").set == 2
     with pytest.raises(TagError, match="name the tag"):
-        library.import_labels(path)
+        library.tags.import_labels(path)
 
 
 def test_names_are_paths_or_ends_of_paths(library: Library, music: Path, tmp_path: Path) -> None:
     text = f"file,x\n{music}/part0/tune000.mid,a\nmusic/part1/tune001.mid,a\ntune002.mid,a\nune004.mid,a\n"
-    report = library.import_labels(written(tmp_path, text.encode()), skip_unknown=True)
+    report = library.tags.import_labels(written(tmp_path, text.encode()), skip_unknown=True)
     assert (report.set, report.unknown) == (3, ("une004.mid",))  # not the end of a name
 
 
 def test_unknown_files_are_refused_or_reported(library: Library, tmp_path: Path) -> None:
     path = written(tmp_path, b"file,x\npart0/tune000.mid,a\nmissing.mid,b\nlost.mid,b\n")
     with pytest.raises(TagError, match=r"2 of its files are not in the library: missing\.mid, lost\.mid"):
-        library.import_labels(path)
-    assert library.labels() == []
-    report = library.import_labels(path, skip_unknown=True)
+        library.tags.import_labels(path)
+    assert library.tags.labels() == []
+    report = library.tags.import_labels(path, skip_unknown=True)
     assert (report.set, report.unknown) == (1, ("missing.mid", "lost.mid"))
     with pytest.raises(TagError, match="add them first, nothing"):
-        library.import_labels(written(tmp_path, b"file,x\nlost.mid,b\n"), skip_unknown=True)
+        library.tags.import_labels(written(tmp_path, b"file,x\nlost.mid,b\n"), skip_unknown=True)
 
 
 @pytest.mark.parametrize(
@@ -168,32 +168,32 @@ def test_unknown_files_are_refused_or_reported(library: Library, tmp_path: Path)
 )
 def test_bad_tables_are_refused_in_a_line(library: Library, tmp_path: Path, raw: bytes, says: str) -> None:
     with pytest.raises(TagError, match=says) as raised:
-        library.import_labels(written(tmp_path, raw))
+        library.tags.import_labels(written(tmp_path, raw))
     assert str(raised.value).isprintable()
-    assert library.labels() == []
-    assert library.label_history() == []
+    assert library.tags.labels() == []
+    assert library.tags.history() == []
 
 
 def test_files_that_cannot_be_read(library: Library, tmp_path: Path) -> None:
     with pytest.raises(TagError, match="cannot be read"):
-        library.import_labels(tmp_path / "none.csv")
+        library.tags.import_labels(tmp_path / "none.csv")
     with pytest.raises(TagError, match="cannot be read"):
-        library.import_labels(tmp_path)
+        library.tags.import_labels(tmp_path)
     path = written(tmp_path, TABLE.encode())
     with pytest.raises(TagError, match="no encoding"):
-        library.import_labels(path, encoding="klingon")
+        library.tags.import_labels(path, encoding="klingon")
     with pytest.raises(TagError, match="is not ascii"):
-        library.import_labels(path, encoding="ascii")
+        library.tags.import_labels(path, encoding="ascii")
     with pytest.raises(TagError, match="no column nothing"):
-        library.import_labels(path, columns=["nothing"])
+        library.tags.import_labels(path, columns=["nothing"])
     with pytest.raises(ValueError, match="not both"):
-        library.import_labels(path, columns=["composer"], tag="x")
+        library.tags.import_labels(path, columns=["composer"], tag="x")
 
 
 def test_quotes_of_windows(library: Library, tmp_path: Path) -> None:
     raw = "file;mood\r\npart0/tune000.mid;\u201csad\u201d \u2013 très\r\n".encode("cp1252")
-    assert library.import_labels(written(tmp_path, raw)).encoding == "cp1252"
-    assert library.labels("mood")[0].value == "\u201csad\u201d \u2013 très"
+    assert library.tags.import_labels(written(tmp_path, raw)).encoding == "cp1252"
+    assert library.tags.labels("mood")[0].value == "\u201csad\u201d \u2013 très"
 
 
 @pytest.mark.parametrize("mark", [";", "\t"])

@@ -21,8 +21,8 @@ PAGE = 8192
 @pytest.fixture
 def closed(library: Library) -> Path:
     """A library of twelve tunes with a decision and with indexes, closed."""
-    library.prepare()
-    library.decide(1, 2, "not-same")
+    library.maintenance.prepare()
+    library.duplicates.decide(1, 2, "not-same")
     library.close()
     return library.folder
 
@@ -69,7 +69,7 @@ def test_a_piece_that_is_not_whole_is_found_and_goes(
         numbers = [piece.id for piece in library.pieces()]
         assert len(numbers) == 12
         assert numbers[-1] > 12  # a number is never used twice
-        assert len(library.decisions()) == 1
+        assert len(library.duplicates.decisions()) == 1
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -159,14 +159,14 @@ def test_a_damaged_index_is_found_and_made_anew(closed: Path, encoder: FakeEncod
 
 def test_a_backup_is_a_library(library: Library, music: Path, tmp_path: Path, encoder: FakeEncoder) -> None:
     target = tmp_path / "copies" / "one"
-    assert library.backup(target) == target
+    assert library.maintenance.backup(target) == target
     assert [path.name for path in target.iterdir()] == ["midikin.db"]
     with Library.open(target, encoder=encoder) as copy:
         assert copy.search(tune(900), k=50) == library.search(tune(900), k=50)
         copy.remove(1)
     write_tunes(music / "more", 2, first_seed=70)
     library.add(music, workers=1)
-    library.backup(target)  # over the earlier one, that was used in between
+    library.maintenance.backup(target)  # over the earlier one, that was used in between
     with Library.open(target, encoder=encoder) as copy:
         assert copy.info().pieces == 14
     assert verify_library(target).sound
@@ -179,9 +179,9 @@ def test_a_backup_never_overwrites_another_library(
         write_tunes(tmp_path / "few", 2)
         other.add(tmp_path / "few", workers=1)
     with pytest.raises(LibraryError, match="another library"):
-        library.backup(tmp_path / "other")
+        library.maintenance.backup(tmp_path / "other")
     with pytest.raises(LibraryError, match="the library itself"):
-        library.backup(library.folder)
+        library.maintenance.backup(library.folder)
     with Library.open(tmp_path / "other", encoder=encoder) as other:
         assert other.info().pieces == 2
 
@@ -195,7 +195,7 @@ def test_a_backup_while_pieces_are_added(
     thread.start()
     sizes = []
     while thread.is_alive():
-        library.backup(tmp_path / "copy")
+        library.maintenance.backup(tmp_path / "copy")
         report = verify_library(tmp_path / "copy")
         assert report.sound
         sizes.append(report.pieces)
@@ -209,7 +209,7 @@ def test_a_backup_that_finds_no_room_leaves_the_earlier_one(
 ) -> None:
     import index.storage.backup
 
-    library.backup(tmp_path / "copy")
+    library.maintenance.backup(tmp_path / "copy")
     before = (tmp_path / "copy" / "midikin.db").read_bytes()
 
     def full(_: int) -> None:
@@ -217,7 +217,7 @@ def test_a_backup_that_finds_no_room_leaves_the_earlier_one(
 
     monkeypatch.setattr(index.storage.backup.os, "fsync", full)
     with pytest.raises(DiskFull, match="no space left"):
-        library.backup(tmp_path / "copy")
+        library.maintenance.backup(tmp_path / "copy")
     assert (tmp_path / "copy" / "midikin.db").read_bytes() == before
     assert [path.name for path in (tmp_path / "copy").iterdir()] == ["midikin.db"]
 
@@ -235,9 +235,9 @@ def test_a_clock_that_goes_backwards_changes_no_answer(
     write_tunes(music / "more", 2, first_seed=70)
     assert library.add(music, workers=1).added == 2
     assert library.add(music, workers=1).added == 0
-    library.decide(1, 2, "not-same")
-    library.decide(1, 2, "keep")
-    assert [str(decision.verdict) for decision in library.decisions()] == ["keep"]
+    library.duplicates.decide(1, 2, "not-same")
+    library.duplicates.decide(1, 2, "keep")
+    assert [str(decision.verdict) for decision in library.duplicates.decisions()] == ["keep"]
     shutil.rmtree(music / "more")
     assert library.add(music, workers=1, prune=True).pruned
     assert library.info().pieces == 12
