@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         MidiError,
         MidikinError,
         PieceNotFound,
+        TableError,
         TagError,
     )
     from .descriptors import Descriptors, describe
@@ -54,6 +55,7 @@ _HOME = {
     "MidikinError": "core.errors",
     "Notes": "notes",
     "PieceNotFound": "core.errors",
+    "TableError": "core.errors",
     "TagError": "core.errors",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
@@ -85,6 +87,7 @@ __all__ = [
     "Notes",
     "PieceNotFound",
     "Sampling",
+    "TableError",
     "TagError",
     "describe",
     "read_midi",

@@ -92,4 +92,4 @@ class PieceNotFound(LibraryError):
 
 
 class TagError(LibraryError):
-    """A tag cannot be used so: unknown, contradictory, with too few labels, or from a table that cannot be used."""
+    """A tag cannot be used so: unknown, contradictory, too few labels, or a table that cannot be used."""

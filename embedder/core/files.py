@@ -10,7 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["atomic_file", "atomic_write", "printable", "replace_with", "sha256_of", "shortened", "sync_folder"]
+__all__ = [
+    "atomic_file",
+    "atomic_write",
+    "printable",
+    "replace_with",
+    "sha256_of",
+    "shortened",
+    "sync_folder",
+]
 
 _CHUNK = 1 << 20
 
@@ -92,7 +100,7 @@ def sha256_of(source: str | os.PathLike[str] | IO[bytes]) -> str:
 
 
 def printable(path: str | bytes | os.PathLike[Any]) -> str:
-    """A path as one line that any terminal can show: control characters as `\\n`, undecodable bytes as `\\xff`."""
+    """A path as one printable line: control characters as `\\n`, undecodable bytes as `\\xff`."""
     return "".join(c if c.isprintable() else _escaped(c) for c in os.fsdecode(os.fspath(path)))
 
 

@@ -4,9 +4,9 @@ Reading detects the encoding from the bytes: a byte order mark, or UTF-8 if all 
 UTF-16 without a mark if every other byte is zero; anything else is read as Latin-1, or as Windows code page
 1252 where that encoding's quotes and dashes occur.
 
-A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return as a formula, even one
-that came out of somebody's file name (CSV injection; OWASP). Writing puts an apostrophe before such text, and
-`unguarded` takes it off again.
+A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return as a formula, even
+one that came out of somebody's file name (CSV injection; OWASP). Writing puts an apostrophe before such text,
+and `unguarded` takes it off again.
 """
 
 from __future__ import annotations
@@ -131,7 +131,9 @@ def _decoded(raw: bytes, encoding: str | None, where: str) -> tuple[str, str]:
         try:
             return raw.decode(encoding).removeprefix("\ufeff"), encoding
         except LookupError:
-            raise TableError(f"{where}: unknown encoding {shortened(encoding)}; try utf-8 or latin-1") from None
+            raise TableError(
+                f"{where}: unknown encoding {shortened(encoding)}; try utf-8 or latin-1"
+            ) from None
         except UnicodeError as error:
             raise TableError(f"{where}: is not {shortened(encoding)} ({error})") from None
     for mark, name in _BYTE_ORDER_MARKS:
@@ -190,7 +192,9 @@ def _from_csv(text: str, where: str, encoding: str) -> TableFile:
                     line_numbers.append(line)
             line = reader.line_num + 1
     except csv.Error as error:
-        raise TableError(f"{where}: line {line} is not valid CSV ({error}); correct it, nothing was changed") from None
+        raise TableError(
+            f"{where}: line {line} is not valid CSV ({error}); correct it, nothing was changed"
+        ) from None
     if header is None or not rows:
         raise TableError(f"{where}: has no rows; a table has a line of column names, then its rows")
     return TableFile(where, encoding, delimiter, header, tuple(rows), tuple(line_numbers))

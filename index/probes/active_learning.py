@@ -1,17 +1,18 @@
 """Active learning: which pieces to label next, what the labels so far achieved, and what more would.
 
-Pieces are chosen by transductive experimental design (Yu, Bi and Tresp 2006, "Active learning via transductive
-experimental design"). Under a Gaussian process whose kernel is the cosine of the scaled vectors, each choice is the
-piece whose label lowers the variance over all candidates most; then it counts as labelled. So the choices
-are typical of many other pieces, and no two are alike. Candidates are weighted by the cube of their uncertainty
-(1 minus the margin between the two likeliest classes). Before there are labels of two classes all are equally
-uncertain, and the choices are simply varied and typical. The power was chosen on composers of piano-midi.de
-and on game series: the labels needed for 90 % of full accuracy, as a share of those that random choice needs,
-were 0.85 with the uncertainty itself, 0.77 with its square, 0.69 with its cube, 0.77 and 0.81 with powers 4 and 6
-(geometric means of both, 40 draws).
+Pieces are chosen by transductive experimental design (Yu, Bi and Tresp 2006, "Active learning via
+transductive experimental design"). Under a Gaussian process whose kernel is the cosine of the scaled vectors,
+each choice is the piece whose label lowers the variance over all candidates most; then it counts as labelled.
+So the choices are typical of many other pieces, and no two are alike. Candidates are weighted by the cube of
+their uncertainty (1 minus the margin between the two likeliest classes). Before there are labels of two
+classes all are equally uncertain, and the choices are simply varied and typical. The power was chosen on
+composers of piano-midi.de and on game series: the labels needed for 90 % of full accuracy, as a share of
+those that random choice needs, were 0.85 with the uncertainty itself, 0.77 with its square, 0.69 with its
+cube, 0.77 and 0.81 with powers 4 and 6 (geometric means of both, 40 draws).
 
-The learning curve is cross-validated accuracy with growing subsets of the labels. It is extrapolated as a power
-law with a floor, error = floor + scale * labels ** -power, which linear classifiers on fixed vectors follow.
+The learning curve is cross-validated accuracy with growing subsets of the labels. It is extrapolated as a
+power law with a floor, error = floor + scale * labels ** -power, which linear classifiers on fixed vectors
+follow.
 """
 
 from __future__ import annotations
@@ -230,7 +231,7 @@ def learning_curve(rows: FloatRows, label: IntArray, work: IntArray, classes: in
 
 
 def forecast(curve: Sequence[CurvePoint]) -> tuple[CurvePoint, ...]:
-    """The learning curve at FORECAST_FACTORS times the labels, by least squares over floor, scale and power."""
+    """The learning curve at FORECAST_FACTORS times the labels, fitted by least squares."""
     labels = np.array([point.labels for point in curve], dtype=np.float64)
     error = 1 - np.array([point.accuracy for point in curve])
     best: tuple[float, float, float, float] | None = None

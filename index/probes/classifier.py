@@ -1,4 +1,4 @@
-"""Features and classifier of a probe: scaled vectors, and logistic regression with calibrated probabilities."""
+"""Features and classifier of a probe: scaled vectors, and calibrated logistic regression."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class FeatureScaling:
     """Centring and half standardisation of the columns of a vector, estimated from the whole library.
 
     Each column is divided by the square root of its standard deviation. Unscaled, columns with little spread
-    count for nothing; fully standardised, noise counts as much as signal. Half way was the most robust over four
-    sets, with few labels and with many; whitening by neighbours or by the windows of a piece, and descriptors
-    or hand-crafted statistics beside the vector, gained a point on one set and lost it on another. The
-    unlabelled pieces of the library make this possible: a few labelled ones cannot tell the spread.
+    count for nothing; fully standardised, noise counts as much as signal. Half way was the most robust over
+    four sets, with few labels and with many; whitening by neighbours or by the windows of a piece, and
+    descriptors or hand-crafted statistics beside the vector, gained a point on one set and lost it on
+    another. The unlabelled pieces of the library make this possible: a few labelled ones cannot tell the
+    spread.
 
     Attributes
     ----------
@@ -59,9 +60,9 @@ class FeatureScaling:
 class LinearClassifier:
     """Multinomial logistic regression with calibrated probabilities.
 
-    The logits are divided by one temperature for all classes (Guo et al. 2017, "On calibration of modern neural
-    networks") and shifted towards the frequencies of the labels, which the balanced class weights of the
-    fit had taken out.
+    The logits are divided by one temperature for all classes (Guo et al. 2017, "On calibration of modern
+    neural networks") and shifted towards the frequencies of the labels, which the balanced class weights of
+    the fit had taken out.
 
     Attributes
     ----------
@@ -119,9 +120,13 @@ def fit_logistic_regression(
     model = LogisticRegression(C=C, class_weight="balanced", max_iter=_MAX_ITERATIONS, tol=1e-3)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # nearly converged is good enough here
-        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # many classes, few rows
+        warnings.filterwarnings(
+            "ignore", "The number of unique classes", UserWarning
+        )  # many classes, few rows
         model.fit(rows, label)
-    if len(present) == 2:  # scikit-learn fits one column for two classes: half for one, half against the other
+    if (
+        len(present) == 2
+    ):  # scikit-learn fits one column for two classes: half for one, half against the other
         half, middle = model.coef_[0] / 2, model.intercept_[0] / 2
         weights[present], bias[present] = np.stack([-half, half]), np.array([-middle, middle])
     else:

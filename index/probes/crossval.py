@@ -1,8 +1,8 @@
 """Cross-validation with works kept together: folds, choice of C, calibration, and scores beside baselines.
 
-Cross-validation is nested: C and the calibration are chosen anew inside each training part, so a test piece never
-influences its own prediction. The baselines are the majority class and the same classifier on hand-crafted
-statistics of the notes, on the same folds.
+Cross-validation is nested: C and the calibration are chosen anew inside each training part, so a test piece
+never influences its own prediction. The baselines are the majority class and the same classifier on
+hand-crafted statistics of the notes, on the same folds.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ def group_folds(label: IntArray, work: IntArray, folds: int = MAX_FOLDS, seed: i
 
     Works are assigned class by class, the rarest class first, each to the fold that has the fewest of that
     class. So a class of at least two works never lies in a single fold, where it could not be scored;
-    splitters that weigh all classes at once, such as scikit-learn's StratifiedGroupKFold, do not guarantee that.
+    splitters that weigh all classes at once, such as scikit-learn's StratifiedGroupKFold, do not guarantee
+    that.
 
     Parameters
     ----------

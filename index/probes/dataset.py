@@ -202,7 +202,7 @@ def _too_few_labels(examples: Examples, too_few: Sequence[str]) -> str:
         option = "--add" if missing == YES else "--not"
         labelled = "1 piece is" if counts[missing] == 1 else f"{counts[missing]} pieces are"
         return (
-            f"{name}: {labelled} labelled {missing!r}, and at least {MIN_WORKS} of different works are needed; "
+            f"{name}: {labelled} labelled {missing!r}, and {MIN_WORKS} of different works are needed; "
             f"label more with `midikin tag {name} {option} PIECE ...`"
         )
     if len(examples.classes) < 2:
@@ -303,9 +303,7 @@ def _without_contradictions(labelled: list[_LabelledPiece]) -> tuple[list[_Label
     return kept, sum(len(group) for key, group in copies.items() if not agree[key])
 
 
-def _range_vector(
-    connection: Connection, piece_id: int, start_s: float, end_s: float, dim: int
-) -> FloatRows:
+def _range_vector(connection: Connection, piece_id: int, start_s: float, end_s: float, dim: int) -> FloatRows:
     """Mean of the windows that overlap a time range, weighted by their overlap, of unit length."""
     windows = schema.windows.c
     query = select(windows.spans, windows.vectors).where(windows.piece_id == piece_id)

@@ -28,15 +28,15 @@ _MAX_WINDOWS = 5
 _MIN_EFFECT = 0.5  # standard deviations
 _MAX_TRAITS = 3  # per class
 
-# Descriptor, its unit, and the words for more and less of it.
+# Descriptor, a phrase with its value, and the words for more and less of it.
 DESCRIPTORS = (
-    ("density", "notes per second", "denser", "sparser"),
-    ("polyphony", "simultaneous notes", "fuller", "thinner"),
-    ("velocity_mean", "mean velocity", "louder", "softer"),
-    ("pitch_mean", "mean pitch", "higher", "lower"),
-    ("pitch_low", "lowest pitch", "not as low", "reaching lower"),
-    ("pitch_high", "highest pitch", "reaching higher", "not as high"),
-    ("duration_s", "seconds", "longer", "shorter"),
+    ("density", "{} notes per second", "denser", "sparser"),
+    ("polyphony", "{} simultaneous notes", "fuller", "thinner"),
+    ("velocity_mean", "mean velocity {}", "louder", "softer"),
+    ("pitch_mean", "mean pitch {}", "higher", "lower"),
+    ("pitch_low", "lowest pitch {}", "higher bass", "deeper bass"),
+    ("pitch_high", "highest pitch {}", "higher treble", "lower treble"),
+    ("duration_s", "{} seconds", "longer", "shorter"),
 )
 
 
@@ -71,16 +71,15 @@ def class_traits(values: FloatArray, label: IntArray, classes: Sequence[str]) ->
         effect[spread < 1e-9] = 0.0
         for i in np.argsort(-np.abs(effect))[:_MAX_TRAITS]:
             if abs(effect[i]) >= _MIN_EFFECT:
-                traits.append(
-                    _trait(value, int(i), own[:, i].mean(), rest[:, i].mean(), float(effect[i]))
-                )
+                traits.append(_trait(value, int(i), own[:, i].mean(), rest[:, i].mean(), float(effect[i])))
     return tuple(traits)
 
 
 def _trait(value: str, descriptor: int, mean: float, others: float, effect: float) -> Trait:
-    name, unit, more, less = DESCRIPTORS[descriptor]
+    name, phrase, more, less = DESCRIPTORS[descriptor]
     digits = 1 if max(abs(mean), abs(others)) < 20 else 0
-    text = f"{more if effect > 0 else less}: {mean:.{digits}f} {unit} against {others:.{digits}f}"
+    own = phrase.format(f"{mean:.{digits}f}")
+    text = f"{more if effect > 0 else less}: {own} against {others:.{digits}f}"
     return Trait(value, name, float(mean), float(others), effect, text)
 
 

@@ -1,11 +1,12 @@
-"""k-NN out-of-distribution detection: pieces unlike every labelled one, whose predictions are not to be trusted.
+"""k-NN out-of-distribution detection: pieces unlike every labelled one, whose predictions mean nothing.
 
-A classifier must choose among its classes, and is often confident about music of quite another kind. So a piece is
-compared with the labelled ones: the mean cosine similarity to the three nearest, on the principal axes of the
-library (compare Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors"). The labelled
-pieces, each compared with those of other works, give the threshold: 2 % of them lie below it. Measured with
-composers of concert music as classes, three to all pieces of each labelled: of folk tunes, pop songs and game
-music 99 in 100 were out of distribution, of pop pianists 95, of other works of the same composers 2 to 4.
+A classifier must choose among its classes, and is often confident about music of quite another kind. So a
+piece is compared with the labelled ones: the mean cosine similarity to the three nearest, on the principal
+axes of the library (compare Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors").
+The labelled pieces, each compared with those of other works, give the threshold: 2 % of them lie below it.
+Measured with composers of concert music as classes, three to all pieces of each labelled: of folk tunes, pop
+songs and game music 99 in 100 were out of distribution, of pop pianists 95, of other works of the same
+composers 2 to 4.
 """
 
 from __future__ import annotations

@@ -101,7 +101,9 @@ class Probes:
             raise TagError(report.problems[0].reason)
         return report.trained[0]
 
-    def train(self, tags: Iterable[str] | None = None, *, progress: OnProgress | None = None) -> TrainReport:
+    def train(
+        self, tags: str | Iterable[str] | None = None, *, progress: OnProgress | None = None
+    ) -> TrainReport:
         """Train the probes of some tags, or of all that have labels, reading the library's vectors once.
 
         Returns
@@ -111,10 +113,7 @@ class Probes:
         """
         on_progress = progress or no_progress
         with self._database.read() as connection:
-            if tags is None:
-                rows = labelled_tags(connection)
-            else:
-                rows = [find_tag(connection, name) for name in dict.fromkeys(tags)]
+            rows = labelled_tags(connection) if tags is None else _find_tags(connection, tags)
             encoder, library = self._vectors(connection)
             on_progress("reading labels", 0, 1)
             data, problems = gather(connection, rows, library)
@@ -138,7 +137,9 @@ class Probes:
 
     # -- predictions ----------------------------------------------------------------------------
 
-    def apply(self, tags: Iterable[str] | None = None, *, progress: OnProgress | None = None) -> list[Applied]:
+    def apply(
+        self, tags: str | Iterable[str] | None = None, *, progress: OnProgress | None = None
+    ) -> list[Applied]:
         """Predict the tags of every piece without a label; probes of another encoder are retrained first.
 
         Pieces that are added later are predicted when they are added.
@@ -151,10 +152,7 @@ class Probes:
         on_progress = progress or no_progress
         started = time.monotonic()
         with self._database.read() as connection:
-            if tags is None:
-                rows = tags_with_probes(connection)
-            else:
-                rows = [find_tag(connection, name) for name in dict.fromkeys(tags)]
+            rows = tags_with_probes(connection) if tags is None else _find_tags(connection, tags)
             encoder = self._database.encoder(connection)[0]
             stale = [row.name for row in rows if load_probe(connection, row).encoder != encoder]
         if not rows:
@@ -194,7 +192,8 @@ class Probes:
                 if probe.encoder == encoder and has_predictions(connection, row):
                     applied.append((row, probe, load_predictions(connection, row, len(probe.classes))))
             newest = min(
-                (int(known.piece_ids[-1]) if len(known.piece_ids) else 0 for _, _, known in applied), default=0
+                (int(known.piece_ids[-1]) if len(known.piece_ids) else 0 for _, _, known in applied),
+                default=0,
             )
             if not applied or not count_vectors(connection, newest):
                 return
@@ -339,6 +338,11 @@ class Probes:
         probe = load_probe(connection, row)
         _check_encoder(row, probe, self._database.encoder(connection)[0])
         return row, probe, unlabelled_predictions(connection, row, probe)
+
+
+def _find_tags(connection: Connection, names: str | Iterable[str]) -> list[Row[Any]]:
+    names = [names] if isinstance(names, str) else names
+    return [find_tag(connection, name) for name in dict.fromkeys(names)]
 
 
 def _check_encoder(tag: Row[Any], probe: TrainedProbe, encoder: str | None) -> None:

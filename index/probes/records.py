@@ -1,4 +1,4 @@
-"""What the library answers about probes, as immutable records with `to_json`."""
+"""Records of probes, their scores and predictions, immutable and with `to_json`."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ProbeScores:
     works, pieces : how many were scored
     calibration_error : expected calibration error of the likeliest class, ten bins
     majority : baseline that always predicts the most frequent class
-    handmade : the same classifier on hand-crafted statistics of the notes; None where time ranges are labelled
+    handmade : the same classifier on hand-crafted statistics; None where time ranges are labelled
     confusion : confusion matrix, rows true and columns predicted, in the order of `per_class`
     """
 

@@ -1,4 +1,4 @@
-"""Probes and their predictions as rows of the database: arrays in the safetensors format, metadata as JSON."""
+"""Probes and their predictions in the database: arrays in the safetensors format, metadata as JSON."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ from .records import Problem
 from .store import TrainedProbe, probe_metadata
 from .works import GROUPING, works_of
 
-__all__ = ["TrainingData", "gather", "scale_library", "statistics_of", "standardise", "train_probe"]
+__all__ = ["TrainingData", "gather", "scale_library", "standardise", "statistics_of", "train_probe"]
 
 MAX_SCORED = 1_500  # examples in cross-validation and calibration
 MAX_FITTED = 20_000  # examples in the final fit
@@ -160,9 +160,7 @@ def _fit_all(
     if len(scored) == len(examples):
         return classifier
     fitted = examples.subset(sample_rows(examples.label, MAX_FITTED))
-    weights, bias = fit_logistic_regression(
-        scaling(fitted.vectors), fitted.label, classes, classifier.C
-    )
+    weights, bias = fit_logistic_regression(scaling(fitted.vectors), fitted.label, classes, classifier.C)
     return replace(classifier, weights=weights, bias=bias)
 
 

@@ -1,14 +1,14 @@
 """Works of labelled pieces: which of them are versions of the same music, from their landmarks alone.
 
 The groups of `Library.duplicates` align every pair note by note, and are not stored. Cross-validation needs
-less: versions of a work must not be split between folds, and joining two different works costs little. So only
-the labelled pieces are compared, by their landmarks. A pair is joined if it shares enough of the smaller piece's
-landmarks, weighted by inverse document frequency, and not next to nothing of the larger one's: a bare
-accompaniment lies in many long pieces and would join them all. A pair that the user decided to be the
-same is joined too, and one decided to be different is not joined directly.
+less: versions of a work must not be split between folds, and joining two different works costs little. So
+only the labelled pieces are compared, by their landmarks. A pair is joined if it shares enough of the smaller
+piece's landmarks, weighted by inverse document frequency, and not next to nothing of the larger one's: a bare
+accompaniment lies in many long pieces and would join them all. A pair that the user decided to be the same is
+joined too, and one decided to be different is not joined directly.
 
-On 505 performances 99 in 100 of the pairs that hold the same notes are joined, and 99 in 100 of those joined do;
-of 44,000 pairs of different pop songs one is joined. Short folk tunes and their bare chords have few
+On 505 performances 99 in 100 of the pairs that hold the same notes are joined, and 99 in 100 of those joined
+do; of 44,000 pairs of different pop songs one is joined. Short folk tunes and their bare chords have few
 landmarks of their own, and more of them are joined than should be.
 """
 

@@ -1,8 +1,9 @@
 """Labels from tables and folder names, and labels as a table.
 
-Two layouts of tables are understood. The *long* one is what `format_labels` writes: a line per label, with the
-columns `file` and `tag`. The *wide* one has a line per file, a column that names it (`file`, `midi_filename`,
-...) and columns that become tags: a column of nothing but yes and no is a free tag, any other a facet.
+Two layouts of tables are understood. The *long* one is what `format_labels` writes: a line per label, with
+the columns `file` and `tag`. The *wide* one has a line per file, a column that names it (`file`,
+`midi_filename`, ...) and columns that become tags: a column of nothing but yes and no is a free tag, any
+other a facet.
 """
 
 from __future__ import annotations
@@ -57,9 +58,7 @@ def format_labels(labels: Iterable[Label], kind: TableFormat = "csv") -> str:
     return format_table(COLUMNS, rows, kind)
 
 
-def edits_from_folders(
-    connection: Connection, tag: str, root: str | None, level: int
-) -> list[LabelEdit]:
+def edits_from_folders(connection: Connection, tag: str, root: str | None, level: int) -> list[LabelEdit]:
     """An edit for each file that lies at least `level` folders below the root, with that folder's name.
 
     Raises
@@ -202,9 +201,7 @@ def _entries(
     index = {name.lower(): i for i, name in enumerate(table.columns)}
     file = next((index[name] for name in FILE_COLUMNS if name in index), None)
     if file is None:
-        raise TagError(
-            f"{table.file}: no column names the files; call it one of {', '.join(FILE_COLUMNS)}"
-        )
+        raise TagError(f"{table.file}: no column names the files; call it one of {', '.join(FILE_COLUMNS)}")
     if "tag" in index and columns is None and tag is None:
         return list(_long_entries(table, index, file)), ("tag",)
     if tag is not None:

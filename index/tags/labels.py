@@ -1,8 +1,8 @@
 """Labels: applying edits, undoing them, and the labels that are active.
 
-Every change is one numbered action, applied as a whole or not at all. A label that is replaced or removed keeps
-its row, with the number of the action that ended it, so an action is undone by ending what it set and reviving
-what it ended. An action cannot be undone before a later one that changed the same labels.
+Every change is one numbered action, applied as a whole or not at all. A label that is replaced or removed
+keeps its row, with the number of the action that ended it, so an action is undone by ending what it set and
+reviving what it ended. An action cannot be undone before a later one that changed the same labels.
 """
 
 from __future__ import annotations
@@ -277,9 +277,7 @@ def labelled_tags(connection: Connection) -> list[Row[tuple[int, str, str]]]:
     return list(connection.execute(select(tags).where(own.exists()).order_by(tags.c.name)).all())
 
 
-def _change_for(
-    connection: Connection, resolved: Sequence[_Resolved], tag_ids: Mapping[str, int]
-) -> _Change:
+def _change_for(connection: Connection, resolved: Sequence[_Resolved], tag_ids: Mapping[str, int]) -> _Change:
     """What edits change about the active labels."""
     at_location: dict[tuple[str, Location], list[tuple[int, str, bool]]] = {}
     of_content: dict[tuple[str, str], list[tuple[int, str]]] = {}
@@ -390,7 +388,9 @@ def _check_no_later_change(connection: Connection, action: int) -> None:
     changed_later = later.c.set_by > action
     changed_later |= (later.c.ended_by > action) & (later.c.set_by <= action)
     undone = select(label_actions.c.id).where(label_actions.c.undone_s.is_not(None))
-    not_undone = later.c.set_by.not_in(undone) & (later.c.ended_by.is_(None) | later.c.ended_by.not_in(undone))
+    not_undone = later.c.set_by.not_in(undone) & (
+        later.c.ended_by.is_(None) | later.c.ended_by.not_in(undone)
+    )
     touched = (own.c.set_by == action) | (own.c.ended_by == action)
     joined = own.join(later, same_content)
     query = select(func.max(later.c.set_by), func.max(later.c.ended_by)).select_from(joined)

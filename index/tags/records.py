@@ -1,4 +1,4 @@
-"""What the library answers about tags and labels, as immutable records with `to_json`; names of tags and values."""
+"""Records of tags and labels, immutable and with `to_json`, and the rules for names of tags and values."""
 
 from __future__ import annotations
 

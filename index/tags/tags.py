@@ -87,9 +87,7 @@ class Tags:
         return self.label_many([LabelEdit(target, tag, value, None) for target in flatten(pieces)])
 
     @renamed_keywords(wishes="edits")
-    def label_many(
-        self, edits: Iterable[LabelEdit], *, source: str = "user", what: str = ""
-    ) -> LabelReport:
+    def label_many(self, edits: Iterable[LabelEdit], *, source: str = "user", what: str = "") -> LabelReport:
         """Apply many label edits as one action; see `label` for the errors.
 
         Parameters

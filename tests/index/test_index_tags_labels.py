@@ -9,7 +9,7 @@ from fake_encoder import FakeEncoder, tune
 
 from embedder.core.errors import LibraryReadOnly, PieceNotFound, TagError
 from embedder.midi.writing import write_midi
-from index import Library, Wish
+from index import LabelEdit, Library
 
 
 def standing(library: Library, tag: str) -> dict[int | None, str]:
@@ -115,19 +115,19 @@ def test_what_is_refused_changes_nothing(library: Library) -> None:
     library.tags.label("facet", 1, value="x")
     before = library.tags.history()
     refused = [
-        ([Wish(1, "free", "x")], "has no values"),
-        ([Wish(1, "facet")], "name a value"),
-        ([Wish(1, "new"), Wish(2, "new", "x")], "both with a value and without"),
-        ([Wish(3, "free"), Wish(3, "free", None, False)], "labelled both free and not free"),
-        ([Wish(3, "facet", "x"), Wish(3, "facet", "y")], "labelled both facet: x and facet: y"),
-        ([Wish(3, "facet", "x"), Wish(3, "facet", "x", False)], "both facet: x and not facet: x"),
-        ([Wish(1, "free", start_s=1.0)], "give both"),
-        ([Wish(1, "free", start_s=500.0, end_s=600.0)], "sounds from"),
-        ([Wish(1, "nothing", None, None)], "no tag nothing"),
+        ([LabelEdit(1, "free", "x")], "has no values"),
+        ([LabelEdit(1, "facet")], "name a value"),
+        ([LabelEdit(1, "new"), LabelEdit(2, "new", "x")], "both with a value and without"),
+        ([LabelEdit(3, "free"), LabelEdit(3, "free", None, False)], "labelled both free and not free"),
+        ([LabelEdit(3, "facet", "x"), LabelEdit(3, "facet", "y")], "labelled both facet: x and facet: y"),
+        ([LabelEdit(3, "facet", "x"), LabelEdit(3, "facet", "x", False)], "both facet: x and not facet: x"),
+        ([LabelEdit(1, "free", start_s=1.0)], "give both"),
+        ([LabelEdit(1, "free", start_s=500.0, end_s=600.0)], "sounds from"),
+        ([LabelEdit(1, "nothing", None, None)], "no tag nothing"),
     ]
     for wishes, says in refused:
         with pytest.raises(TagError, match=says):
-            library.tags.label_many([Wish(5, "extra"), *wishes])
+            library.tags.label_many([LabelEdit(5, "extra"), *wishes])
     with pytest.raises(PieceNotFound, match="99"):
         library.tags.label("free", [5, 99])
     with pytest.raises(PieceNotFound, match="nowhere"):
@@ -156,7 +156,7 @@ def test_undo_restores_what_was(library: Library) -> None:
     assert all(one.undone_s is not None and one.done_s <= one.undone_s for one in history)
 
 
-def test_an_earlier_change_can_be_undone_unless_another_built_upon_it(library: Library) -> None:
+def test_an_earlier_change_can_be_undone_unless_another_changed_the_same_labels(library: Library) -> None:
     library.tags.label("facet", [1, 2], value="x")
     library.tags.label("other", [5])
     library.tags.label("facet", [2], value="y")
@@ -166,7 +166,7 @@ def test_an_earlier_change_can_be_undone_unless_another_built_upon_it(library: L
     library.tags.undo(3)
     library.tags.undo(1)
     assert library.tags.labels() == []
-    with pytest.raises(TagError, match="no change 1 stands"):
+    with pytest.raises(TagError, match="no change 1 to undo"):
         library.tags.undo(1)
 
 

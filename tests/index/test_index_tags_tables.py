@@ -11,8 +11,8 @@ import pytest
 from fake_encoder import FakeEncoder, write_tunes
 
 from embedder.core.errors import TagError
+from embedder.core.table_files import read_table
 from index import Library
-from index.tags.table_files import read_table
 
 TABLE = "file,composer\npart0/tune000.mid,Frédéric Chopin\npart1/tune001.mid,Antonín Dvořák\n"
 
@@ -209,7 +209,7 @@ def test_a_list_of_objects(tmp_path: Path) -> None:
 
 
 def test_what_never_ends_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index.tags.table_files.LARGEST_BYTES", 1 << 20)
+    monkeypatch.setattr("embedder.core.table_files.MAX_BYTES", 1 << 20)
     with pytest.raises(TagError, match="larger than 1 MB"):
         read_table("/dev/zero")
 

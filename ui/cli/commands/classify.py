@@ -103,11 +103,11 @@ def _answers(model: Classifier, names: list[str], pieces: list[Notes]) -> list[A
 
 
 def _labelled(library: Library, tag: str, found: list[Answer], classifier: str) -> LabelReport:
-    from index import Wish
-    from index.tags.names import checked_name
+    from index import LabelEdit
+    from index.tags.records import checked_name
 
     tag = checked_name(tag)
     exists = any(one.name == tag for one in library.tags())
     known = {label.piece_id for label in library.tags.labels(tag)} if exists else set()
-    wishes = [Wish(int(name[1:]), tag, label) for name, label, _ in found if int(name[1:]) not in known]
+    wishes = [LabelEdit(int(name[1:]), tag, label) for name, label, _ in found if int(name[1:]) not in known]
     return library.tags.label_many(wishes, source="classifier", what=f"labels by {classifier}: {tag}")

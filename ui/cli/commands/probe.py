@@ -149,7 +149,9 @@ def predictions(
     from ui.cli.output import print_json, print_table
 
     with Library.open(library, create=False) as opened:
-        found = opened.probes.predictions(tag, value=value, least=above or 0.0, limit=limit, outside=outside)
+        found = opened.probes.predictions(
+            tag, value=value, min_probability=above or 0.0, limit=limit, out_of_distribution=outside
+        )
     if json:
         print_json({"predictions": [one.to_json() for one in found]})
         return
@@ -187,7 +189,7 @@ def accept(
         above,
         library,
         json,
-        lambda opened, targets: opened.probes.accept(tag, targets, value=value, least=above),
+        lambda opened, targets: opened.probes.accept(tag, targets, value=value, min_probability=above),
     )
 
 
@@ -212,7 +214,7 @@ def reject(
         above,
         library,
         json,
-        lambda opened, targets: opened.probes.reject(tag, targets, value=value, least=above),
+        lambda opened, targets: opened.probes.reject(tag, targets, value=value, min_probability=above),
     )
 
 
