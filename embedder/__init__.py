@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         LibraryReadOnly,
         MidiError,
         MidikinError,
+        NoteTextError,
         PieceNotFound,
         TableError,
         TagError,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from .generation.sampling import Sampling
     from .midi.reading import Limits, MidiFile, read_midi, read_piece
     from .midi.writing import write_midi
+    from .note_text import parse_notes
     from .notes import GRID_HZ, Notes
 
 _HOME = {
@@ -53,12 +55,14 @@ _HOME = {
     "MidiError": "core.errors",
     "MidiFile": "midi.reading",
     "MidikinError": "core.errors",
+    "NoteTextError": "core.errors",
     "Notes": "notes",
     "PieceNotFound": "core.errors",
     "TableError": "core.errors",
     "TagError": "core.errors",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
+    "parse_notes": "note_text",
     "read_midi": "midi.reading",
     "read_piece": "midi.reading",
     "write_midi": "midi.writing",
@@ -84,12 +88,14 @@ __all__ = [
     "MidiError",
     "MidiFile",
     "MidikinError",
+    "NoteTextError",
     "Notes",
     "PieceNotFound",
     "Sampling",
     "TableError",
     "TagError",
     "describe",
+    "parse_notes",
     "read_midi",
     "read_piece",
     "write_midi",

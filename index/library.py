@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 from sqlalchemy import func, select
 
 from embedder.core.errors import LibraryError
+from embedder.core.progress import OnProgress, no_progress
 
 from .add import add_folders
 from .arguments import check_part, is_number, whole
-from .duplicates.facade import DuplicateSearch
+from .duplicates.duplicates import DuplicateSearch
 from .filter_cache import Allowed
 from .filters import Filters
 from .library_encoder import EncoderLike, LibraryEncoder
 from .maintenance import Maintenance
-from .matching.facade import Matching
+from .matching.matching import Matching
 from .melody.search import MelodySearch
 from .probes.probes import Probes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
@@ -41,8 +42,8 @@ if TYPE_CHECKING:
 
     from embedder.notes import Notes
 
-    from .matching.comparison import Compared
-    from .matching.records import FindResult
+    from .matching.compare import Compared
+    from .matching.find import FindResult
     from .melody.search import MelodyResult
 
 __all__ = ["Library", "default_folder"]
@@ -108,7 +109,7 @@ class Library:
     read_only : whether it can only be searched
     tags : labels that people give (`index.tags.tags.Tags`); called, it lists the tags
     probes : what learns tags from labels (`index.probes.probes.Probes`); called, it lists the probes
-    duplicates : pieces that hold the same music (`index.duplicates.facade.DuplicateSearch`); called, it
+    duplicates : pieces that hold the same music (`index.duplicates.duplicates.DuplicateSearch`); called, it
         looks for them
     maintenance : indexes, soundness, copies, another encoder (`index.maintenance.Maintenance`)
     """
@@ -407,7 +408,7 @@ class Library:
         start_s: float | None = None,
         end_s: float | None = None,
         include_self: bool = False,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        on_progress: OnProgress = no_progress,
     ) -> MelodyResult:
         """Find the pieces in which a melody is sung.
 
@@ -419,7 +420,7 @@ class Library:
         k : how many answers at most
         start_s, end_s : only the notes that begin in this part of the query
         include_self : let the very file that is asked about be an answer
-        on_progress : told how many melodies are extracted, of how many
+        on_progress : gets how many melodies have been extracted, of how many
 
         Raises
         ------

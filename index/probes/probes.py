@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Row
 from embedder.core.errors import TagError
 from embedder.core.files import shortened
 from embedder.core.progress import OnProgress, no_progress
+from embedder.core.text import count
 
 from ..arguments import renamed_keywords, whole
 from ..storage.database import Database
@@ -275,8 +276,7 @@ class Probes:
                 rows = rows_of_targets(connection, row, predicted, rows, flatten(pieces))
             edits = edits_from_predictions(row, probe, predicted, rows, accepted=accepted)
             verb = "accepted" if accepted else "rejected"
-            noun = "prediction" if len(rows) == 1 else "predictions"
-            what = f"{verb} {len(rows):,} {noun} of {row.name}"
+            what = f"{verb} {count(len(rows), 'prediction')} of {row.name}"
             return apply_edits(connection, edits, source=verb, what=what)
 
     # -- questions ------------------------------------------------------------------------------

@@ -24,8 +24,8 @@ from sqlalchemy import Connection, select
 
 from embedder.core.arrays import connected_components
 
-from ..duplicates.decisions import Verdict, list_decisions, standing
-from ..matching.landmarks import find_landmarks, line_of
+from ..duplicates.decisions import Verdict, active_decisions, list_decisions
+from ..matching.landmarks import find_landmarks, note_sequence
 from ..storage import schema
 from ..storage.codecs import unpack_notes
 from ..storage.piece_writer import chunks
@@ -82,7 +82,7 @@ def _landmarks(connection: Connection, piece_ids: Sequence[int]) -> list[NDArray
 @lru_cache(maxsize=_CACHED_PIECES)
 def _landmark_keys(packed: bytes) -> NDArray[np.uint32]:
     """The distinct landmark keys of packed notes."""
-    return np.unique(find_landmarks(line_of(unpack_notes(packed))).key)
+    return np.unique(find_landmarks(note_sequence(unpack_notes(packed))).key)
 
 
 def _hashed(keys: NDArray[np.uint32]) -> NDArray[np.uint64]:
@@ -99,7 +99,7 @@ def _decided(
         query = select(schema.pieces.c.sha256, schema.pieces.c.id).where(schema.pieces.c.id.in_(chunk))
         of_hash.update((row.sha256, row.id) for row in connection.execute(query))
     same, different = [], set()
-    for (hash_a, hash_b), decision in standing(list_decisions(connection)).items():
+    for (hash_a, hash_b), decision in active_decisions(list_decisions(connection)).items():
         if hash_a in of_hash and hash_b in of_hash:
             a, b = sorted((of_hash[hash_a], of_hash[hash_b]))
             if decision.verdict is Verdict.NOT_SAME:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, select
 from embedder.core.errors import TableError, TagError
 from embedder.core.files import shortened
 from embedder.core.table_files import TableFile, TableFormat, format_table, read_table, unguarded
-from embedder.core.times import iso_utc
+from embedder.core.text import count, iso_utc
 
 from ..arguments import check_part
 from ..storage import schema
@@ -87,9 +87,8 @@ def edits_from_folders(connection: Connection, tag: str, root: str | None, level
             name = display(folders[level - 1])  # the name of a folder need not be valid text
             edits.append(LabelEdit(piece_id, tag, name))
     if not edits:
-        depth = f"{level} folder{'s' if level > 1 else ''}"
         raise TagError(
-            f"{display(root)}: no piece lies {depth} below it; "
+            f"{display(root)}: no piece lies {count(level, 'folder')} below it; "
             f"give another folder or level for {shortened(tag)}"
         )
     return edits
@@ -190,8 +189,8 @@ def _unknown_files(table: TableFile, unknown: Mapping[str, str], *, can_skip: bo
     names = ", ".join(shortened(name) + why for name, why in list(unknown.items())[:_MAX_LISTED])
     more = ", ..." if len(unknown) > _MAX_LISTED else ""
     remedy = "add them first, or leave them out (--skip-unknown)" if can_skip else "add them first"
-    count = f"{len(unknown):,} of its files are" if len(unknown) > 1 else "one of its files is"
-    return f"{table.file}: {count} not in the library: {names}{more}; {remedy}, nothing was changed"
+    files = f"{len(unknown):,} of its files are" if len(unknown) > 1 else "one of its files is"
+    return f"{table.file}: {files} not in the library: {names}{more}; {remedy}, nothing was changed"
 
 
 def _entries(

@@ -92,7 +92,7 @@ def read(data: bytes) -> None:
 
 def manifest(data: bytes) -> None:
     """A cached index whose manifest is anything."""
-    from index.vectors.faiss_store import index_files
+    from index.vectors import index_files
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "pieces.json").write_bytes(data)

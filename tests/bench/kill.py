@@ -75,9 +75,8 @@ def work(folder: Path, seed: int) -> None:
                 library.remove([piece.id for piece in gone])
                 diary.note(removed=[piece.path for piece in gone])
             elif step == "build":
-                library.maintenance.build_index(
-                    rng.choice(["pieces", "windows"]), rng.choice([None, "sq8", "exact"])
-                )
+                name, kind = rng.choice(["pieces", "windows"]), rng.choice([None, "sq8", "exact"])
+                library.maintenance.build_index(name, kind)
             elif step == "decide" and library.info().pieces > 1:
                 one, other = rng.sample([piece.id for piece in library.pieces(limit=100)], 2)
                 diary.note(decided=library.duplicates.decide(one, other, rng.choice(["keep", "not-same"])))

@@ -27,11 +27,10 @@ import numpy as np
 
 sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
 
-from index.vectors.faiss_store.faiss_store import keys_of  # noqa: E402
-
 from index import Library  # noqa: E402
 from index.storage.codecs import SPAN, pack_notes, pack_vectors  # noqa: E402
 from index.storage.schema import DESCRIPTOR_COLUMNS  # noqa: E402
+from index.vectors.faiss_store import keys_of  # noqa: E402
 
 CLUSTERS = 128
 BATCH = 20_000

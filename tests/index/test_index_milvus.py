@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import servers
-from index.vectors.faiss_store.faiss_store import FaissStore, VectorStore, keys_of, pieces_of
 
 from embedder.core.errors import LibraryError
-from index.vectors.faiss_store import autotune
+from index.vectors import autotune
+from index.vectors.faiss_store import FaissStore, VectorStore, keys_of, pieces_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 
@@ -38,7 +38,7 @@ def vectors() -> np.ndarray:
 @pytest.fixture
 def stores(address: str, vectors: np.ndarray) -> Iterator[tuple[VectorStore, VectorStore]]:
     """The same vectors, two a piece, in FAISS and in Milvus, both exact."""
-    from index.vectors.faiss_store.milvus import MilvusStore
+    from index.vectors.milvus import MilvusStore
 
     keys = np.concatenate([keys_of(1 + i, 2) for i in range(PIECES)])
     plain = FaissStore.of(autotune.build(["exact"], DIM, len(keys), [(keys, vectors)], (keys, vectors))[0])
@@ -85,7 +85,7 @@ def test_more_allowed_pieces_than_a_condition_takes(
 
 
 def test_a_graph_finds_nearly_all(address: str, vectors: np.ndarray) -> None:
-    from index.vectors.faiss_store.milvus import MilvusStore
+    from index.vectors.milvus import MilvusStore
 
     remote = MilvusStore(address, f"graph{time.time_ns()}", DIM)
     keys = np.concatenate([keys_of(1 + i, 2) for i in range(PIECES)])
@@ -103,7 +103,7 @@ def test_a_graph_finds_nearly_all(address: str, vectors: np.ndarray) -> None:
 
 def test_a_server_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     pytest.importorskip("pymilvus", reason="the extra `cluster` is not installed")
-    from index.vectors.faiss_store.milvus import MilvusStore
+    from index.vectors.milvus import MilvusStore
 
     with pytest.raises(LibraryError, match="Milvus failed") as caught:
         MilvusStore("http://127.0.0.1:9", "none", DIM)

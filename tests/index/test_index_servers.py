@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import servers
 from fake_encoder import FakeEncoder, tune, write_tunes
-from index.vectors.faiss_store.milvus_indexes import SharedCatalogue
 
 from embedder.core.errors import LibraryError
 from index import Library
 from index.distributed.runners import Here
 from index.distributed.shards import plan
+from index.vectors.milvus_indexes import SharedCatalogue
 
 pytestmark = [pytest.mark.slow, pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from index.vectors.faiss_store.faiss_store import FaissStore, VectorStore, keys_of, ordinals_of, pieces_of
 
-from index.vectors.faiss_store import autotune
+from index.vectors import autotune
+from index.vectors.faiss_store import FaissStore, VectorStore, keys_of, ordinals_of, pieces_of
 
 DIM = 24
 

@@ -19,11 +19,11 @@ def test_a_flat_method_of_before_is_the_one_of_its_object(library: Library, name
 
 
 def test_flat_methods_do_what_they_did(library: Library, tmp_path: Path) -> None:
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="tags.label"):
         assert library.label("calm", [1, 2]).set == 2
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="tags.labels"):
         assert [label.piece_id for label in library.labels("calm")] == [1, 2]
-    with pytest.warns(DeprecationWarning):
+    with pytest.warns(DeprecationWarning, match="maintenance.backup"):
         assert library.backup(tmp_path / "copy") == tmp_path / "copy"
     assert [tag.name for tag in library.tags()] == ["calm"]
     assert library.probes() == []

@@ -6,7 +6,7 @@ import streamlit as st
 
 from embedder.core.errors import PieceNotFound
 from index import Duplicates, Library
-from index.duplicates.duplicates import Member
+from index.duplicates.records import Member
 from ui.cli.output import count
 
 from . import state
@@ -24,7 +24,7 @@ KINDS = {
     "bytes": "the same bytes",
     "notes": "the same notes",
     "edited": "one performance, edited",
-    "work": "one work, in other hands",
+    "work": "another performance or arrangement",
     "contains": "one holds the other",
 }
 VERDICTS = {"duplicate": "a duplicate", "keep": "the same, both stay", "not-same": "not the same"}
@@ -161,7 +161,7 @@ def _pair(library: Library, pair: Pair, open_pairs: list[Pair]) -> None:
     left, right = st.columns(2, gap="medium")
     for column, letter, member in ((left, "A", pair.keeper), (right, "B", pair.other)):
         with column, st.container(border=True, gap="xsmall"):
-            _member(library, letter, member, suggested=member.piece_id == group.keeper, why=group.why)
+            _member(library, letter, member, suggested=member.piece_id == group.keeper, why=group.reason)
     comparison(library, pair.keeper.piece_id, pair.other.piece_id, key=f"pair-{pair.name}")
 
 

@@ -11,11 +11,10 @@ from fake_encoder import FakeEncoder, tune
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library, compare_files
-from index.matching.block_matching import Sketch
-from index.matching.classify import judge, transposition_of
-from index.matching.compare import compare
-from index.matching.landmarks import line_of, variety
-from index.matching.relations import Kind, Link
+from index.matching.block_matching import IndexedPiece
+from index.matching.classify import Kind, Link, classify_pair, transposition_of
+from index.matching.compare import align_both_ways
+from index.matching.landmarks import interval_variety, note_sequence
 
 
 def notes(onset: np.ndarray, pitch: np.ndarray) -> Notes:
@@ -39,7 +38,7 @@ def aabb(seed: int) -> Notes:
 
 
 def verdict(one: Notes, other: Notes) -> Link | None:
-    return judge(1, Sketch(line_of(one)), 2, Sketch(line_of(other)))
+    return classify_pair(1, IndexedPiece.of(one), 2, IndexedPiece.of(other))
 
 
 REPETITIVE = {
@@ -53,7 +52,7 @@ REPETITIVE = {
 @pytest.mark.parametrize("name", REPETITIVE)
 def test_a_repetitive_piece_agrees_wholly_with_itself(name: str) -> None:
     piece = REPETITIVE[name]
-    found = compare(Sketch(line_of(piece)), Sketch(line_of(piece)), 0)
+    found = align_both_ways(IndexedPiece.of(piece), IndexedPiece.of(piece), 0)
     assert found.one.matched == found.other.matched == 1
     assert found.tempo_ratio == pytest.approx(1)
     link = verdict(piece, piece.shift(2).with_velocity(90))
@@ -88,8 +87,8 @@ def test_the_order_of_the_two_makes_no_difference() -> None:
     assert there is not None
     assert back is not None
     assert there.evidence == back.evidence
-    assert transposition_of(Sketch(line_of(one)), Sketch(line_of(other))) == -5
-    assert transposition_of(Sketch(line_of(other)), Sketch(line_of(one))) == 5
+    assert transposition_of(IndexedPiece.of(one), IndexedPiece.of(other)) == -5
+    assert transposition_of(IndexedPiece.of(other), IndexedPiece.of(one)) == 5
 
 
 def test_compare_and_duplicates_judge_alike(tmp_path: Path, encoder: FakeEncoder) -> None:
@@ -135,6 +134,6 @@ def test_files_are_compared_without_a_library(tmp_path: Path) -> None:
 
 
 def test_scales_have_little_variety() -> None:
-    scale = line_of(notes(np.arange(20) * 0.2, 60 + np.arange(20)))
-    assert variety(scale, np.arange(20)) == 1
-    assert variety(line_of(tune(1, 20)), np.arange(20)) > 5
+    scale = note_sequence(notes(np.arange(20) * 0.2, 60 + np.arange(20)))
+    assert interval_variety(scale, np.arange(20)) == 1
+    assert interval_variety(note_sequence(tune(1, 20)), np.arange(20)) > 5

@@ -13,7 +13,7 @@ from embedder.core.errors import MidiError, PieceNotFound
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library
-from index.matching.confidence import default_confidence
+from index.matching.find import default_confidence
 
 
 def number_of(library: Library, name: str) -> int:
@@ -181,7 +181,7 @@ def test_a_removed_piece_is_no_answer(library: Library) -> None:
     assert library.find(tune(6)).results[0].path.endswith("tune006.mid")
 
 
-def test_removing_most_makes_the_segment_anew(library: Library) -> None:
+def test_removing_most_rebuilds_the_segment(library: Library) -> None:
     before = segments(library)
     library.remove([piece.id for piece in library.pieces() if piece.id % 4])
     left = library.pieces()[0]
@@ -190,7 +190,7 @@ def test_removing_most_makes_the_segment_anew(library: Library) -> None:
 
 
 @pytest.mark.parametrize("harm", ["gone", "cut", "manifest gone", "manifest nonsense"])
-def test_damaged_fingerprints_are_made_anew(
+def test_damaged_fingerprints_are_rebuilt(
     library: Library, encoder: FakeEncoder, harm: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     file, manifest = segments(library)[0], library.folder / "landmarks" / "segments.json"
@@ -208,7 +208,7 @@ def test_damaged_fingerprints_are_made_anew(
     ):
         assert again.find(tune(4)).results[0].path.endswith("tune004.mid")
         assert len(segments(again)) == 1
-    assert ("anew" in caplog.text) == (harm != "manifest gone")
+    assert ("rebuilt" in caplog.text) == (harm != "manifest gone")
 
 
 def test_flipped_bytes_anywhere_never_crash(library: Library, encoder: FakeEncoder) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,14 +18,11 @@ from embedder.core.errors import LibraryError
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library
-from index.duplicates.duplicates import DuplicateGroup, Duplicates
+from index.duplicates.duplicates import Duplicates
 from index.duplicates.grouping import group_links
-from index.duplicates.report import shell_script, to_csv
-from index.duplicates.report_html import to_html
-from index.matching.block_matching import Sketch
-from index.matching.classify import judge
-from index.matching.landmarks import line_of
-from index.matching.relations import Evidence, Kind, Link
+from index.duplicates.records import DuplicateGroup
+from index.matching.block_matching import IndexedPiece
+from index.matching.classify import Evidence, Kind, Link, classify_pair
 
 
 def song(seed: int, count: int) -> Notes:
@@ -63,7 +61,7 @@ def joined(*parts: Notes) -> Notes:
 
 
 def verdict(one: Notes, other: Notes, up: int | None = None) -> Link | None:
-    return judge(1, Sketch(line_of(one)), 2, Sketch(line_of(other)), up)
+    return classify_pair(1, IndexedPiece.of(one), 2, IndexedPiece.of(other), up)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -93,8 +91,20 @@ def test_kinds_of_copies(seed: int) -> None:
 def test_of_a_part_and_a_whole_the_part_stands_first() -> None:
     whole = song(5, 900)
     for link in (
-        judge(1, Sketch(line_of(whole)), 2, Sketch(line_of(whole.slice_notes(400, 700))), 0),
-        judge(2, Sketch(line_of(whole.slice_notes(400, 700))), 1, Sketch(line_of(whole)), 0),
+        classify_pair(
+            1,
+            IndexedPiece.of(whole),
+            2,
+            IndexedPiece.of(whole.slice_notes(400, 700)),
+            0,
+        ),
+        classify_pair(
+            2,
+            IndexedPiece.of(whole.slice_notes(400, 700)),
+            1,
+            IndexedPiece.of(whole),
+            0,
+        ),
     ):
         assert link is not None
         assert (link.one, link.other, link.kind, link.contained) == (2, 1, Kind.CONTAINS, True)
@@ -102,15 +112,18 @@ def test_of_a_part_and_a_whole_the_part_stands_first() -> None:
         assert span.other_start_s == pytest.approx(whole.onset[400], abs=0.5)
 
 
-def test_a_part_may_be_cut_from_the_whole_or_played_by_other_hands() -> None:
+def test_a_part_may_be_cut_from_the_whole_or_be_another_performance() -> None:
     whole = played(song(6, 900), 1)
     cut = whole.slice_time(60, 120)
     others = played(song(6, 900), 2).slice_time(60, 120)
-    for part, same, words in ((cut, True, "the same performance"), (others, False, "in other hands")):
+    for part, same, words in (
+        (cut, True, "the same performance"),
+        (others, False, "another performance or arrangement"),
+    ):
         found = verdict(part, whole)
         assert found is not None
         assert (found.kind, found.same_performance) == (Kind.CONTAINS, same)
-        assert found.words == f"a whole and a part of it, {words}"
+        assert found.label == f"a whole and a part of it, {words}"
     short = verdict(whole.slice_time(60, 66), whole)  # six seconds: anybody might play them so
     assert short is None or not short.same_performance
 
@@ -209,16 +222,18 @@ def test_groups_of_a_library(catalogue: Library) -> None:
     wholes = [group for group in found.groups if group.kind is Kind.CONTAINS]
     assert {Path(group.members[0].path).stem for group in wholes} == {"medley"}
     parts = {
-        Path(member.path).stem: (link.same_performance, group.says(member))
+        Path(member.path).stem: (item.link.same_performance, group.describe(member))
         for group in wholes
         for member in group.members
-        if (link := group.best_link(member)) is not None
+        if (item := group.best_link(member)) is not None
     }
     medley = wholes[0].keeper
     assert parts["copy of first"][0]
     assert parts["copy of first"][1].startswith(f"cut from #{medley}: ")
     assert not parts["first-other-hands"][0]
-    assert parts["first-other-hands"][1].startswith(f"in #{medley}, played by other hands: ")
+    assert parts["first-other-hands"][1].startswith(
+        f"part of #{medley}, in another performance or arrangement: "
+    )
     assert all("tune" not in name for group in found.groups for name in names(group))
 
 
@@ -236,8 +251,8 @@ def test_a_copy_is_described_as_it_is_and_not_the_reverse(tmp_path: Path, encode
                 library.add(tmp_path / place, workers=1)
             (group,) = library.duplicates(workers=1).groups
         (copy,) = [member for member in group.members if member.piece_id != group.keeper]
-        up, ratio = ("+3", "0.80") if "higher" in copy.path else ("-3", "1.25")
-        assert f"{up} semitones, tempo x {ratio}, on one clock" in group.says(copy)
+        up, tempo = ("+3", "20 % slower") if "higher" in copy.path else ("-3", "25 % faster")
+        assert f"{up} semitones, {tempo}, same timing" in group.describe(copy)
 
 
 def test_stricter_kinds_only(catalogue: Library) -> None:
@@ -281,13 +296,13 @@ def test_decisions_stick_and_can_be_undone(catalogue: Library, tmp_path: Path) -
     keeper, other = (member.piece_id for member in group.members)
     number = catalogue.duplicates.decide(keeper, other, "duplicate", keeper=keeper)
     settled = group_of(catalogue.duplicates(workers=1), "second")
-    assert settled.settled
+    assert settled.resolved
     assert settled.links[0].verdict == "duplicate"
     assert catalogue.duplicates.decisions()[0].evidence["kind"] == "notes"
     # A new member reopens it.
     write_midi(played(song(2, 500), 77), tmp_path / "catalogue" / "second-third-hands.mid")
     catalogue.add(tmp_path / "catalogue", workers=1)
-    assert not group_of(catalogue.duplicates(workers=1), "second").settled
+    assert not group_of(catalogue.duplicates(workers=1), "second").resolved
     # A decision outlives the piece: removed and added again, it has another number.
     catalogue.remove(other)
     catalogue.add(tmp_path / "catalogue", workers=1)
@@ -325,19 +340,19 @@ def test_wrong_decisions(catalogue: Library) -> None:
 
 def test_reports(catalogue: Library, tmp_path: Path) -> None:
     found = catalogue.duplicates(workers=1)
-    rows = list(csv.DictReader(io.StringIO(to_csv(found))))
+    rows = list(csv.DictReader(io.StringIO(found.csv())))
     assert len(rows) == sum(len(member.paths) for group in found.groups for member in group.members)
     assert {row["suggestion"] for row in rows} == {"keep", ""}
     told = {(row["kind"], Path(row["path"]).stem): row["same_performance"] for row in rows}
     assert told["contains", "copy of first"] == "yes"
     assert told["contains", "first-other-hands"] == "no"
     assert told["contains", "medley"] == ""
-    page = to_html(found)
+    page = found.html()
     assert "&lt;b&gt;&amp;amp;" in page
     assert "<b>" not in page
     assert "<polygon" in page
     assert "http" not in page
-    assert "in other hands" in page
+    assert "another performance or arrangement" in page
     first = found.to_json()["groups"][0]["links"][0]
     assert first["evidence"]["passages"]
     assert first["same_performance"] is (first["kind"] != "work")
@@ -348,14 +363,14 @@ def test_only_decided_duplicates_are_commands_and_midikin_runs_none(
 ) -> None:
     folder = tmp_path / "catalogue"
     before = {path: path.read_bytes() for path in folder.rglob("*.mid")}
-    suggested = shell_script(catalogue.duplicates(workers=1))
+    suggested = catalogue.duplicates(workers=1).script()
     assert not [line for line in suggested.splitlines() if line and not line.startswith((b"#", b"set"))]
     group = group_of(catalogue.duplicates(workers=1), "it's \nnew")
     members = {Path(member.path).stem: member.piece_id for member in group.members}
     kept, gone = members["<b>&amp;"], members["it's \nnew"]
     catalogue.duplicates.decide(kept, gone, "duplicate", keeper=kept)
     script = tmp_path / "script.sh"
-    script.write_bytes(shell_script(catalogue.duplicates(workers=1)))
+    script.write_bytes(catalogue.duplicates(workers=1).script())
     assert {path: path.read_bytes() for path in folder.rglob("*.mid")} == before
     subprocess.run(["sh", script], check=True)
     assert set(before) - set(folder.rglob("*.mid")) == {folder / "it's \nnew.mid"}
@@ -387,6 +402,19 @@ def test_two_processes_find_what_one_finds(catalogue: Library, tmp_path: Path) -
     catalogue.add(tmp_path / "catalogue", workers=1)
     alone, both = catalogue.duplicates(workers=1), catalogue.duplicates(workers=2)
     assert alone == both
+    # A script without a main guard may ask for processes too, and runs once.
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\n"
+        "from index import Library\n"
+        "print('begins')\n"
+        "with Library.open(sys.argv[1], create=False) as library:\n"
+        "    print(len(library.duplicates(workers=2).groups))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, script, catalogue.folder], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == f"begins\n{len(alone.groups)}\n"
 
 
 def test_comparing(catalogue: Library) -> None:

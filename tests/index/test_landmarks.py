@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from strategies import notes as some_notes
 
 from embedder.notes import Notes
-from index.matching.landmarks import find_landmarks, find_more_landmarks, line_of
-from index.matching.postings import Segment, build, join, open_segment, write_segment
-from index.matching.time_map import first_warp, longest_rise
+from index.matching.landmarks import find_landmarks, find_query_landmarks, note_sequence
+from index.matching.postings import Segment, build_segment, merge_segments, open_segment, write_segment
+from index.matching.time_map import initial_time_map, longest_increasing_subsequence
 
 
 def keys(notes: Notes) -> list[int]:
-    return sorted(find_landmarks(line_of(notes)).key.tolist())
+    return sorted(find_landmarks(note_sequence(notes)).key.tolist())
 
 
 def test_tempo_leaves_landmarks_as_they_are() -> None:
@@ -50,20 +50,20 @@ def test_chords_may_be_spread() -> None:
 
 def test_short_queries_look_for_more() -> None:
     piece = tune(4, 30)
-    line = line_of(piece)
-    more = find_more_landmarks(piece, line)
+    sequence = note_sequence(piece)
+    more = find_query_landmarks(piece, sequence)
     assert set(keys(piece)) <= set(more.key.tolist())
-    assert more.event.max() < line.events
+    assert more.group.max() < sequence.groups
 
 
 @given(some_notes())
 @settings(max_examples=60, deadline=None)
-def test_any_notes_have_landmarks_within_their_events(piece: Notes) -> None:
-    line = line_of(piece)
-    found = find_landmarks(line)
-    assert len(line) == len(piece)
-    assert ((found.event >= 0) & (found.event < max(1, line.events))).all()
-    assert len(line.event_onsets_s()) == line.events
+def test_any_notes_have_landmarks_within_their_onset_groups(piece: Notes) -> None:
+    sequence = note_sequence(piece)
+    found = find_landmarks(sequence)
+    assert len(sequence) == len(piece)
+    assert ((found.group >= 0) & (found.group < max(1, sequence.groups))).all()
+    assert len(sequence.group_onsets_s()) == sequence.groups
 
 
 def saved(segment: Segment, path: Path) -> Path:
@@ -77,28 +77,28 @@ def equal(one: Segment, other: Segment) -> bool:
 
 
 def test_a_segment_comes_back_from_its_file(tmp_path: Path) -> None:
-    segment = build((i, tune(i)) for i in range(5))
+    segment = build_segment((i, tune(i)) for i in range(5))
     assert equal(open_segment(saved(segment, tmp_path / "a.seg")), segment)
-    line = segment.line(3)
-    assert np.allclose(line.onset_s, line_of(tune(3)).onset_s, atol=1e-4)
-    assert line.pitch.tolist() == line_of(tune(3)).pitch.tolist()
+    sequence = segment.sequence(3)
+    assert np.allclose(sequence.onset_s, note_sequence(tune(3)).onset_s, atol=1e-4)
+    assert sequence.pitch.tolist() == note_sequence(tune(3)).pitch.tolist()
 
 
 def test_joined_segments_are_as_if_built_together() -> None:
-    apart = [build((i, tune(i)) for i in some) for some in ((0, 1), (2,), (3, 4))]
-    assert equal(join(apart), build((i, tune(i)) for i in range(5)))
+    apart = [build_segment((i, tune(i)) for i in some) for some in ((0, 1), (2,), (3, 4))]
+    assert equal(merge_segments(apart), build_segment((i, tune(i)) for i in range(5)))
 
 
 def test_an_empty_segment_and_an_empty_piece(tmp_path: Path) -> None:
-    assert len(open_segment(saved(build([]), tmp_path / "none.seg")).ids) == 0
-    lone = build([(7, Notes.empty()), (8, tune(1))])
-    assert len(lone.line(0)) == 0
-    assert len(lone.line(1)) == 150
+    assert len(open_segment(saved(build_segment([]), tmp_path / "none.seg")).ids) == 0
+    lone = build_segment([(7, Notes.empty()), (8, tune(1))])
+    assert len(lone.sequence(0)) == 0
+    assert len(lone.sequence(1)) == 150
 
 
 @pytest.mark.parametrize("harm", ["cut", "flipped table", "no header", "empty"])
 def test_a_damaged_segment_is_refused(tmp_path: Path, harm: str) -> None:
-    path = saved(build((i, tune(i)) for i in range(3)), tmp_path / "a.seg")
+    path = saved(build_segment((i, tune(i)) for i in range(3)), tmp_path / "a.seg")
     content = bytearray(path.read_bytes())
     if harm == "cut":
         content = content[:-100]
@@ -115,7 +115,7 @@ def test_a_damaged_segment_is_refused(tmp_path: Path, harm: str) -> None:
 
 def test_writing_needs_only_a_stream() -> None:
     stream = io.BytesIO()
-    write_segment(build([(1, tune(1))]), stream)
+    write_segment(build_segment([(1, tune(1))]), stream)
     assert stream.getvalue().startswith(b"{")
 
 
@@ -123,7 +123,7 @@ def test_writing_needs_only_a_stream() -> None:
     ("values", "length"), [([], 0), ([1], 1), ([3, 2, 1], 1), ([1, 9, 2, 3, 4], 4), ([1, 1, 1], 1)]
 )
 def test_longest_rise(values: list[float], length: int) -> None:
-    places = longest_rise(np.array(values, float))
+    places = longest_increasing_subsequence(np.array(values, float))
     assert len(places) == length
     assert (np.diff(np.array(values)[places]) > 0).all()
 
@@ -132,15 +132,15 @@ def test_a_figure_that_repeats_does_not_steepen_the_clock() -> None:
     here = np.arange(8) * 0.25
     turns = np.arange(-4, 5) * 0.5  # the piece holds the same figure again every half second
     at, to = np.repeat(here, len(turns)), (1.1 * here[:, None] + turns[None, :]).ravel()
-    warp = first_warp(at, to)
-    assert warp is not None
-    assert 0.7 < warp.slope < 1.5
+    time_map = initial_time_map(at, to)
+    assert time_map is not None
+    assert 0.7 < time_map.slope < 1.5
 
 
 @pytest.mark.parametrize("tempo", [0.4, 0.5, 1, 2, 2.5])
 def test_a_clock_may_run_at_half_or_double_speed(tempo: float) -> None:
     at = np.cumsum([0.1, 0.3, 0.2, 0.4, 0.2, 0.7, 0.3, 0.2, 0.5, 0.3])
     wrong = np.array([1.0, 7.0, 3.0])
-    warp = first_warp(np.concatenate([at, at[:3]]), np.concatenate([5 + tempo * at, wrong]))
-    assert warp is not None
-    assert warp.slope == pytest.approx(tempo, rel=0.1)
+    time_map = initial_time_map(np.concatenate([at, at[:3]]), np.concatenate([5 + tempo * at, wrong]))
+    assert time_map is not None
+    assert time_map.slope == pytest.approx(tempo, rel=0.1)

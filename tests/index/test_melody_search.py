@@ -10,7 +10,7 @@ from songs import REGISTERS, write_songs
 
 from embedder import MidiError, Notes, read_midi
 from index import Library
-from index.melody.cache_file import FILE
+from index.melody.melody_cache import FILE
 
 
 class Registers:
@@ -81,7 +81,7 @@ def test_melodies_are_extracted_once(library: Library, songs: Path, model: Regis
     assert model.asked == 8
     told: list[tuple[int, int]] = []
     with Library.open(library.folder, encoder=FakeEncoder()) as again:
-        again.search_melody(hummed, on_progress=lambda done, total: told.append((done, total)))
+        again.search_melody(hummed, on_progress=lambda stage, done, total: told.append((done, total)))
         assert (model.asked, told) == (8, [])
         again.remove([songs / "007"])
         write_songs(songs / "more", 1)
