@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from pathlib import Path
 
 import pytest
@@ -231,6 +234,8 @@ def test_another_library_with_the_same_music_takes_an_export(library: Library, t
     assert (report.set, report.rows, report.encoding, report.delimiter) == (5, 5, "utf-8", ",")
     assert {(o.sha256, o.tag, o.value, o.holds, o.start_s, o.end_s) for o in library.tags.labels()} == said
     assert library.tags.export_labels(["free"]).count("\n") == 3
+    assert library.tags.export_labels(["free"], kind="tsv").startswith("file\ttag\tvalue")
+    assert [row["tag"] for row in json.loads(library.tags.export_labels(kind="json"))].count("free") == 2
     with pytest.raises(TagError, match="no tag nothing"):
         library.tags.export_labels(["nothing"])
 
@@ -242,3 +247,52 @@ def test_copies_of_the_same_notes_are_one_piece_of_music(library: Library, music
     number = max(piece.id for piece in library.pieces())
     library.tags.label("free", 1)
     assert library.tags.labels("free", piece=number) == []
+
+
+FORMULAS = ["=1+1", "@SUM(A1)", "+cmd", "-dash", "'=quoted", "''+twice", "'tis not one", "-5"]
+
+
+def test_no_spreadsheet_runs_a_name_and_an_import_gives_it_back(library: Library, tmp_path: Path) -> None:
+    for number, name in enumerate(FORMULAS, 1):
+        library.tags.label(name, 10)
+        library.tags.label("facet", number, value=name)
+    text = library.tags.export_labels()
+    for row in csv.DictReader(io.StringIO(text)):
+        for cell in (row["tag"], row["value"]):
+            assert cell == "-5" or not cell.startswith(("=", "+", "-", "@"))
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    before = [(label.sha256, label.tag, label.value) for label in library.tags.labels()]
+    assert library.tags.import_labels(tmp_path / "labels.csv").unchanged == len(before) == 2 * len(FORMULAS)
+    assert {value.value for tag in library.tags() if tag.kind == "facet" for value in tag.values} == set(
+        FORMULAS
+    )
+
+
+def test_labels_set_by_an_absurd_clock_are_listed_and_exported(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, now in enumerate((1e18, -1e18, 1e300), 1):
+        with monkeypatch.context() as patched:
+            patched.setattr("time.time", lambda now=now: now)
+            library.tags.label("lullaby", number)
+    assert [row["set"] for row in csv.DictReader(io.StringIO(library.tags.export_labels()))] == ["", "", ""]
+    assert len(library.tags.history()) == 3
+
+
+def test_pieces_beyond_every_number_are_refused_in_a_line(library: Library) -> None:
+    for number in (2**43, 2**62, 2**63, 10**40, -(2**70)):
+        with pytest.raises(PieceNotFound, match="no piece of the library has the number") as raised:
+            library.tags.label("lullaby", number)
+        assert str(raised.value).isprintable()
+        with pytest.raises(PieceNotFound):
+            library.tags.of(number)
+        with pytest.raises(TagError, match="no change"):
+            library.tags.undo(max(number, 2))
+    assert library.tags() == []
+
+
+def test_names_of_earlier_versions_still_work(library: Library) -> None:
+    with pytest.warns(DeprecationWarning, match=r"index\.Wish is now index\.LabelEdit"):
+        from index import Wish
+    with pytest.warns(DeprecationWarning, match="wishes is now called edits"):
+        assert library.tags.label_many(wishes=[Wish(1, "lullaby")]).set == 1  # type: ignore[call-arg]

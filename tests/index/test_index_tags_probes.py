@@ -213,7 +213,7 @@ def test_new_labels_are_noticed_and_another_encoder_retrains(registers: Library)
         registers._database.set(connection, encoder="other@000000000000")
     assert registers.probes.show("register").state == "stale"
     assert registers.tags()[0].probe == "stale"
-    for call in (registers.explain, registers.timeline):
+    for call in (registers.probes.explain, registers.probes.timeline):
         with pytest.raises(TagError, match=r"trained for fake@.*probe apply"):
             call("register", 1)
     (applied,) = registers.probes.apply()
