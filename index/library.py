@@ -193,6 +193,7 @@ class Library:
         *,
         prune: bool = False,
         retry_failures: bool = False,
+        reread: bool = False,
         workers: int | None = None,
         wait_s: float | None = None,
     ) -> AddReport:
@@ -206,6 +207,8 @@ class Library:
         progress : called with the state of things now and then, in this thread
         prune : forget paths inside these folders that no longer exist; otherwise they are only listed
         retry_failures : read files again that failed before, even if they have not changed
+        reread : read every file again, also those that have not changed; a piece keeps its number and tags.
+            Pieces that an older midikin read are read again without that.
         workers : processes that read files; as many as there are cores, up to 8, if not given
         wait_s : how long to wait for another process that writes; None for as long as it takes
 
@@ -232,6 +235,7 @@ class Library:
                 roots,
                 prune=prune,
                 retry_failures=retry_failures,
+                reread=reread,
                 workers=workers,
                 progress=tell,
             )

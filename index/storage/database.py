@@ -282,8 +282,17 @@ class Database:
         connection.execute(after.values(value=cast(cast(column, Integer) + 1, Text)))
 
     def library_id(self, connection: Connection) -> str:
-        """What tells this library from every other; empty in an old one that was not written since."""
-        return self.get(connection, "library") or ""
+        """What tells this library from every other; empty in an old one that was not written since.
+
+        It changes when pieces were read again and may hold other notes under their numbers, so that whatever
+        was derived from the old ones is made anew.
+        """
+        rereads = self.number(connection, "rereads")
+        return (self.get(connection, "library") or "") + (f"-{rereads}" if rereads else "")
+
+    def count_reread(self, connection: Connection) -> None:
+        """Let everything derived from the pieces' notes and vectors be made anew."""
+        self.set(connection, rereads=str(self.number(connection, "rereads") + 1))
 
     def commit_number(self, connection: Connection) -> int:
         return self.number(connection, "commit")

@@ -31,13 +31,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import servers  # noqa: E402
-
-from index import Library  # noqa: E402
-from index.distributed.runners import Processes  # noqa: E402
-from index.distributed.shards import Done, plan  # noqa: E402
+from index import Library
+from index.distributed.runners import Processes
+from index.distributed.shards import Done, plan
+from tests.support import servers
 
 PIECES = 10_000_000
 AT = 10

@@ -22,11 +22,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fake_encoder import FakeEncoder, tune, write_tunes  # noqa: E402
-
-from index import Library, verify_library  # noqa: E402
+from index import Library, verify_library
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 FILES = 60
 

@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from index import Library  # noqa: E402
-from index.storage.codecs import SPAN, pack_notes, pack_vectors  # noqa: E402
-from index.storage.schema import DESCRIPTOR_COLUMNS  # noqa: E402
-from index.vectors.faiss_store import keys_of  # noqa: E402
+from index import Library
+from index.storage.codecs import SPAN, pack_notes, pack_vectors
+from index.storage.schema import DESCRIPTOR_COLUMNS
+from index.vectors.faiss_store import keys_of
 
 CLUSTERS = 128
 BATCH = 20_000
@@ -101,7 +101,7 @@ def fill(folder: Path, real: str, pieces: int, dim: int) -> None:
     print(f"{len(vectors)} synthetic:    {neighbours(mixture.draw(len(vectors)))}")
     np.savez(folder / "queries.npz", held_out=mixture.draw(QUERIES), real=vectors[:QUERIES])
     Library.open(folder / "library").close()
-    from fake_encoder import tune
+    from tests.support.fake_encoder import tune
 
     notes, span = pack_notes(tune(0, 60)), np.zeros(1, dtype=SPAN).tobytes()
     connection = sqlite3.connect(folder / "library" / "midikin.db")

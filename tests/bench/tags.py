@@ -36,9 +36,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select, update
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from fake_encoder import tune  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from embedder.descriptors import describe  # noqa: E402
 from embedder.midi.pool import FileRead  # noqa: E402
@@ -53,6 +51,7 @@ from index.storage import schema  # noqa: E402
 from index.storage.codecs import SPAN, unpack_vectors  # noqa: E402
 from index.storage.piece_writer import Vectors, insert_piece, put_path  # noqa: E402
 from index.tags.labels import find_tag  # noqa: E402
+from tests.support.fake_encoder import tune  # noqa: E402
 
 SETS = {"maestro": "composer", "pianist8": "artist"}
 TAUGHT = 48  # numbers at the end of the shipped encoder's vectors

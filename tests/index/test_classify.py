@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, tune
 
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
@@ -15,6 +14,7 @@ from index.matching.block_matching import IndexedPiece
 from index.matching.classify import Kind, Link, classify_pair, transposition_of
 from index.matching.compare import align_both_ways
 from index.matching.landmarks import interval_variety, note_sequence
+from tests.support.fake_encoder import FakeEncoder, tune
 
 
 def notes(onset: np.ndarray, pitch: np.ndarray) -> Notes:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 
 from embedder.core.errors import MidiError, PieceNotFound
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library
 from index.matching.find import default_confidence
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 
 def number_of(library: Library, name: str) -> int:

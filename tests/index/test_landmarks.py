@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_encoder import tune
 from hypothesis import given, settings
-from strategies import notes as some_notes
 
 from embedder.notes import Notes
 from index.matching.landmarks import find_landmarks, find_query_landmarks, note_sequence
 from index.matching.postings import Segment, build_segment, merge_segments, open_segment, write_segment
 from index.matching.time_map import initial_time_map, longest_increasing_subsequence
+from tests.support.fake_encoder import tune
+from tests.support.strategies import notes as some_notes
 
 
 def keys(notes: Notes) -> list[int]:

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder
-from songs import REGISTERS, write_songs
 
 from embedder import MidiError, Notes, read_midi
 from index import Library
 from index.melody.melody_cache import FILE
+from tests.support.fake_encoder import FakeEncoder
+from tests.support.songs import REGISTERS, write_songs
 
 
 class Registers:

@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
-from ui_app_chromium import FLAGS, MISSING, chromium_of
 
 from embedder.midi.writing import write_midi
 from index import Library
+from tests.support.chromium import FLAGS, MISSING, chromium_of
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 from ui.app import launch
 
 playwright = pytest.importorskip(

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 from streamlit.testing.v1 import AppTest
-from ui_app_driving import fresh_app, press, run, texts
 
 from embedder.midi.writing import write_midi
 from index import Library
+from tests.support.app_driving import fresh_app, press, run, texts
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 from ui.app import state
 
 MAIN = Path(state.__file__).with_name("main.py")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
 from streamlit.testing.v1 import AppTest
-from ui_app_driving import fresh_app, press, run, texts
 
 from index import Library
+from tests.support.app_driving import fresh_app, press, run, texts
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 from ui.app import state
 from ui.app.jobs import Job
 from ui.app.tagging import parsed

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aria_models import tiny_aria, tiny_language
-from fake_encoder import FakeEncoder, tune
 from typer.testing import CliRunner
 
 from embedder import Notes, read_midi, write_midi
 from embedder.classifier import Classifier
 from index import Library
+from tests.support.aria_models import tiny_aria, tiny_language
+from tests.support.fake_encoder import FakeEncoder, tune
 from ui.cli import app
 
 
