@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         SearchResult,
     )
     from .reembed import ReembedProgress, ReembedReport
+    from .storage.paths import is_midi_name
     from .storage.repair import RepairReport
     from .storage.verify import Problem, VerifyReport
     from .tags.records import ImportReport, Label, LabelAction, LabelEdit, LabelReport, PieceTag, Tag
@@ -115,6 +116,7 @@ _HOME = {
     "Verdict": "duplicates.decisions",
     "compare_files": "matching.compare",
     "default_folder": "library",
+    "is_midi_name": "storage.paths",
 }
 
 __all__ = [
@@ -169,6 +171,7 @@ __all__ = [
     "VerifyReport",
     "compare_files",
     "default_folder",
+    "is_midi_name",
     "repair_library",
     "verify_library",
 ]
