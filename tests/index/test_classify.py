@@ -81,6 +81,17 @@ def test_tunes_of_one_scale_and_chords_are_not_the_same(seed: int) -> None:
     assert verdict(chords(roots[0]), chords(roots[1])) is None
 
 
+@pytest.mark.parametrize("steps", [[1] * 60, [1] * 60 + [-1] * 60, [2, 2, 1, 2, 2, 2, 1] * 7])
+def test_a_scale_is_no_part_of_a_piece_that_runs_through_it(steps: list[int]) -> None:
+    scale = notes(np.arange(len(steps)) * 0.1, 40 + np.cumsum(steps))
+    parts = [tune(1, 200), scale.shift(200), tune(2, 200).shift(300)]
+    piece = Notes(*(np.concatenate([getattr(part, field) for part in parts]) for field in _FIELDS))
+    assert verdict(scale, piece) is None
+    excerpt = verdict(tune(1, 200).slice_notes(20, 80), piece)
+    assert excerpt is not None
+    assert excerpt.kind is Kind.CONTAINS
+
+
 def test_the_order_of_the_two_makes_no_difference() -> None:
     one, other = tune(1, 300), tune(1, 300).slice_notes(100, 250).transpose(5)
     there, back = verdict(one, other), verdict(other, one)
