@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         MidikinError,
         NoteTextError,
         PieceNotFound,
+        TableError,
         TagError,
     )
     from .descriptors import Descriptors, describe
@@ -58,6 +59,7 @@ _HOME = {
     "NoteTextError": "core.errors",
     "Notes": "notes",
     "PieceNotFound": "core.errors",
+    "TableError": "core.errors",
     "TagError": "core.errors",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
@@ -91,6 +93,7 @@ __all__ = [
     "Notes",
     "PieceNotFound",
     "Sampling",
+    "TableError",
     "TagError",
     "describe",
     "parse_notes",
