@@ -13,6 +13,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
+from embedder.core.table_files import guarded
 from embedder.core.text import count
 
 from ..matching.classify import Relation
@@ -60,7 +61,7 @@ def to_csv(groups: Iterable[DuplicateGroup]) -> str:
                         member.piece_id,
                         "keep" if keep else "",
                         file.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
-                        _cell(member.title or ""),
+                        guarded(member.title or ""),
                         member.notes,
                         f"{member.end_s - member.start_s:.1f}",
                         _yes_or_no(same),
@@ -70,11 +71,6 @@ def to_csv(groups: Iterable[DuplicateGroup]) -> str:
                     )
                 )
     return text.getvalue()
-
-
-def _cell(text: str) -> str:
-    """Text from a file, which a spreadsheet would evaluate if it begins like a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 def _yes_or_no(value: bool | None) -> str:
