@@ -18,7 +18,7 @@ from embedder.core.text import count
 from embedder.notes import Notes
 
 from ..arguments import check_part, whole
-from ..matching.sources import Target, resolve
+from ..matching import Target, resolve
 from ..records import Named, Piece
 from ..storage import Database, schema
 from ..storage.pieces import notes_of, pieces_by_id
