@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         MidikinError,
         NoteTextError,
         PieceNotFound,
+        TableError,
         TagError,
     )
     from .descriptors import Descriptors, describe
@@ -57,6 +58,7 @@ _HOME = {
     "NoteTextError": "core.errors",
     "Notes": "notes",
     "PieceNotFound": "core.errors",
+    "TableError": "core.errors",
     "TagError": "core.errors",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
@@ -90,6 +92,7 @@ __all__ = [
     "Notes",
     "PieceNotFound",
     "Sampling",
+    "TableError",
     "TagError",
     "describe",
     "parse_notes",

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 # torch and faiss each bring an OpenMP runtime whose idle threads spin and take the cores from the other;
@@ -55,9 +56,10 @@ if TYPE_CHECKING:
         SearchResult,
     )
     from .reembed import ReembedProgress, ReembedReport
+    from .storage.paths import is_midi_name
     from .storage.repair import RepairReport
     from .storage.verify import Problem, VerifyReport
-    from .tags.records import ImportReport, Label, LabelAction, LabelReport, PieceTag, Tag, Wish
+    from .tags.records import ImportReport, Label, LabelAction, LabelEdit, LabelReport, PieceTag, Tag
     from .vectors.faiss_store import FaissStore, VectorStore
 
 _HOME = {
@@ -90,6 +92,7 @@ _HOME = {
     "Kind": "matching.classify",
     "Label": "tags.records",
     "LabelAction": "tags.records",
+    "LabelEdit": "tags.records",
     "LabelReport": "tags.records",
     "Library": "library",
     "LibraryInfo": "records",
@@ -112,8 +115,8 @@ _HOME = {
     "VectorStore": "vectors.faiss_store",
     "Verdict": "duplicates.decisions",
     "compare_files": "matching.compare",
-    "Wish": "tags.records",
     "default_folder": "library",
+    "is_midi_name": "storage.paths",
 }
 
 __all__ = [
@@ -139,6 +142,7 @@ __all__ = [
     "Kind",
     "Label",
     "LabelAction",
+    "LabelEdit",
     "LabelReport",
     "Library",
     "LibraryInfo",
@@ -165,15 +169,21 @@ __all__ = [
     "VectorStore",
     "Verdict",
     "VerifyReport",
-    "Wish",
     "compare_files",
     "default_folder",
+    "is_midi_name",
     "repair_library",
     "verify_library",
 ]
 
 
+_RENAMED = {"Wish": "LabelEdit"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        warnings.warn(f"index.{name} is now index.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
