@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from .generation.sampling import Sampling
     from .midi.reading import Limits, MidiFile, read_midi, read_piece
     from .midi.writing import write_midi
+    from .notation import Meter, Part, Pedal, TempoMap
     from .notes import GRID_HZ, Notes
 
 _HOME = {
@@ -49,12 +50,16 @@ _HOME = {
     "LibraryError": "errors",
     "LibraryReadOnly": "errors",
     "Limits": "midi.reading",
+    "Meter": "notation",
     "MidiError": "errors",
     "MidiFile": "midi.reading",
     "MidikinError": "errors",
     "Notes": "notes",
+    "Part": "notation",
+    "Pedal": "notation",
     "PieceNotFound": "errors",
     "TagError": "errors",
+    "TempoMap": "notation",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
     "read_midi": "midi.reading",
@@ -79,13 +84,17 @@ __all__ = [
     "LibraryError",
     "LibraryReadOnly",
     "Limits",
+    "Meter",
     "MidiError",
     "MidiFile",
     "MidikinError",
     "Notes",
+    "Part",
+    "Pedal",
     "PieceNotFound",
     "Sampling",
     "TagError",
+    "TempoMap",
     "describe",
     "read_midi",
     "read_piece",

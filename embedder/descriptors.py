@@ -46,13 +46,15 @@ KEY_PROFILES = _standardised(np.array([np.roll(mode, t) for mode in (_MAJOR, _MI
 class Descriptors:
     """What can be told about a piece; zeros (and "C major" with no confidence) for one without notes.
 
+    Drums count in durations, numbers and velocities. Parts that double another exactly count once.
+
     Attributes
     ----------
     duration_s : from the first onset to the end of the last sounding note
     notes : how many
     density : notes a second
-    pitch_low, pitch_high, pitch_mean : MIDI key numbers
-    polyphony : mean number of notes that sound while any does
+    pitch_low, pitch_high, pitch_mean : MIDI key numbers of the pitched notes
+    polyphony : mean number of pitched notes that sound while any does
     velocity_mean : 1..127
     key : one of `KEYS`
     key_confidence : 0..1, see `key_of`
@@ -74,19 +76,22 @@ class Descriptors:
 
 def describe(notes: Notes, tempo_bpm: float | None = None) -> Descriptors:
     """Descriptors of a piece; a piece of 10,000 notes takes less than a millisecond."""
-    key, confidence = key_of(notes)
+    notes = notes.collapsed()
+    pitched = notes.pitched()
+    key, confidence = key_of(pitched)
     if not len(notes):
         return Descriptors(0.0, 0, 0.0, 0, 0, 0.0, 0.0, 0.0, key, confidence, tempo_bpm)
-    end = notes.end
-    duration_s = float(end.max()) - notes.start_s
+    has_pitch = len(pitched) > 0
     return Descriptors(
-        duration_s=duration_s,
+        duration_s=notes.duration_s,
         notes=len(notes),
-        density=len(notes) / duration_s,
-        pitch_low=int(notes.pitch.min()),
-        pitch_high=int(notes.pitch.max()),
-        pitch_mean=float(notes.pitch.mean()),
-        polyphony=float(notes.duration.sum()) / _sounding_s(notes.onset, end),
+        density=len(notes) / notes.duration_s,
+        pitch_low=int(pitched.pitch.min()) if has_pitch else 0,
+        pitch_high=int(pitched.pitch.max()) if has_pitch else 0,
+        pitch_mean=float(pitched.pitch.mean()) if has_pitch else 0.0,
+        polyphony=float(pitched.duration.sum()) / _sounding_s(pitched.onset, pitched.end)
+        if has_pitch
+        else 0.0,
         velocity_mean=float(notes.velocity.mean()),
         key=key,
         key_confidence=confidence,
@@ -95,12 +100,13 @@ def describe(notes: Notes, tempo_bpm: float | None = None) -> Descriptors:
 
 
 def key_of(notes: Notes) -> tuple[str, float]:
-    """Key of a piece and how likely it is to be right (0..1).
+    """Key of the pitched notes of a piece and how likely it is to be right (0..1).
 
     The confidence is the share of this key in a softmax over the correlations with all 24 keys, at a
     sharpness where it agrees with how often the key is right; where all pitch classes sound about alike,
     it tends to 1 in 24, because correlation alone would see a key in the smallest differences.
     """
+    notes = notes.pitched()
     sounding = np.bincount(notes.pitch % 12, weights=notes.duration, minlength=12).astype(np.float64)
     if not sounding.any():
         return KEYS[0], 0.0

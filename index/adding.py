@@ -128,7 +128,7 @@ class _Run:
 
         self._found = found = {file.path: file for file in files}
         batch = _Batch()
-        answers = read_many([file.path for file in files], workers=workers, front=self._front())
+        answers = read_many([file.path for file in files], workers=workers, front=self._front(), drums=False)
         with closing(answers):  # type: ignore[type-var]
             for path, answer in answers:
                 if isinstance(answer, MidiError):

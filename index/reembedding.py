@@ -192,7 +192,9 @@ class _Run:
 
         heard: dict[int, Any] = {}
         if files:
-            answers = read_many([path for *_, path in files], workers=1, front=front_of(self._encoder))
+            answers = read_many(
+                [path for *_, path in files], workers=1, front=front_of(self._encoder), drums=False
+            )
             for (number, sha256, _), (_, answer) in zip(files, answers, strict=True):
                 if isinstance(answer, FileRead) and answer.sha256 == sha256:
                     heard[number] = answer.prepared

@@ -181,7 +181,7 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
         start_s=notes.start_s,
         end_s=notes.end_s,
         descriptors=describe(notes, source.tempo_bpm),
-        same_notes=_same_notes(connection, digest=whole.digest()),
+        same_notes=_same_notes(connection, digest=whole.digest(instruments=False)),
     )
 
 
@@ -212,7 +212,7 @@ def _source(connection: Connection, query: str | os.PathLike[str] | Notes | int)
         return _stored(piece, path)
     from embedder.midi.reading import read_piece
 
-    midi = read_piece(path)
+    midi = read_piece(path, drums=False)
     return _Source(midi.notes, path, None, midi.title, midi.tempo_bpm)
 
 
@@ -223,7 +223,7 @@ def _heard(encoder: EncoderLike, source: _Source, notes: Notes, asked: Asked) ->
         return notes
     from embedder.midi.pool_worker import read_file
 
-    return read_file(source.path, {"front": front}).prepared
+    return read_file(source.path, {"front": front, "drums": False}).prepared
 
 
 def _stored(piece: Piece, path: str) -> _Source:

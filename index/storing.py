@@ -87,7 +87,7 @@ def insert_piece(connection: Connection, read: FileRead, vectors: Vectors) -> in
     described = {name: getattr(read.descriptors, name) for name in schema.DESCRIPTOR_COLUMNS}
     row = insert(schema.pieces).values(
         sha256=read.sha256,
-        digest=notes.digest(),
+        digest=notes.digest(instruments=False),
         size_bytes=read.size_bytes,
         title=_storable(read.midi.title),
         windows=len(vectors.windows),

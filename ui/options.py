@@ -75,14 +75,14 @@ def notes_of(pieces: Sequence[str], library: str | None) -> list[tuple[Notes, st
 
     targets = [piece_target(piece) for piece in pieces]
     if not any(isinstance(target, int) for target in targets):
-        return [(read_midi(piece), piece) for piece in pieces]
+        return [(read_midi(piece, drums=False), piece) for piece in pieces]
     from index import Library
 
     with Library.open(library, create=False) as opened:
         return [
             (opened.notes(target), opened.piece(target).path)
             if isinstance(target, int)
-            else (read_midi(target), target)
+            else (read_midi(target, drums=False), target)
             for target in targets
         ]
 

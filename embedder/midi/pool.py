@@ -29,7 +29,10 @@ from .reading import MidiFile, printable
 
 __all__ = ["FileRead", "read_many"]
 
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from embedder.midi.pool_worker import serve; serve()"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from embedder.midi.pool_worker import serve; serve()"
+)
 _START_S = 60.0  # for a worker to start, on a busy machine
 _AHEAD = 2  # files read or being read for each worker, before the caller asks for them
 

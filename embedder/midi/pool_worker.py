@@ -1,7 +1,7 @@
 """One reading process: paths come in on standard input, what was read goes out on standard output.
 
-It is started by `embedder.midi.pool`, and ends when its input does, so it never outlives its parent. A file that
-takes far too long ends it through an alarm, which works even where native code never returns to Python.
+It is started by `embedder.midi.pool`, and ends when its input does, so it never outlives its parent. A file
+that takes far too long ends it through an alarm, which works even where native code never returns to Python.
 """
 
 from __future__ import annotations

@@ -72,7 +72,7 @@ def of_file(path: str | os.PathLike[str]) -> Source:
     from embedder.midi.reading import read_midi
 
     place = absolute(path)
-    return _with_notes(Source(read_midi(place), place, None))
+    return _with_notes(Source(read_midi(place, drums=False), place, None))
 
 
 def _with_notes(source: Source) -> Source:
@@ -89,7 +89,7 @@ def _of_file(connection: Connection, path: str) -> Source:
             return Source(rows.notes_of(connection, number), path, number)
     from embedder.midi.reading import read_midi
 
-    notes = read_midi(path)
+    notes = read_midi(path, drums=False)
     with open(path, "rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     same = select(schema.pieces.c.id).where(schema.pieces.c.sha256 == sha256)

@@ -47,7 +47,7 @@ def read_upload(name: str, data: bytes) -> Upload:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        ((_, read),) = read_many([path], workers=1, timeout_s=READ_S, limits=_LIMITS)
+        ((_, read),) = read_many([path], workers=1, timeout_s=READ_S, limits=_LIMITS, drums=False)
     finally:
         Path(path).unlink()
     if isinstance(read, MidiError):

@@ -82,7 +82,7 @@ def continue_(
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise typer.BadParameter(f"{out} is a file, not a folder", param_hint="'--out'")
-    read_midi(file)  # what is no music is said at once, not after a model is loaded
+    read_midi(file, drums=False)  # what is no music is said at once, not after a model is loaded
     continuer = Continuer.load(weights)
     prompt = _part(read_midi(file, sustain=continuer.reads_pedal), start_s, end_s)
     found = continuer.continue_from(
