@@ -1,9 +1,9 @@
 """Tempo: as a file notates it, or estimated from the onsets where it does not or the notation means nothing.
 
-Recorders write a tempo that nobody played to, mostly 120 BPM. A notated tempo is believed if the onsets lie on
-its grid of beats; what is measured is the mean resultant length of their phases (Mardia & Jupp, Directional
-Statistics, 2000). The estimate is the lag at which the onsets correlate best with themselves, weighed towards
-usual tempi (after Parncutt 1994 and Ellis, Beat Tracking by Dynamic Programming, 2007).
+Recorders write a tempo that nobody played to, mostly 120 BPM. A notated tempo is believed if the onsets lie
+on its grid of beats; what is measured is the mean resultant length of their phases (Mardia & Jupp,
+Directional Statistics, 2000). The estimate is the lag at which the onsets correlate best with themselves,
+weighed towards usual tempi (after Parncutt 1994 and Ellis, Beat Tracking by Dynamic Programming, 2007).
 """
 
 from __future__ import annotations

@@ -55,7 +55,9 @@ FIELDS: tuple[FilterField, ...] = (
     FilterField("confidence", "key_confidence", "number", "confidence of the key, 0 to 1", "confidence>0.8"),
     FilterField("bpm", "tempo_bpm", "number", "BPM as notated, or else as estimated", "bpm=118..124"),
     FilterField("meter", "meter", "meter", "time signature", "meter=3/4"),
-    FilterField("instrument", "instruments", "words", "instrument or family of instruments", "instrument=guitar"),
+    FilterField(
+        "instrument", "instruments", "words", "instrument or family of instruments", "instrument=guitar"
+    ),
     FilterField("parts", "parts", "number", "number of parts", "parts>=4"),
     FilterField("drums", "drum_notes", "yes", "whether it has drums", "drums=yes"),
     FilterField("composer", "composer", "text", "composer that the file names", "composer~bach"),

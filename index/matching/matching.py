@@ -14,13 +14,13 @@ from ..arguments import check_part, whole
 from ..filter_cache import Allowed
 from ..filters import Filters
 from ..storage import schema
-from ..storage.codecs import unpack_notes
 from ..storage.database import Database
+from ..storage.note_codec import unpack_notes
 from ..storage.piece_writer import chunks
 from .compare import Compared, compare_sources
 from .find import FindResult, find_in_library
 from .fingerprints import Fingerprints, Snapshot
-from .sources import Target, resolve
+from .sources import Target, matched_notes, resolve
 
 __all__ = ["Matching"]
 
@@ -87,7 +87,7 @@ class Matching:
             for batch in chunks(missing.tolist()):
                 query = select(table.c.piece_id, table.c.packed).where(table.c.piece_id.in_(batch))
                 for piece_id, packed in connection.execute(query.order_by(table.c.piece_id)):
-                    yield piece_id, unpack_notes(packed)
+                    yield piece_id, matched_notes(unpack_notes(packed))
 
         return self.fingerprints.snapshot(pieces, fetch, self._database.library_id(connection))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 
@@ -16,7 +16,7 @@ from ..named import Named
 from ..storage import piece_reader, schema
 from ..storage.paths import absolute, to_bytes
 
-__all__ = ["Source", "Target", "of_file", "resolve"]
+__all__ = ["Source", "Target", "matched_notes", "of_file", "resolve"]
 
 Target = str | os.PathLike[str] | Notes | int
 
@@ -27,6 +27,7 @@ class Source(Named):
 
     Attributes
     ----------
+    notes : see `matched_notes`
     path : the file, or None for notes given as a value
     piece_id : the piece of the library with the same bytes, or None
     """
@@ -76,9 +77,18 @@ def of_file(path: str | os.PathLike[str]) -> Source:
 
 
 def _with_notes(source: Source) -> Source:
-    if not len(source.notes):
+    notes = matched_notes(source.notes)
+    if not len(notes):
         raise MidiError("no notes to look for", source.display if source.path else None)
-    return source
+    return replace(source, notes=notes)
+
+
+def matched_notes(notes: Notes) -> Notes:
+    """The notes by which two pieces are matched: pitched ones, parts that double another counted once.
+
+    Pieces that have only drums are matched by those.
+    """
+    return notes.collapsed().pitched_or_all()
 
 
 def _of_file(connection: Connection, path: str) -> Source:

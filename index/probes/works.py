@@ -26,8 +26,9 @@ from embedder.core.arrays import connected_components
 
 from ..duplicates.decisions import Verdict, active_decisions, list_decisions
 from ..matching.landmarks import find_landmarks, note_sequence
+from ..matching.sources import matched_notes
 from ..storage import schema
-from ..storage.codecs import unpack_notes
+from ..storage.note_codec import unpack_notes
 from ..storage.piece_writer import chunks
 
 __all__ = ["GROUPING", "works_of"]
@@ -82,7 +83,7 @@ def _landmarks(connection: Connection, piece_ids: Sequence[int]) -> list[NDArray
 @lru_cache(maxsize=_CACHED_PIECES)
 def _landmark_keys(packed: bytes) -> NDArray[np.uint32]:
     """The distinct landmark keys of packed notes."""
-    return np.unique(find_landmarks(note_sequence(unpack_notes(packed))).key)
+    return np.unique(find_landmarks(note_sequence(matched_notes(unpack_notes(packed)))).key)
 
 
 def _hashed(keys: NDArray[np.uint32]) -> NDArray[np.uint64]:

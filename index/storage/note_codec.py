@@ -1,9 +1,9 @@
-"""Notes as a blob of the database: byte planes of the integers of their time grid, deflated, and back exactly.
+"""Notes as a blob of the database: byte planes of integers on the grid of time, deflated, and back exactly.
 
     0x03, header, deflated body   notes with parts, tempo, time signatures and pedal (format 3 of a library)
     0x01, 0x02                    notes of one piano, times in 4 or in 8 bytes (formats 1 and 2)
 
-A note takes 4 to 6 bytes. The header says how many bytes the body inflates to, and no more is inflated. Of the
+A note takes 4 to 6 bytes. The header says how many bytes the body inflates to, and no more is inflated. Of
 pedals the database keeps when they go down and up, not how far.
 """
 
@@ -40,9 +40,17 @@ def pack_notes(notes: Notes) -> bytes:
     width = 4 if max(gap.max(initial=0), duration.max(initial=0)) < 2**32 else 8
     wide_parts = 2 if len(notes.parts) > 256 else 1
     pedal = _turns(notes.pedal)
-    text = json.dumps(_words(notes), separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    text = json.dumps(_words(notes), separators=(",", ":"), ensure_ascii=False).encode(
+        "utf-8", "surrogatepass"
+    )
     header = _HEADER.pack(
-        int(onset[0]) if len(onset) else 0, width, wide_parts, len(notes), len(notes.tempo), len(pedal), len(text)
+        int(onset[0]) if len(onset) else 0,
+        width,
+        wide_parts,
+        len(notes),
+        len(notes.tempo),
+        len(pedal),
+        len(text),
     )
     body = (
         _planes(gap, f"<u{width}"),
@@ -99,7 +107,7 @@ def _unpack(blob: bytes) -> Notes:
         velocity,
         part,
         tuple(Part(*fields) for fields in words["parts"]),
-        tempo=TempoMap(*tempo, words["division"]),
+        tempo=TempoMap(tempo[0], tempo[1], tempo[2], words["division"]),
         meters=tuple(Meter(*fields) for fields in words["meters"]),
         pedal=Pedal(*pedal),
     )

@@ -16,14 +16,16 @@ from ..arguments import LARGEST
 from ..filters import Filters
 from ..records import Piece
 from . import schema
-from .codecs import unpack_notes, unpack_spans, unpack_vectors
+from .codecs import unpack_spans, unpack_vectors
 from .damage import damaged, decoding
+from .note_codec import unpack_notes
 from .paths import from_bytes
-from .piece_writer import chunks
+from .piece_writer import chunks, instruments_of
 
 __all__ = ["notes_of", "pieces_by_id", "pieces_of_rows", "spans_of", "vector_of"]
 
 NO_FILTERS = Filters()
+_OPTIONAL = ("tempo_bpm", "meter")
 
 
 def pieces_of_rows(
@@ -46,7 +48,9 @@ def pieces_of_rows(
 
 def _piece(row: Row[Any], paths: tuple[str, ...]) -> Piece:
     described = {name: getattr(row, name) for name in schema.DESCRIPTOR_COLUMNS}
-    numbers = [value for name, value in described.items() if name != "key" and value is not None]
+    numbers = [
+        value for name, value in described.items() if name not in ("key", "meter") and value is not None
+    ]
     numbers += [row.id, row.size_bytes, row.start_s, row.end_s, row.windows]
     if not paths or not isinstance(row.key, str) or not all(isinstance(n, int | float) for n in numbers):
         raise ValueError("a row that was never written so")
@@ -58,8 +62,16 @@ def _piece(row: Row[Any], paths: tuple[str, ...]) -> Piece:
         start_s=row.start_s,
         end_s=row.end_s,
         windows=row.windows,
-        descriptors=Descriptors(**described),
+        descriptors=Descriptors(**_known(described), instruments=instruments_of(row.instruments)),
+        composer=row.composer,
+        partly_read=row.partly_read,
     )
+
+
+def _known(described: dict[str, Any]) -> dict[str, Any]:
+    """Descriptors without those that an older reader did not give, which keep their defaults."""
+    known = {name: value for name, value in described.items() if value is not None or name in _OPTIONAL}
+    return known | {"tempo_estimated": bool(described["tempo_estimated"])}
 
 
 def pieces_by_id(

@@ -12,10 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Table, delete, insert, select, update
 
+from embedder.midi.general_midi import PROGRAMS, family_of
+
 from ..scan import clamped_ns
 from . import schema
-from .codecs import SPAN, crc_of, pack_notes, pack_vectors
+from .codecs import SPAN, crc_of, pack_vectors
 from .database import upsert
+from .note_codec import pack_notes
 from .paths import display, to_bytes
 
 if TYPE_CHECKING:
@@ -31,6 +34,7 @@ __all__ = [
     "delete_pieces",
     "delete_unfiled",
     "insert_piece",
+    "instruments_of",
     "known_contents",
     "outdated",
     "put_failure",
@@ -123,13 +127,26 @@ def _described(read: FileRead, vectors: Vectors) -> dict[str, object]:
     notes = read.midi.notes
     described = {name: _plain(getattr(read.descriptors, name)) for name in schema.DESCRIPTOR_COLUMNS}
     return described | {
-        "digest": notes.digest(),
+        "instruments": instruments_text(read.descriptors.instruments),
+        "composer": _storable(read.midi.composer),
+        "partly_read": _storable(read.midi.partly_read),
+        "digest": notes.digest(instruments=False),
         "title": _storable(read.midi.title),
         "windows": len(vectors.windows),
         "start_s": notes.start_s,
         "end_s": notes.end_s,
         "reading": READING,
     }
+
+
+def instruments_text(names: Sequence[str]) -> str:
+    """Instruments as the database holds them, each with its family, so that a filter finds both."""
+    return "; ".join(f"{name} ({family_of(PROGRAMS.index(name))})" for name in names)
+
+
+def instruments_of(text: str | None) -> tuple[str, ...]:
+    """Names of the instruments in a text of `instruments_text`; none where it is not known."""
+    return tuple(entry.rpartition(" (")[0] for entry in (text or "").split("; ") if entry)
 
 
 def _blobs(read: FileRead, vectors: Vectors) -> dict[Table, dict[str, object]]:

@@ -87,6 +87,10 @@ DESCRIPTOR_COLUMNS = (
     "key",
     "key_confidence",
     "tempo_bpm",
+    "tempo_estimated",
+    "meter",
+    "parts",
+    "drum_notes",
 )
 
 pieces = Table(

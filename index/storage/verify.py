@@ -19,7 +19,8 @@ from embedder.core.errors import LibraryError
 from ..vectors import index_files
 from ..vectors.vector_indexes import INDEX_NAMES
 from . import schema
-from .codecs import crc_of, unpack_notes, unpack_spans, unpack_vectors
+from .codecs import crc_of, unpack_spans, unpack_vectors
+from .note_codec import unpack_notes
 
 __all__ = ["Problem", "VerifyReport", "fits", "open_plain", "parts_error", "verify"]
 

@@ -17,7 +17,13 @@ def pulse(bpm: float, beats: int = 120, *, jitter_s: float = 0.0, tempo: TempoMa
     rng = np.random.default_rng(0)
     position = np.sort(np.concatenate([np.arange(beats), np.arange(0, beats, 4) + 0.5]))
     onset = position * 60 / bpm + rng.normal(0, jitter_s, len(position)) + 1
-    return Notes(onset, np.full(len(onset), 0.2), 60 + rng.integers(0, 12, len(onset)), np.full(len(onset), 70), tempo=tempo)
+    return Notes(
+        onset,
+        np.full(len(onset), 0.2),
+        60 + rng.integers(0, 12, len(onset)),
+        np.full(len(onset), 70),
+        tempo=tempo,
+    )
 
 
 def test_a_notated_tempo_is_believed_where_the_notes_keep_to_it() -> None:
@@ -50,6 +56,8 @@ def test_random_onsets_have_no_tempo() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 5])
 def test_a_few_notes_keep_what_is_written(count: int) -> None:
-    notes = Notes(np.arange(count) * 0.37, np.full(count, 0.1), np.full(count, 60), np.full(count, 64), tempo=RECORDER)
+    notes = Notes(
+        np.arange(count) * 0.37, np.full(count, 0.1), np.full(count, 60), np.full(count, 64), tempo=RECORDER
+    )
     assert tempo_of(notes, 120.0) == Tempo(120.0)
     assert tempo_of(notes, None) == Tempo(None)
