@@ -49,7 +49,7 @@ def tempo_of(notes: Notes, notated_bpm: float | None) -> Tempo:
     ----------
     notated_bpm : mean over the piece of what the file states, None if it states nothing
     """
-    if notated_bpm is not None and is_on_grid(notes):
+    if notated_bpm is not None and (not len(notes.tempo) or is_on_grid(notes)):
         return Tempo(notated_bpm)
     bpm = _estimate_bpm(notes)
     return Tempo(None if bpm is None else round(bpm, 1), estimated=bpm is not None)
