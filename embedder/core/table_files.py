@@ -6,7 +6,7 @@ UTF-16 without a mark if every other byte is zero; anything else is read as Lati
 
 A spreadsheet runs a cell that begins with `=`, `+`, `-`, `@`, a tab or a carriage return as a formula, even
 one that came out of somebody's file name (CSV injection; OWASP). Writing puts an apostrophe before such text,
-and `unguarded` takes it off again.
+and `unguarded` removes it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any, Literal
 from .errors import TableError
 from .files import printable, shortened
 
-__all__ = ["TableFile", "TableFormat", "format_table", "read_table", "unguarded"]
+__all__ = ["TableFile", "TableFormat", "format_table", "guarded", "read_table", "unguarded"]
 
 TableFormat = Literal["csv", "tsv", "json"]
 Cell = str | int | float | bool | None
@@ -39,7 +39,7 @@ _BYTE_ORDER_MARKS = (  # longest first: the UTF-32 mark begins with the UTF-16 o
 )
 _C1_CONTROLS = bytes(range(0x80, 0xA0))  # control characters in Latin-1, quotes and dashes in cp1252
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")  # with the apostrophes, so that guarding can be undone
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_NUMBER = re.compile(r"[+-]?[\d.,:]+([eE][+-]?\d+)? ?%?")
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,20 @@ def _written(cell: Cell) -> str:
         return ""
     if not isinstance(cell, str):
         return str(cell)
-    text = _encodable(cell)
-    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+    return guarded(_encodable(cell))
 
 
 def _encodable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
+def guarded(text: str) -> str:
+    """The text of a cell, after an apostrophe if a spreadsheet would run it as a formula; numbers stay."""
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
 def unguarded(cell: str) -> str:
-    """The text of a cell that `format_table` wrote."""
+    """The text of a cell that `guarded` returned."""
     return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 

@@ -13,14 +13,13 @@ from embedder.notes import Notes
 from ..arguments import check_part, whole
 from ..filter_cache import Allowed
 from ..filters import Filters
-from ..storage import schema
-from ..storage.database import Database
-from ..storage.note_codec import unpack_notes
-from ..storage.piece_writer import chunks
+from ..storage import Database, schema, unpack_notes
+from ..storage.pieces import chunks
 from .compare import Compared, compare_sources
 from .find import FindResult, find_in_library
 from .fingerprints import Fingerprints, Snapshot
-from .sources import Target, matched_notes, resolve
+from .landmarks import matched_notes
+from .sources import Target, resolve
 
 __all__ = ["Matching"]
 

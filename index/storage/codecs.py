@@ -11,7 +11,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-from .damage import damaged
+from .errors import damaged
 
 __all__ = ["SPAN", "crc_of", "pack_vectors", "unpack_spans", "unpack_vectors"]
 

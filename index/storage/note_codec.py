@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from embedder.notes import GRID_HZ, PIANO, Meter, Notes, Part, Pedal, TempoMap
 
-from .damage import decoding
+from .errors import decoding
 
 __all__ = ["pack_notes", "unpack_notes"]
 

@@ -163,7 +163,11 @@ def predictions(
 
     with Library.open(library, create=False) as opened:
         listed = opened.probes.predictions(
-            tag, value=value, min_probability=min_probability or 0.0, limit=limit, outside=untagged
+            tag,
+            value=value,
+            min_probability=min_probability or 0.0,
+            limit=limit,
+            out_of_distribution=untagged,
         )
     if format is Format.JSON:
         print_json({"predictions": [prediction.to_json() for prediction in listed]})
