@@ -1,7 +1,7 @@
 """A second reading of MIDI files, by mido and plain loops, to hold the reader of midikin against.
 
-It knows programs, banks, ports and the controllers that end notes, and no exclusive messages. Slow, and strict
-where mido is.
+It knows programs, banks, ports and the controllers that end notes, and no exclusive messages. Slow, and
+strict where mido is.
 """
 
 from __future__ import annotations

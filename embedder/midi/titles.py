@@ -20,7 +20,7 @@ MOST_TEXTS = 400  # texts that are looked at for the titles of karaoke files
 _PHRASES = re.compile(
     r"cakewalk|cubase|noteworthy|musescore|sibelius|voyetra|lilypond|abc2midi|synthesia|musicator|midisoft|notator"
     r"|rosegarden|orchestrator|winjammer|tuxguitar|tabledit|capella|finale\b|garage ?band|pro ?tools|ableton"
-    r"|fl studio|fruity ?loops|anvil studio|band.in.a.box|\bbiab\b|master ?tracks|\bencore\b\W*$|power ?tracks"
+    r"|fl studio|fruity ?loops|anvil studio|band.in.a.box|biab\b|master ?tracks|\bencore\b\W*$|power ?tracks"
     r"|reaper\b|quick ?score|logic (pro|audio)|jammer pro|guitar pro|karaoke (file|dream)|soft ?karaoke"
     r"|nameless|refx|mus->mid|^\d+ bars$|^[A-Z_~]*[\d~][A-Z\d_~]*$|^\S*[:;,^$]\S+$"
     r"|midi ?(karaoke|magic|connection)|midi (file|by|out|in)\b|\bdemo\b|template|parameters"
@@ -60,8 +60,8 @@ def _is_word(word: str) -> bool:
 def title_of(events: Events) -> str | None:
     """Title of the piece, None if the file does not say.
 
-    That is the @T line of a karaoke file, or a name of the first track that is the name of no instrument; if the
-    first track has none, that of the second if it has several words.
+    That is the @T line of a karaoke file, or a name of the first track that is the name of no instrument; if
+    the first track has none, that of the second if it has several words.
     """
     for candidate, words in _candidates(events):
         text = decode_text(candidate)
