@@ -26,17 +26,29 @@ from torch.nn import functional
 from embedder.aria.hub import OWNER, fetch
 from embedder.aria.weights import is_aria, open_weights
 from embedder.classifier import POOLINGS, AriaBody, Body, Classifier, NoteBody, StatisticsHead
-from embedder.core.errors import CorpusError, EncoderError
+from embedder.core.errors import CorpusError, EncoderError, MidiError, TagError
 from embedder.features.handcrafted import STATISTICS
 from embedder.generation.language_model import DEFAULT_MODEL, load_language
+from embedder.midi.reading import read_midi
 from embedder.notes import Notes
 from index.probes.classifier import Linear, fit, fit_plainly
 from index.probes.folds import fold_of_rows, splits
+from index.tags.table_files import read_table
 
-__all__ = ["Epoch", "FinetuneSettings", "Finetuned", "Labelled", "finetune", "pretrained", "split_by_work"]
+__all__ = [
+    "Epoch",
+    "FinetuneSettings",
+    "Finetuned",
+    "Labelled",
+    "finetune",
+    "pretrained",
+    "read_labelled",
+    "split_by_work",
+]
 
 HALF_WINDOW = 128  # notes of a window of midikin's models, half of what they were trained on
 STACKED_FOLDS = 5
+MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -126,6 +138,61 @@ def pretrained(weights: str | Path | None = None, device: str = "cpu") -> Body:
         return AriaBody(file.load([torch.device(device)], torch.float32).without_heads())
     language = load_language(weights or DEFAULT_MODEL, device)
     return NoteBody(language.model, min(HALF_WINDOW, language.context))
+
+
+def read_labelled(
+    path: str | Path,
+    column: str,
+    *,
+    folder: str | Path | None = None,
+    work: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Labelled], list[str]]:
+    """Read the labelled pieces of a CSV file.
+
+    Parameters
+    ----------
+    path : the CSV file, whose first line names the columns
+    column : of the labels; files without one are passed over
+    folder : what the names in the column `file` are relative to; that of the CSV file if None
+    work : column that is the same for all files of a work; if None, files with the same notes are one work
+
+    Returns
+    -------
+    The pieces, and why files were left out.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be read, lacks a column, or none of its files can be read.
+    """
+    path = Path(path)
+    root = path.parent if folder is None else Path(folder)
+    try:
+        table = read_table(str(path))
+    except TagError as error:
+        raise CorpusError(str(error)) from None
+    columns = table.columns
+    rows = [dict(zip(columns, cells, strict=True)) for cells in table.rows]
+    for wanted in ("file", column, *([work] if work else [])):
+        if wanted not in columns:
+            raise CorpusError(f"{path} has no column {wanted!r}; there are {', '.join(columns) or 'none'}")
+    rows = [row for row in rows if row["file"] and row[column]]
+    pieces, left_out = [], []
+    for number, row in enumerate(rows):
+        try:
+            notes = read_midi(root / row["file"])
+        except MidiError as error:
+            left_out.append(str(error))
+        else:
+            belongs = row[work] if work else ""
+            pieces.append(Labelled(notes, row[column], belongs or notes.digest()))
+        if on_progress is not None:
+            on_progress(number + 1, len(rows))
+    if not pieces:
+        reasons = "; ".join(left_out[:MOST_REASONS]) or "no line has a file and a label"
+        raise CorpusError(f"{path} labels no piece that can be read under {root} (--folder): {reasons}")
+    return pieces, left_out
 
 
 def split_by_work(

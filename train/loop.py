@@ -30,13 +30,13 @@ import torch
 from torch import nn
 
 from embedder.core.errors import CorpusError
+from embedder.core.files import replace_with
 from embedder.transformer import NoteTransformer
 
-from .atomic_files import replace_file
 from .checkpoints import export, load_weights, restore, save
 from .corpus import Corpus
 from .dist import Processes, processes
-from .logs import Logs
+from .monitor import Logs
 from .objectives import Batch, Equipped, Objective, Step, equip, make_objective
 from .recipe import Recipe, RunSettings
 
@@ -51,7 +51,7 @@ class Progress:
     ----------
     numbers : of the step: the loss, what the objective adds, and now and then held_out_... of the
         validation split
-    flops_per_s : operations a second that the model itself needs (`train.flops`)
+    flops_per_s : operations a second that the model itself needs (`train.monitor`)
     """
 
     step: int
@@ -149,7 +149,7 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "recipe.toml"
     if not kept.exists() or kept.read_text(encoding="utf-8") != recipe.text:
-        replace_file(kept, lambda path: path.write_text(recipe.text, encoding="utf-8"))
+        replace_with(kept, lambda path: path.write_text(recipe.text, encoding="utf-8"))
 
 
 def _held_out(recipe: Recipe, corpus: Corpus) -> Objective | None:

@@ -11,8 +11,7 @@ from small_recipes import recipe_text
 from typer.testing import CliRunner
 
 from embedder import Encoder, write_midi
-from train.flops import matrix_rate, training_flops
-from train.logs import Logs
+from train.monitor import Logs, matrix_rate, training_flops
 from ui.cli import app
 
 

@@ -14,7 +14,7 @@ from train.corpus import Corpus
 from train.loop import run
 from train.objectives import equip, make_objective
 from train.objectives.hubert import window_numbers
-from train.objectives.masker import Masker, masker_loss, pick
+from train.objectives.masked import Masker, masker_loss, pick
 from train.objectives.masking import spans
 from train.recipe import Recipe
 

@@ -12,8 +12,7 @@ from aria_models import tiny_language
 from embedder.generation.language_model import load_language
 from embedder.tokens import ATTRIBUTES, END
 from train.corpus import Corpus
-from train.language import _windows, language_bits, split_tokens
-from train.markov import NoteChain, with_end
+from train.language import NoteChain, _windows, language_bits, split_tokens, with_end
 
 
 def made_piece(seed: int, count: int = 120) -> np.ndarray:

@@ -20,20 +20,12 @@ from embedder.tokens import to_tokens
 from embedder.transformer import NoteTransformer
 from embedder.voices import VOICES, surroundings
 from train.corpus import Corpus
+from train.evaluation.melody import assemble, measure, measure_loudness, skyline_scores
 from train.loop import load_weights, run
 from train.objectives import make_objective
 from train.objectives.voices import Voices, _remixed
 from train.recipe import Recipe
-from train.voices import (
-    assemble,
-    loudness,
-    measure,
-    measure_loudness,
-    prepare_voices,
-    read_voices,
-    skyline_scores,
-    voices_of,
-)
+from train.voices import loudness, prepare_voices, read_voices, voices_of
 from ui.cli import app
 
 

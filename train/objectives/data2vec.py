@@ -17,8 +17,8 @@ from embedder.core.errors import CorpusError
 from embedder.transformer import ModelConfig, NoteReader, NoteTransformer
 
 from ..corpus import Corpus
+from .base import Batch
 from .masking import Hiding, hide, inside, spread
-from .registry import Batch
 
 __all__ = ["Data2Vec", "top_layers"]
 

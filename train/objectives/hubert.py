@@ -24,8 +24,8 @@ from embedder.transformer import ModelConfig, NoteReader, NoteTransformer
 
 from ..checkpoints import load_weights
 from ..corpus import Corpus
+from .base import Batch
 from .masking import Hiding, hide, inside, spread
-from .registry import Batch
 
 __all__ = ["Hubert", "frozen_reader", "window_numbers"]
 

@@ -13,9 +13,9 @@ from embedder.core.errors import CorpusError
 from embedder.transformer import ModelConfig, NoteTransformer
 
 from ..corpus import Corpus
-from ..flops import training_flops
+from ..monitor import training_flops
+from .base import Batch, Step
 from .next_note import NextNote
-from .registry import Batch, Step
 
 __all__ = ["Hiding", "hide", "inside", "spans", "spread"]
 
@@ -59,7 +59,7 @@ class Hiding:
         return batch
 
     def equip(self, model: NoteTransformer) -> nn.Module:
-        """Weights of the objective; see `train.objectives.registry.Equipped`.
+        """Weights of the objective; see `train.objectives.base.Equipped`.
 
         Raises
         ------

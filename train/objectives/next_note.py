@@ -20,8 +20,8 @@ from embedder.transformer import ModelConfig, NoteTransformer
 
 from ..augment import Chain, alter, cut, to_batch
 from ..corpus import Corpus
-from ..flops import training_flops
-from .registry import Batch, Step
+from ..monitor import training_flops
+from .base import Batch, Step
 
 __all__ = ["NextNote", "attribute_losses", "count_events"]
 

@@ -21,9 +21,9 @@ from embedder.transformer import ModelConfig, NoteTransformer
 from embedder.voices import EVEN, SURROUNDINGS, VELOCITY_COLUMNS, VOICES, NoteHead, surroundings
 
 from ..corpus import Corpus
-from ..flops import training_flops
+from ..monitor import training_flops
 from ..voices import LOUDNESS, loudness, voices_of
-from .registry import Batch, Step
+from .base import Batch, Step
 
 __all__ = ["Voices"]
 

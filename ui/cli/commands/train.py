@@ -5,12 +5,11 @@ from __future__ import annotations
 import typer
 
 from .train_assemble import assemble
-from .train_evaluate import evaluate
+from .train_evaluate import evaluate, tasks
 from .train_finetune import finetune
 from .train_head import head
 from .train_prepare import prepare
 from .train_run import run
-from .train_tasks import tasks
 from .train_voices import voices
 
 __all__ = ["train"]

@@ -33,8 +33,8 @@ def assemble(
       midikin train assemble run/encoder --head h.safetensors --out o --name o --card c.md --shares .3 .5 .2
     """
     from embedder.core.errors import CorpusError
-    from train.assemble import assemble as put_together
-    from train.assemble import read_head
+    from train.checkpoints import assemble as put_together
+    from train.checkpoints import read_head
 
     try:
         text = card.read_text(encoding="utf-8")

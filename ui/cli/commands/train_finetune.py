@@ -64,9 +64,8 @@ def finetune(
       midikin train finetune labels.csv --out mood --from loubb/aria-medium-base --pooling last --device cuda
     """
     from embedder.classifier import new_folder
-    from train.finetune import FinetuneSettings, pretrained, split_by_work
+    from train.finetune import FinetuneSettings, pretrained, read_labelled, split_by_work
     from train.finetune import finetune as tune
-    from train.label_table import read_labelled
     from ui.cli.output import print_json, print_pairs, remark
     from ui.cli.progress import progress_bar
 

@@ -35,7 +35,7 @@ def head(
       midikin train head corpus --out head.safetensors
       midikin train head corpus --out head.safetensors --from older.safetensors --steps 300
     """
-    from train.assemble import read_head, write_head
+    from train.checkpoints import read_head, write_head
     from train.corpus import Corpus
     from train.features_head import count_corpus, fit_head
     from ui.cli.progress import progress_bar

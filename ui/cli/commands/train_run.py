@@ -51,8 +51,8 @@ def run(
 
     from train.corpus import Corpus
     from train.dist import Processes
-    from train.flops import matrix_rate
     from train.loop import run as train
+    from train.monitor import matrix_rate
     from train.recipe import Recipe
     from ui.cli.output import print_json
 

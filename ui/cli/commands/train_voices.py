@@ -58,15 +58,14 @@ def voices(
     from embedder.core.errors import CorpusError
     from embedder.melody import SHIPPED_MELODY, melody_model
     from train.corpus import Corpus
-    from train.voices import (
+    from train.evaluation.melody import (
         assemble,
         learned_loudness,
         measure,
         measure_loudness,
-        prepare_voices,
         skyline_scores,
-        voices_of,
     )
+    from train.voices import prepare_voices, voices_of
     from ui.cli.output import print_json, print_table
     from ui.cli.progress import progress_bar
 

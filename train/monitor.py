@@ -1,5 +1,6 @@
-"""Model FLOP utilisation: the arithmetic that a model needs, against the rate of a plain matrix product.
+"""Numbers of a training run: `log.csv` and TensorBoard, and model FLOP utilisation.
 
+Model FLOP utilisation is the arithmetic that a model needs, against the rate of a plain matrix product.
 Counted are the multiplications and additions of matrix products and attention, forward and backward (twice
 the forward), as in the appendix of PaLM (arXiv 2204.02311); what gradient caching computes a second time is
 not counted, nor are norms, embeddings and the optimiser.
@@ -7,14 +8,50 @@ not counted, nor are norms, embeddings and the optimiser.
 
 from __future__ import annotations
 
+import csv
 import time
+from pathlib import Path
+from typing import Any
 
 import torch
 
 from embedder.tokens import ATTRIBUTES
 from embedder.transformer import ModelConfig
 
-__all__ = ["matrix_rate", "training_flops"]
+__all__ = ["Logs", "matrix_rate", "training_flops"]
+
+
+class Logs:
+    """Writes the numbers of a run; those of steps after `step`, which a killed run left, are taken back."""
+
+    def __init__(self, folder: Path, step: int) -> None:
+        self._path = folder / "log.csv"
+        if self._path.exists():
+            with open(self._path, newline="", encoding="utf-8") as file:
+                # A line that the killed run did not finish has fewer cells.
+                kept = [row for row in csv.reader(file) if len(row) == 3 and int(row[0]) <= step]
+            with open(self._path, "w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(kept)
+        self._board = _tensorboard(folder / "events", step)
+
+    def write(self, step: int, numbers: dict[str, float]) -> None:
+        with open(self._path, "a", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([step, name, f"{value:.6g}"] for name, value in numbers.items())
+        if self._board is not None:
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, step)
+
+    def close(self) -> None:
+        if self._board is not None:
+            self._board.close()
+
+
+def _tensorboard(folder: Path, step: int) -> Any:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:  # the extra `train` has it
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)
 
 
 def training_flops(config: ModelConfig, rows: int, length: int, *, predicts: bool, projects: bool) -> float:
