@@ -212,6 +212,15 @@ def test_probes_never_share_a_work_between_sides() -> None:
     assert min(score_probe(probe, by_class).accuracy.values()) == 1.0
 
 
+def test_a_work_with_pieces_of_both_classes_is_never_on_both_sides() -> None:
+    works = np.repeat(np.arange(12), 2)
+    probe = Probe("x", np.arange(24), np.arange(24) % 2, works)
+    by_class = np.eye(2, dtype=np.float32)[np.arange(24) % 2]
+    accuracy = score_probe(probe, by_class).accuracy
+    assert set(accuracy) >= {"1", "5", "all"}  # ten labels a class may leave no work to test on
+    assert min(accuracy.values()) == 1.0
+
+
 def test_draws_of_folds_are_averaged() -> None:
     works = np.repeat(np.arange(40), 3)
     probe = Probe("x", np.arange(120), works % 2, works)

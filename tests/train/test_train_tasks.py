@@ -214,9 +214,7 @@ def test_scores_are_plotted(tmp_path: Path) -> None:
 
 def test_one_command_measures_encoders_and_runs_beside_the_baselines(weights: Path, data: Path) -> None:
     arguments = ["train", "evaluate", str(weights), "--data", str(data), "--json"]
-    result = CliRunner().invoke(
-        app, [*arguments, "--tasks", "era,performance -> score,retrieval"]
-    )
+    result = CliRunner().invoke(app, [*arguments, "--tasks", "era,performance -> score,retrieval"])
     assert result.exit_code == 0, result.stderr
     systems = json.loads(result.stdout)["systems"]
     assert list(systems) == [

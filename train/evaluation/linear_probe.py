@@ -158,7 +158,8 @@ def _few(probe: Probe, count: int, seed: int) -> Iterator[tuple[IntArray, IntArr
                     int(rng.choice(np.flatnonzero((probe.works == work) & (probe.classes == number))))
                 )
         test = np.flatnonzero(~np.isin(probe.works, probe.works[train]))
-        yield np.array(train), test
+        if len(test):  # works that have pieces of several classes may all have been drawn
+            yield np.array(train), test
 
 
 def _predict(rows: FloatRows, classes: IntArray, train: IntArray, test: IntArray) -> IntArray:
