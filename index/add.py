@@ -46,6 +46,7 @@ def add_folders(
     *,
     prune: bool,
     retry_failures: bool,
+    reread: bool,
     workers: int | None,
     progress: Progress,
 ) -> AddReport:
@@ -56,7 +57,7 @@ def add_folders(
     run = _Run(database, encoder, progress)
     begun = time.monotonic()
     try:
-        run.go(roots, prune=prune, retry_failures=retry_failures, workers=workers)
+        run.go(roots, prune=prune, retry_failures=retry_failures, reread=reread, workers=workers)
     except KeyboardInterrupt:
         run.report = replace(run.report, interrupted=True)
     return replace(run.report, seconds=time.monotonic() - begun)
@@ -91,13 +92,18 @@ class _Run:
         self._total = 0
         self._found: dict[str, Found] = {}
         self._used: EncoderLike | None = None
+        self._reread = False
         self.report = AddReport()
 
-    def go(self, roots: list[str], *, prune: bool, retry_failures: bool, workers: int | None) -> None:
+    def go(
+        self, roots: list[str], *, prune: bool, retry_failures: bool, reread: bool, workers: int | None
+    ) -> None:
+        self._reread = reread
         plan = make_plan(
             self._database,
             roots,
             retry_failures=retry_failures,
+            reread=reread,
             seen=lambda files: self._progress(AddProgress("scanning", files_done=files)),
         )
         self.report = replace(
@@ -108,6 +114,7 @@ class _Run:
         self._tell()
         if plan.to_read:
             self._read_and_store(plan.to_read, workers or max(1, min(8, os.cpu_count() or 1)))
+        self._finish_reread()
         self._finish_vanished(plan.vanished, prune)
 
     def _tell(self) -> None:
@@ -150,10 +157,12 @@ class _Run:
         with self._database.read() as connection:
             known = piece_writer.known_contents(connection, {file.sha256 for file in batch.files})
             left = self._paths_left_behind(connection, known.values())
-        new = list({file.sha256: file for file in reversed(batch.files) if file.sha256 not in known}.values())
+            again = set(known.values()) if self._reread else piece_writer.outdated(connection, known.values())
+        kept = {sha256 for sha256, number in known.items() if number not in again}
+        new = list({file.sha256: file for file in reversed(batch.files) if file.sha256 not in kept}.values())
         vectors = self._embed(new[::-1], batch)
         with self._database.write() as connection:
-            report = self._write(connection, batch, known, left, vectors)
+            report = self._write(connection, batch, known, left, again, vectors)
         # Only what is committed is counted.
         self.report = report
         self._done += len(batch.files) + len(batch.failed)
@@ -209,6 +218,7 @@ class _Run:
         batch: _Batch,
         known: dict[str, int],
         left: dict[int, list[bytes]],
+        again: set[int],
         vectors: dict[str, Vectors],
     ) -> AddReport:
         """All rows of a batch; the report as it stands once they are committed."""
@@ -226,6 +236,11 @@ class _Run:
                     connection, file, vectors[file.sha256]
                 )
                 report = replace(report, added=report.added + 1, notes=report.notes + len(file.midi.notes))
+            elif number in again:
+                again.remove(number)  # other files of this batch may hold the same bytes
+                piece_writer.update_piece(connection, number, file, vectors[file.sha256])
+                self._database.set(connection, rereading="1")
+                report = replace(report, reread=report.reread + 1)
             elif old is None and gone:
                 report = replace(report, moved=report.moved + 1)
             elif old is None:
@@ -236,7 +251,8 @@ class _Run:
                 report = replace(report, changed=report.changed + 1)
                 loose.add(old)
             piece_writer.delete_paths(connection, gone)
-            piece_writer.put_path(connection, file.path, number, file.size_bytes, file.mtime_ns)
+            stamps = file.mtime_ns, file.changed_ns, file.inode
+            piece_writer.put_path(connection, file.path, number, file.size_bytes, *stamps)
         for found, reason in batch.failed:
             piece_writer.put_failure(connection, found.path, reason, found.size_bytes, found.changed_ns)
         loose |= piece_writer.delete_paths(connection, [to_bytes(found.path) for found, _ in batch.failed])
@@ -250,6 +266,16 @@ class _Run:
         if vectors or loose:
             self._database.count_commit(connection)
         return replace(report, failed=report.failed + len(batch.failed))
+
+    def _finish_reread(self) -> None:
+        """Once pieces were read again, by this add or one that was stopped: what stands on them is old."""
+        with self._database.read() as connection:
+            if not self._database.number(connection, "rereading"):
+                return
+        with self._database.write() as connection:
+            self._database.count_reread(connection)
+            self._database.count_commit(connection)
+            self._database.set(connection, rereading="0")
 
     # -- what is no longer there ------------------------------------------------------------------
 

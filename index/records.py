@@ -184,6 +184,7 @@ class AddReport:
     added : pieces that are new to the library
     duplicates : files whose bytes the library already held elsewhere
     moved : known pieces found at a new path while the old path is gone
+    reread : pieces that were in the library and were read again
     changed : files whose content is no longer what it was
     failed : files or folders that could not be read this time, newly recorded
     known_failures : files that failed before and have not changed since
@@ -197,6 +198,7 @@ class AddReport:
     added: int = 0
     duplicates: int = 0
     moved: int = 0
+    reread: int = 0
     changed: int = 0
     failed: int = 0
     known_failures: int = 0

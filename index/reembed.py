@@ -26,7 +26,7 @@ from embedder.core.errors import LibraryBusy
 
 from .library_encoder import EncoderLike, LibraryEncoder, front_of
 from .storage import piece_reader, piece_writer, schema
-from .storage.codecs import SPAN, pack_vectors
+from .storage.codecs import SPAN
 from .storage.database import Database, disk_errors
 from .storage.paths import display, from_bytes
 from .storage.writer_lock import writer_lock
@@ -205,10 +205,10 @@ class _Run:
         return list(connection.execute(query).scalars())
 
     def _insert(self, connection: Connection, number: int, vectors: piece_writer.Vectors) -> None:
-        row = {"piece_id": number, "vector": pack_vectors(vectors.piece)}
-        connection.execute(insert(self._vectors), row)
-        blobs = {"spans": vectors.spans.tobytes(), "vectors": pack_vectors(vectors.windows)}
-        connection.execute(insert(self._windows), {"piece_id": number, **blobs})
+        for table, blobs in zip(
+            (self._vectors, self._windows), piece_writer.vector_blobs(vectors), strict=True
+        ):
+            connection.execute(insert(table), {"piece_id": number, **blobs})
 
     def switch(self) -> None:
         """From now on the new vectors serve; the writer's lock must be held."""

@@ -24,12 +24,14 @@ class Found:
     ----------
     mtime_ns : last change of its content
     changed_ns : last change of anything, permissions included
+    inode : its number in the file system
     """
 
     path: str
     size_bytes: int
     mtime_ns: int
     changed_ns: int
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,8 @@ def _looked_at(path: str, status: os.stat_result) -> Found | Unreadable:
     if not stat.S_ISREG(status.st_mode):
         return Unreadable(path, "not a regular file")  # opening a pipe would wait for ever
     changed_ns = clamped_ns(max(status.st_mtime_ns, status.st_ctime_ns))
-    return Found(path, status.st_size, clamped_ns(status.st_mtime_ns), changed_ns)
+    inode = clamped_ns(status.st_ino)
+    return Found(path, status.st_size, clamped_ns(status.st_mtime_ns), changed_ns, inode)
 
 
 def clamped_ns(time_ns: int) -> int:

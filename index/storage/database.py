@@ -248,6 +248,11 @@ class Database:
         except UnicodeDecodeError as error:  # the driver's, from a page that holds nonsense
             raise damaged("its text cannot be read") from error
 
+    def reconnect(self) -> None:
+        """Drop idle connections and take the file that is at the library's path now as this library's."""
+        self._engine.dispose()
+        self._identity = _identity(self.path)
+
     def close(self) -> None:
         self._engine.dispose()
         if self._claim is not None:
@@ -277,8 +282,17 @@ class Database:
         connection.execute(after.values(value=cast(cast(column, Integer) + 1, Text)))
 
     def library_id(self, connection: Connection) -> str:
-        """What tells this library from every other; empty in an old one that was not written since."""
-        return self.get(connection, "library") or ""
+        """What tells this library from every other; empty in an old one that was not written since.
+
+        It changes when pieces were read again and may hold other notes under their numbers, so that whatever
+        was derived from the old ones is made anew.
+        """
+        rereads = self.number(connection, "rereads")
+        return (self.get(connection, "library") or "") + (f"-{rereads}" if rereads else "")
+
+    def count_reread(self, connection: Connection) -> None:
+        """Let everything derived from the pieces' notes and vectors be made anew."""
+        self.set(connection, rereads=str(self.number(connection, "rereads") + 1))
 
     def commit_number(self, connection: Connection) -> int:
         return self.number(connection, "commit")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
 from ..scan import clamped_ns
 from . import schema
-from .codecs import SPAN, pack_notes, pack_vectors
+from .codecs import SPAN, crc_of, pack_notes, pack_vectors
 from .database import upsert
 from .paths import display, to_bytes
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from embedder.midi.pool import FileRead
 
 __all__ = [
+    "READING",
     "Vectors",
     "chunks",
     "clear_failures",
@@ -31,11 +32,16 @@ __all__ = [
     "delete_unfiled",
     "insert_piece",
     "known_contents",
+    "outdated",
     "put_failure",
     "put_path",
+    "update_piece",
+    "vector_blobs",
     "vectors_of",
 ]
 
+# Version of what reading a file gives; pieces of a lower one are read again by the next add.
+READING = 1
 _VARIABLES = 500  # values in one IN (...), well below SQLite's limit
 T = TypeVar("T")
 
@@ -72,6 +78,16 @@ def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
         yield values[first : first + _VARIABLES]
 
 
+def outdated(connection: Connection, numbers: Iterable[int]) -> set[int]:
+    """Those of some pieces that an older reader read."""
+    old: set[int] = set()
+    for some in chunks(sorted(numbers)):
+        column = schema.pieces.c
+        rows = select(column.id).where(column.id.in_(some), column.reading < READING)
+        old.update(connection.execute(rows).scalars())
+    return old
+
+
 def known_contents(connection: Connection, hashes: Iterable[str]) -> dict[str, int]:
     """Numbers of the pieces that hold these bytes, by SHA-256."""
     known: dict[str, int] = {}
@@ -83,31 +99,58 @@ def known_contents(connection: Connection, hashes: Iterable[str]) -> dict[str, i
 
 def insert_piece(connection: Connection, read: FileRead, vectors: Vectors) -> int:
     """Store a new content with all that is known of it; its number."""
-    notes = read.midi.notes
-    described = {name: getattr(read.descriptors, name) for name in schema.DESCRIPTOR_COLUMNS}
     row = insert(schema.pieces).values(
-        sha256=read.sha256,
-        digest=notes.digest(),
-        size_bytes=read.size_bytes,
-        title=_storable(read.midi.title),
-        windows=len(vectors.windows),
-        start_s=notes.start_s,
-        end_s=notes.end_s,
-        added_s=time.time(),
-        **{name: _plain(value) for name, value in described.items()},
+        sha256=read.sha256, size_bytes=read.size_bytes, added_s=time.time(), **_described(read, vectors)
     )
     key = connection.execute(row).inserted_primary_key
     assert key is not None
     piece_id = int(key[0])
-    connection.execute(
-        insert(schema.piece_vectors), {"piece_id": piece_id, "vector": pack_vectors(vectors.piece)}
-    )
-    connection.execute(
-        insert(schema.windows),
-        {"piece_id": piece_id, "spans": vectors.spans.tobytes(), "vectors": pack_vectors(vectors.windows)},
-    )
-    connection.execute(insert(schema.notes), {"piece_id": piece_id, "packed": pack_notes(notes)})
+    for table, blobs in _blobs(read, vectors).items():
+        connection.execute(insert(table), {"piece_id": piece_id, **blobs})
     return piece_id
+
+
+def update_piece(connection: Connection, piece_id: int, read: FileRead, vectors: Vectors) -> None:
+    """Store anew what was read of a content, under the number and with the tags that it has."""
+    pieces = schema.pieces
+    connection.execute(update(pieces).where(pieces.c.id == piece_id).values(**_described(read, vectors)))
+    for table, blobs in _blobs(read, vectors).items():
+        connection.execute(update(table).where(table.c.piece_id == piece_id).values(**blobs))
+
+
+def _described(read: FileRead, vectors: Vectors) -> dict[str, object]:
+    """Columns of `pieces` that follow from what was read."""
+    notes = read.midi.notes
+    described = {name: _plain(getattr(read.descriptors, name)) for name in schema.DESCRIPTOR_COLUMNS}
+    return described | {
+        "digest": notes.digest(),
+        "title": _storable(read.midi.title),
+        "windows": len(vectors.windows),
+        "start_s": notes.start_s,
+        "end_s": notes.end_s,
+        "reading": READING,
+    }
+
+
+def _blobs(read: FileRead, vectors: Vectors) -> dict[Table, dict[str, object]]:
+    """The packed columns of a piece, by table, each row with its checksum."""
+    packed = pack_notes(read.midi.notes)
+    vector, windows = vector_blobs(vectors)
+    notes: dict[str, object] = {"packed": packed, "crc": crc_of(packed)}
+    return {schema.piece_vectors: vector, schema.windows: windows, schema.notes: notes}
+
+
+def vector_blobs(vectors: Vectors) -> tuple[dict[str, object], dict[str, object]]:
+    """Columns of `piece_vectors` and of `windows` for one piece."""
+    vector, windows, spans = (
+        pack_vectors(vectors.piece),
+        pack_vectors(vectors.windows),
+        vectors.spans.tobytes(),
+    )
+    return (
+        {"vector": vector, "crc": crc_of(vector)},
+        {"spans": spans, "vectors": windows, "crc": crc_of(spans, windows)},
+    )
 
 
 def _plain(value: object) -> object:
@@ -120,12 +163,25 @@ def _storable(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
 
 
-def put_path(connection: Connection, path: str, piece_id: int, size_bytes: int, mtime_ns: int) -> None:
-    """Record that a file holds a piece, whatever was recorded of it before."""
+def put_path(
+    connection: Connection,
+    path: str,
+    piece_id: int,
+    size_bytes: int,
+    mtime_ns: int,
+    changed_ns: int | None = None,
+    inode: int | None = None,
+) -> None:
+    """Record that a file holds a piece, whatever was recorded of it before.
+
+    `changed_ns` and `inode` are None where only another machine has seen the file.
+    """
     values = {
         "piece_id": piece_id,
         "size_bytes": size_bytes,
         "mtime_ns": clamped_ns(mtime_ns),
+        "changed_ns": None if changed_ns is None else clamped_ns(changed_ns),
+        "inode": None if inode is None else clamped_ns(inode),
         "seen_s": time.time(),
     }
     names = {"path": to_bytes(path), "display": display(path), "name": display(os.path.basename(path))}

@@ -114,8 +114,10 @@ def _words(library: Library, seen: Outline, way: str) -> list[str | None]:
         return by_group(seen.pieces, job.result)
     if way.startswith("tag:"):
         name = way.removeprefix("tag:")
-        predicted = {one.piece_id: one.value for one in library.predictions(name, limit=len(seen.pieces))}
-        return by_tag(seen.pieces, library.labels(name), predicted)
+        predicted = {
+            one.piece_id: one.value for one in library.probes.predictions(name, limit=len(seen.pieces))
+        }
+        return by_tag(seen.pieces, library.tags.labels(name), predicted)
     return [None] * len(seen.pieces)
 
 

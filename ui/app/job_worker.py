@@ -100,8 +100,8 @@ def _probe(tell: Tell, tag: str) -> dict[str, Any]:
     from index import Library
 
     with Library.open(create=False) as library:
-        library.train_probe(tag, progress=_progress(tell))
-        library.apply_probes([tag], progress=_progress(tell))
+        library.probes.train_tag(tag, progress=_progress(tell))
+        library.probes.apply([tag], progress=_progress(tell))
     return {"state": "done"}
 
 

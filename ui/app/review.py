@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from index import Decision, Duplicates
-    from index.duplicates.duplicates import DuplicateGroup, DuplicateLink, Member
+    from index.duplicates.records import DuplicateGroup, DuplicateLink, Member
 
 __all__ = ["Pair", "as_decided", "pairs_of"]
 
@@ -47,7 +47,8 @@ def pairs_of(found: Duplicates, decided: Iterable[Decision]) -> list[Pair]:
     strongly: so the pairs hold every group together, and nobody is asked about two pieces twice.
     """
     standing = {_key(one.one, one.other): one for one in decided if one.undone_s is None}
-    pairs = []
+    pairs: list[Pair] = []
+    seen: set[tuple[str, str]] = set()
     for group in found.groups:
         members = {member.piece_id: member for member in group.members}
         for member in group.members:
@@ -55,6 +56,9 @@ def pairs_of(found: Duplicates, decided: Iterable[Decision]) -> list[Pair]:
             if member.piece_id == group.keeper or link is None:
                 continue
             partner = members[link.link.other if link.link.one == member.piece_id else link.link.one]
+            if _key(partner.sha256, member.sha256) in seen:
+                continue
+            seen.add(_key(partner.sha256, member.sha256))
             pairs.append(
                 Pair(
                     group=group,
@@ -76,7 +80,11 @@ def _key(one: str, other: str) -> tuple[str, str]:
 
 
 def _link(group: DuplicateGroup, number: int) -> DuplicateLink | None:
-    own = [one for one in group.links if number in (one.link.one, one.link.other)]
+    own = [
+        one
+        for one in group.links
+        if number in (one.link.one, one.link.other) and one.link.kind.relation is group.relation
+    ]
     return max(
         own, key=lambda one: (group.keeper in (one.link.one, one.link.other), one.link.strength), default=None
     )
@@ -100,7 +108,7 @@ def as_decided(found: Duplicates, decided: Sequence[Decision]) -> Duplicates:
                 links.append(replace(one, verdict=verdict, keeper=kept[0] if kept else None))
         for part in _parts(group, links):
             inside = tuple(one for one in links if one.link.one in part)
-            keeper = group.keeper if group.keeper in part else min(part)
+            keeper = group.keeper if group.keeper is None or group.keeper in part else min(part)
             members = tuple(member for member in group.members if member.piece_id in part)
             tied = [one for one in inside if one.verdict is not None]
             groups.append(
@@ -110,7 +118,7 @@ def as_decided(found: Duplicates, decided: Sequence[Decision]) -> Duplicates:
                     members=members,
                     links=inside,
                     keeper=keeper,
-                    settled=len(part) > 1
+                    resolved=len(part) > 1
                     and len(_parts(replace(group, members=members), tied)) == 1
                     and len(_parts(replace(group, members=members), tied)[0]) == len(part),
                 )
