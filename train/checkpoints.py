@@ -137,7 +137,7 @@ def assemble(
     head : what `fit_head` gave
     card : text of the model card
     weights : share of each part in a vector; the configuration's defaults if None
-    window, context : most notes in a window; most that the transformer reads at once
+    window, context : notes in a window at most; notes that the transformer reads at once at most
 
     Raises
     ------
@@ -169,7 +169,7 @@ def assemble(
 
 
 def write_head(head: HandmadeHead, path: Path) -> None:
-    """Keep a head as a safetensors file that says its sizes."""
+    """Write a head as a safetensors file with its sizes as metadata."""
     sizes = {
         "identity": str(head.pattern_map.out_features),
         "style": str(len(head.get_buffer("style_axes")) + head.taught),

@@ -1,7 +1,7 @@
 """Training of the hand-crafted head: contrast over counted windows, minutes on one core.
 
 Each piece is altered a few times, its small windows are counted once, and the counts are kept sparse. A view
-is then the sum of a run of windows of one variant: counts add up, so views of any length cost one sum.
+is then the sum of consecutive windows of one variant: counts add up, so views of any length cost one sum.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def count_corpus(
 
 
 class _Views:
-    """Draws pairs of views: runs of windows of two variants of a work, at about one place or anywhere."""
+    """Draws pairs of views: consecutive windows of two variants of a work, near each other or anywhere."""
 
     def __init__(self, counted: CountedCorpus, versions: float) -> None:
         self.counted, self.versions = counted, versions

@@ -71,7 +71,7 @@ class FinetuneSettings:
 
     Attributes
     ----------
-    epochs, patience : most epochs; epochs without a better one after which it stops
+    epochs, patience : epochs at most; epochs without a better one after which it stops
     windows : drawn at random from each piece in an epoch
     batch : windows a step
     learning_rate, head_rate : of the transformer; of the new layer
@@ -179,9 +179,9 @@ def read_labelled(
         raise CorpusError(str(error)) from None
     columns = table.columns
     rows = [dict(zip(columns, cells, strict=True)) for cells in table.rows]
-    for wanted in ("file", column, *([work] if work else [])):
-        if wanted not in columns:
-            raise CorpusError(f"{path} has no column {wanted!r}; there are {', '.join(columns) or 'none'}")
+    for name in ("file", column, *([work] if work else [])):
+        if name not in columns:
+            raise CorpusError(f"{path} has no column {name!r}; there are {', '.join(columns) or 'none'}")
     rows = [row for row in rows if row["file"] and row[column]]
     pieces, left_out = [], []
     for number, row in enumerate(rows):

@@ -21,7 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from embedder.core.arrays import IntArray
+from embedder.core.arrays import FloatArray, IntArray
 from embedder.generation.language_model import NoteLanguage
 from embedder.tokens import ATTRIBUTES, END, to_tokens
 
@@ -34,17 +34,17 @@ IGNORE = -100
 Tokens = NDArray[np.uint8]
 
 
-def split_tokens(corpus: Corpus, split: str, most: int | None = None, seed: int = 0) -> list[Tokens]:
-    """Token rows [n + 1, 4] with ends of the pieces of a split, or of `most` of them drawn at random."""
+def split_tokens(corpus: Corpus, split: str, max_pieces: int | None = None, seed: int = 0) -> list[Tokens]:
+    """Token rows [n + 1, 4] with ends of the pieces of a split, or of `max_pieces` drawn at random."""
     pieces = corpus.indices(split)
     pieces = pieces[corpus.sizes[pieces] >= 2]
-    if most is not None and most < len(pieces):
-        pieces = np.sort(np.random.default_rng(seed).choice(pieces, most, replace=False))
+    if max_pieces is not None and max_pieces < len(pieces):
+        pieces = np.sort(np.random.default_rng(seed).choice(pieces, max_pieces, replace=False))
     return [with_end(to_tokens(corpus.notes(int(piece)))) for piece in pieces]
 
 
 @torch.inference_mode()
-def language_bits(language: NoteLanguage, pieces: Sequence[Tokens]) -> NDArray[np.float64]:
+def language_bits(language: NoteLanguage, pieces: Sequence[Tokens]) -> FloatArray:
     """Bits [4] of each attribute, an event: the sum over all notes and ends, divided by their number.
 
     `pieces` are token rows with ends, as of `split_tokens`.
@@ -52,17 +52,17 @@ def language_bits(language: NoteLanguage, pieces: Sequence[Tokens]) -> NDArray[n
     device = language.model.norm.weight.device
     total = np.zeros(len(ATTRIBUTES))
     events = 0
-    for given, wanted in _batches(pieces, language.context):
-        following = torch.from_numpy(np.maximum(wanted, 0)).to(device)
-        targets = torch.from_numpy(wanted).to(device)
+    for given, target in _batches(pieces, language.context):
+        following = torch.from_numpy(np.maximum(target, 0)).to(device)
+        targets = torch.from_numpy(target).to(device)
         hidden = language.model(torch.from_numpy(given).to(device))
         for attribute in range(len(ATTRIBUTES)):
             logits = language.model.next_logits(hidden, following, attribute).float()
             total[attribute] += functional.cross_entropy(
                 logits.flatten(0, 1), targets[..., attribute].flatten(), ignore_index=IGNORE, reduction="sum"
             ).item()
-        events += int((wanted[..., 0] != IGNORE).sum())
-    bits: NDArray[np.float64] = total / np.log(2) / events
+        events += int((target[..., 0] != IGNORE).sum())
+    bits: FloatArray = total / np.log(2) / events
     return bits
 
 
@@ -73,10 +73,10 @@ def _batches(pieces: Sequence[Tokens], context: int) -> Iterator[tuple[NDArray[n
     for first in range(0, len(windows), ROWS):
         some = windows[first : first + ROWS]
         given = np.zeros((len(some), len(some[0][0]), len(ATTRIBUTES)), np.int64)
-        wanted = np.full_like(given, IGNORE)
+        target = np.full_like(given, IGNORE)
         for row, (notes, following) in enumerate(some):
-            given[row, : len(notes)], wanted[row, : len(notes)] = notes, following
-        yield given, wanted
+            given[row, : len(notes)], target[row, : len(notes)] = notes, following
+        yield given, target
 
 
 def _windows(piece: NDArray[np.int64], context: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
@@ -106,9 +106,9 @@ class _Counts:
         codes, counts = np.unique(contexts << BITS | values, return_counts=True)
         return cls(codes, counts)
 
-    def lean(
-        self, contexts: IntArray, values: IntArray, shorter: NDArray[np.float64], discount: float
-    ) -> NDArray[np.float64]:
+    def back_off(
+        self, contexts: IntArray, values: IntArray, shorter: FloatArray, discount: float
+    ) -> FloatArray:
         """p(value | context) [n], given the same of shorter contexts [n]."""
         first = np.searchsorted(self.codes, contexts << BITS)
         last = np.searchsorted(self.codes, (contexts + 1) << BITS)
@@ -116,20 +116,20 @@ class _Counts:
         total, kinds = seen[last] - seen[first], last - first
         at = np.minimum(np.searchsorted(self.codes, contexts << BITS | values), len(self.codes) - 1)
         own = np.where(self.codes[at] == contexts << BITS | values, self.counts[at], 0)
-        leaned = np.maximum(own - discount, 0) + discount * kinds * shorter
-        chances: NDArray[np.float64] = np.where(total > 0, leaned / np.maximum(total, 1), shorter)
-        return chances
+        discounted = np.maximum(own - discount, 0) + discount * kinds * shorter
+        probabilities: FloatArray = np.where(total > 0, discounted / np.maximum(total, 1), shorter)
+        return probabilities
 
-    def lean_all(self, context: int, shorter: NDArray[np.float64], discount: float) -> NDArray[np.float64]:
+    def back_off_all(self, context: int, shorter: FloatArray, discount: float) -> FloatArray:
         """p(value | one context) for all values [v]."""
         first, last = np.searchsorted(self.codes, [context << BITS, (context + 1) << BITS])
         if first == last:
             return shorter
         own = np.zeros(len(shorter))
         own[self.codes[first:last] & ((1 << BITS) - 1)] = self.counts[first:last]
-        leaned = np.maximum(own - discount, 0) + discount * (last - first) * shorter
-        chances: NDArray[np.float64] = leaned / own.sum()
-        return chances
+        discounted = np.maximum(own - discount, 0) + discount * (last - first) * shorter
+        probabilities: FloatArray = discounted / own.sum()
+        return probabilities
 
 
 class NoteChain:
@@ -167,7 +167,7 @@ class NoteChain:
             context = context << BITS | lags[:, lag]
             yield context
 
-    def bits(self, pieces: Sequence[Tokens], order: int | None = None) -> NDArray[np.float64]:
+    def bits(self, pieces: Sequence[Tokens], order: int | None = None) -> FloatArray:
         """Bits [4] of each attribute, an event: the sum over all notes and ends, divided by their number.
 
         `order` may be smaller than the chain's, which is then used as one of that order.
@@ -175,14 +175,14 @@ class NoteChain:
         total = np.zeros(len(ATTRIBUTES))
         for attribute, size in enumerate(ATTRIBUTES.values()):
             rows, values, lags = _events(pieces, attribute, self.order if order is None else order)
-            chance = np.full(len(values), 1 / size)
+            probability = np.full(len(values), 1 / size)
             levels = self._levels[attribute]
             for counts, context in zip(levels, self._contexts(rows, lags, attribute), strict=False):
-                chance = counts.lean(context, values, chance, self.discount)
-            total[attribute] = -np.log2(chance).sum()
+                probability = counts.back_off(context, values, probability, self.discount)
+            total[attribute] = -np.log2(probability).sum()
             if attribute == 0:
                 events = len(values)
-        bits: NDArray[np.float64] = total / events
+        bits: FloatArray = total / events
         return bits
 
     def draw(self, last: Tokens, rng: np.random.Generator) -> IntArray | None:
@@ -192,11 +192,11 @@ class NoteChain:
         for lag in range(min(self.order, len(last))):
             lags[0, lag] = last[-1 - lag].astype(np.int64) + 1
         for attribute, size in enumerate(ATTRIBUTES.values()):
-            chance = np.full(size, 1 / size)
+            probability = np.full(size, 1 / size)
             contexts = self._contexts(note, lags[:, :, attribute], attribute)
             for counts, context in zip(self._levels[attribute], contexts, strict=True):
-                chance = counts.lean_all(int(context[0]), chance, self.discount)
-            note[0, attribute] = rng.choice(size, p=chance / chance.sum())
+                probability = counts.back_off_all(int(context[0]), probability, self.discount)
+            note[0, attribute] = rng.choice(size, p=probability / probability.sum())
             if attribute == 0 and note[0, 0] == END:
                 return None
         drawn: IntArray = note[0]

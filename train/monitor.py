@@ -66,7 +66,7 @@ def training_flops(config: ModelConfig, rows: int, length: int, *, predicts: boo
     block = 2 * (4 * width * width + 2 * width * config.hidden)
     attention = (
         2 * 2 * width * length / (2 if config.causal else 1)
-    )  # causal: half of the places hear each other
+    )  # causal: half of the positions attend to each other
     note = config.layers * (block + attention)
     if predicts:
         inner = width // 2
@@ -80,12 +80,12 @@ def matrix_rate(device: torch.device, precision: str, size: int | None = None) -
     on a CPU, where that is as fast."""
     size = size or (4096 if device.type == "cuda" else 2048)
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    one = torch.randn(size, size, device=device).to(dtype)
+    matrix = torch.randn(size, size, device=device).to(dtype)
     times = []
     for _ in range(4):
         _finish(device)
         begun = time.perf_counter()
-        one @ one
+        matrix @ matrix
         _finish(device)
         times.append(time.perf_counter() - begun)
     return 2.0 * size**3 / min(times[1:])

@@ -3,7 +3,7 @@
 [run]        steps, learning rate, precision, ...      (`RunSettings`)
 [model]      size of the transformer                   (`embedder.transformer.ModelConfig`)
 [objective]  name, and the objective's own settings    (`train.objectives`)
-[objective.augment]  the chain of alterations          (`train.augment.Chain`)
+[objective.augment]  the chain of augmentations          (`train.augment.Chain`)
 
 Every setting is checked against the type that it is declared with before anything uses it.
 """
@@ -24,7 +24,7 @@ from embedder.transformer import ModelConfig
 
 __all__ = ["Recipe", "RunSettings", "check_settings", "declared"]
 
-MOST = 2**31 - 1  # of a whole number; a seed, a count or a size beyond is a mistake
+MAX_INT = 2**31 - 1  # of a whole number; a seed, a count or a size beyond is a mistake
 _SHOWN = 60
 
 
@@ -92,7 +92,7 @@ class Recipe:
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
-        """Read a recipe file, or one of the shipped recipes by its name without ending.
+        """Read a recipe file, or one of the shipped recipes by its name without the suffix.
 
         Raises
         ------
@@ -142,7 +142,7 @@ def declared(kind: type) -> dict[str, Any]:
         if "__init__" in vars(base):
             taken = signature(vars(base)["__init__"]).parameters.values()
             known = get_type_hints(vars(base)["__init__"])
-            named = (one.name for one in taken if one.kind is not one.VAR_KEYWORD)
+            named = (p.name for p in taken if p.kind is not p.VAR_KEYWORD)
             hints |= {name: known[name] for name in named if name in known}
     return hints
 
@@ -169,29 +169,29 @@ def check_settings(what: str, types: Mapping[str, Any], given: Mapping[str, obje
 
 def _fits(value: object, hint: Any) -> bool:
     if get_origin(hint) in (Union, types.UnionType):
-        return any(_fits(value, one) for one in get_args(hint))
+        return any(_fits(value, option) for option in get_args(hint))
     if hint is int:
-        return not isinstance(value, bool) and isinstance(value, int) and 0 <= value <= MOST
+        return not isinstance(value, bool) and isinstance(value, int) and 0 <= value <= MAX_INT
     if hint is float:
         return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
     if get_origin(hint) is tuple:
-        parts = get_args(hint)
+        hints = get_args(hint)
         return (
             isinstance(value, list | tuple)
-            and len(value) == len(parts)
-            and all(_fits(one, part) for one, part in zip(value, parts, strict=True))
+            and len(value) == len(hints)
+            and all(_fits(item, item_hint) for item, item_hint in zip(value, hints, strict=True))
         )
     if get_origin(hint) is dict:
-        wanted = get_args(hint)[1]
+        item_hint = get_args(hint)[1]
         return isinstance(value, dict) and (
-            wanted is Any or all(_fits(one, wanted) for one in value.values())
+            item_hint is Any or all(_fits(item, item_hint) for item in value.values())
         )
     return hint is Any or type(value) is hint
 
 
 def _described(hint: Any) -> str:
     if get_origin(hint) in (Union, types.UnionType):
-        return " or ".join(_described(one) for one in get_args(hint) if one is not types.NoneType)
+        return " or ".join(_described(option) for option in get_args(hint) if option is not types.NoneType)
     if get_origin(hint) is tuple:
         return f"a list of {len(get_args(hint))} numbers"
     if get_origin(hint) is dict:

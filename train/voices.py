@@ -1,7 +1,7 @@
 """Which voice of a pop song each note belongs to: POP909's tracks as labels, note by note.
 
-POP909 (Wang et al. 2020, arXiv 2008.07142) keeps the vocal melody, the lead lines that answer it (bridge) and
-the accompaniment (piano) in a track each. A corpus of its songs gets one more array beside the notes:
+POP909 (Wang et al. 2020, arXiv 2008.07142) keeps the vocal melody, the secondary melodies that answer it
+(bridge) and the accompaniment (piano) in a track each. A corpus of its songs has one array more:
 
     CORPUS/voice.npy      uint8, number of the voice (`embedder.voices.VOICES`) of every note
 """
@@ -41,18 +41,18 @@ LOUDNESS = (32, 48, 64, 80, 96)
 VOICE_FILE = "voice.npy"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.05
 MOST_NOTES = 100_000
-PATIENT_S = 30.0  # for a file that the fast reader refuses
-Chords = Literal["voice", "pitch"]
-IN_CHORD_S = 60e-6  # three steps of the grid, that notes of one onset keep an order and none hears them apart
+FALLBACK_DEADLINE_S = 30.0  # for a file that symusic rejects
+ChordOrder = Literal["voice", "pitch"]
+IN_CHORD_S = 60e-6  # three steps of the grid: notes of one onset keep an order, inaudibly
 ALIASES = {"cau": "bridge", "piano`": "piano"}  # as tracks of POP909's other takes are named
 
 
-def read_voices(path: str | Path, sixteenths: Chords | None = None) -> tuple[Notes, NDArray[np.uint8]]:
+def read_voices(path: str | Path, sixteenths: ChordOrder | None = None) -> tuple[Notes, NDArray[np.uint8]]:
     """Notes of a file whose tracks are named after the voices, and the voice of each note.
 
     With `sixteenths`, they are as MIDIBERT-Piano prepares them (arXiv 2107.05223): onsets and durations are
     rounded to sixteenths, shorter notes left out. The notes of one onset stand in the order of their voices,
-    as there, which gives them away, or of their pitches.
+    as there, which gives the voices away, or of their pitches.
 
     Raises
     ------
@@ -72,25 +72,27 @@ def read_voices(path: str | Path, sixteenths: Chords | None = None) -> tuple[Not
     number_of = {name: number for number, name in enumerate(VOICES)}
     voice = np.array([number_of.get(name, 0) for name in names], dtype=np.uint8)[track]
     notes = ticks.notes
-    start, end, nth = notes.start, notes.end, np.zeros(len(notes), dtype=np.int64)
+    start, end, rank = notes.start, notes.end, np.zeros(len(notes), dtype=np.int64)
     if sixteenths is not None and ticks.tempo.ticks_per_beat:
         kept, start, end = _on_sixteenths(start, end, ticks.tempo.ticks_per_beat)
         notes, voice = notes.select(kept), voice[kept]
-        nth = _place_in_chord(start, notes.pitch, voice, sixteenths)
+        rank = _rank_in_chord(start, notes.pitch, voice, sixteenths)
     onset = ticks.tempo.seconds(start)
     duration = ticks.tempo.seconds(end) - onset
-    onset = onset + nth * IN_CHORD_S
-    own = [
-        Notes(onset[of], duration[of], notes.pitch[of], notes.velocity[of])
-        for of in (voice == number for number in range(len(VOICES)))
+    onset = onset + rank * IN_CHORD_S
+    by_voice = [
+        Notes(onset[mask], duration[mask], notes.pitch[mask], notes.velocity[mask])
+        for mask in (voice == number for number in range(len(VOICES)))
     ]
     columns = [
-        np.concatenate([getattr(part, name) for part in own])
+        np.concatenate([getattr(notes_of_voice, name) for notes_of_voice in by_voice])
         for name in ("onset", "duration", "pitch", "velocity")
     ]
     onsets, durations, pitches, velocities = columns
     order = np.lexsort((velocities, durations, pitches, onsets))  # as `Notes` does
-    return Notes(*columns), np.repeat(np.arange(len(VOICES), dtype=np.uint8), [len(p) for p in own])[order]
+    return Notes(*columns), np.repeat(np.arange(len(VOICES), dtype=np.uint8), [len(n) for n in by_voice])[
+        order
+    ]
 
 
 def _named_tracks(data: bytes) -> tuple[TickScore, list[str], NDArray[np.int64]]:
@@ -103,7 +105,7 @@ def _named_tracks(data: bytes) -> tuple[TickScore, list[str], NDArray[np.int64]]
         score: Any = Score.from_midi(data)  # its attributes are not in its type hints
         return ticks, [track.name for track in score.tracks], ticks.notes.line
     except Refused:
-        ticks = read_with_mido(data, most_notes=MOST_NOTES, deadline_s=PATIENT_S)[0]
+        ticks = read_with_mido(data, most_notes=MOST_NOTES, deadline_s=FALLBACK_DEADLINE_S)[0]
         tracks = MidiFile(file=BytesIO(data), clip=True).tracks
         return ticks, [track.name for track in tracks], ticks.notes.line // CHANNELS
 
@@ -111,7 +113,7 @@ def _named_tracks(data: bytes) -> tuple[TickScore, list[str], NDArray[np.int64]]
 def _on_sixteenths(
     start: NDArray[np.int64], end: NDArray[np.int64], ticks_per_beat: int
 ) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.int64]]:
-    """Which notes are longer than half a sixteenth; where these begin and end on the commonest grid."""
+    """Which notes are longer than half a sixteenth; where these begin and end on the most frequent grid."""
     step = max(ticks_per_beat // 4, 1)
     phase = int(np.bincount(start % step, minlength=1).argmax())
     length = np.rint((end - start) / step).astype(np.int64)
@@ -120,15 +122,15 @@ def _on_sixteenths(
     return kept, begin, begin + length[kept] * step
 
 
-def _place_in_chord(
-    start: NDArray[np.int64], pitch: NDArray[np.int64], voice: NDArray[np.uint8], by: Chords
+def _rank_in_chord(
+    start: NDArray[np.int64], pitch: NDArray[np.int64], voice: NDArray[np.uint8], by: ChordOrder
 ) -> NDArray[np.int64]:
     """Which of the notes of its onset each one is, counted from 0."""
     order = np.lexsort((pitch, voice, start) if by == "voice" else (voice, pitch, start))
     ordered = start[order]
-    place = np.empty(len(start), dtype=np.int64)
-    place[order] = np.arange(len(start)) - np.searchsorted(ordered, ordered)
-    return place
+    rank = np.empty(len(start), dtype=np.int64)
+    rank[order] = np.arange(len(start)) - np.searchsorted(ordered, ordered)
+    return rank
 
 
 def prepare_voices(
@@ -137,7 +139,7 @@ def prepare_voices(
     on_progress: Callable[[int, int], None] = lambda done, total: None,
     *,
     takes: bool = False,
-    sixteenths: Chords | None = None,
+    sixteenths: ChordOrder | None = None,
 ) -> Corpus:
     """Make a corpus with voices of a copy of POP909: the one file of each song that is no other take.
 

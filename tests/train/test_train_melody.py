@@ -127,7 +127,7 @@ def test_a_killed_run_continues_to_the_same_weights(corpus: Corpus, tmp_path: Pa
 def test_masks_and_alterations_are_off_when_measured(corpus: Corpus) -> None:
     learning = make_objective("voices", corpus, "train", {"rows": 4, "length": 64})
     measured = make_objective("voices", corpus, "test", {"rows": 4, "length": 64})
-    drawn = [o.batch(np.random.default_rng(0))["hidden"].any() for o in (learning, measured)]
+    drawn = [o.batch(np.random.default_rng(0))["masked"].any() for o in (learning, measured)]
     assert [bool(one) for one in drawn] == [True, False]
     batch = measured.batch(np.random.default_rng(1))
     known = {tuple(row) for row in measured.tokens[:, 1:].tolist()}  # type: ignore[attr-defined]

@@ -172,7 +172,7 @@ def collect(
     sets = {set_ for set_, _, _, _ in read}
     cues = [label_cues(set_, file, labels, sets - {set_}) for set_, file, labels, _ in read]
     links = note_links([runs_of_intervals(notes) for _, _, _, notes in read])
-    works = components(len(read), ((one, other) for one, other, _ in links), cues)
+    works = components(len(read), ((first, second) for first, second, _ in links), cues)
     pieces = [
         EvaluatedPiece(*columns, work, *extra)
         for columns, work, extra in zip(read, works.tolist(), extras, strict=True)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
+from embedder.core.arrays import BoolArray
 from embedder.core.errors import CorpusError, EncoderError
 from embedder.melody import MelodyModel, by_part, melody_model, save_melody_model, skyline
 from embedder.notes import Notes
@@ -27,8 +28,8 @@ from ..voices import LOUDNESS, loudness, voices_of
 __all__ = ["VoiceScores", "assemble", "learned_loudness", "measure", "measure_loudness", "skyline_scores"]
 
 EVEN_VELOCITY = 64
-LEAST = 1e-9  # share that a run is taken to give to every degree
-UNHEARD = 1  # the velocity that stands for none where loudness is to be told
+MIN_PROBABILITY = 1e-9  # that a run is taken to give to every degree
+UNKNOWN_VELOCITY = 1  # stands for no velocity where loudness is to be predicted
 _CARD = Path(__file__).parents[1] / "melody_card.md"
 
 
@@ -56,11 +57,11 @@ def measure_loudness(
     corpus: Corpus,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> float:
-    """Share of the test songs' notes whose degree of loudness finished runs of `velocity` tell, 0..1.
+    """Share of the test songs' notes whose degree of loudness finished runs of `velocity` predict, 0..1.
 
-    What several runs say is averaged, as logarithms. Each sees notes of one velocity only. One that is told
-    voices is told those that the shipped melody model hears without velocities, where it is known which notes
-    share a track, as files come, but not what the track is called.
+    The probabilities of several runs are averaged, as logarithms. Each sees notes of one velocity only. A run
+    that was given voices gets those that the shipped melody model predicts without velocities, where it is
+    known which notes share a track, as in the files, but not what the track is called.
 
     Raises
     ------
@@ -68,18 +69,18 @@ def measure_loudness(
         If a run is not finished or learned something else, or there are no test songs.
     """
     models = [_finished(run, len(LOUDNESS) + 1) for run in runs]
-    listen = any(model.told for model in models)
-    right = []
+    needs_voices = any(model.told for model in models)
+    correct = []
     for done, (notes, track) in enumerate(songs := _test_songs(corpus)):
-        heard = None
-        if listen:
-            heard = by_part(melody_model().probabilities(notes.with_velocity(EVEN_VELOCITY)), track)
-        unheard = notes.with_velocity(UNHEARD)
-        said = [model.probabilities(unheard, heard if model.told else None) for model in models]
-        degree = np.log(np.maximum(said, LEAST)).sum(0).argmax(1)
-        right.append(degree == loudness(notes.velocity))
+        voices = None
+        if needs_voices:
+            voices = by_part(melody_model().probabilities(notes.with_velocity(EVEN_VELOCITY)), track)
+        silent = notes.with_velocity(UNKNOWN_VELOCITY)
+        probabilities = [model.probabilities(silent, voices if model.told else None) for model in models]
+        degree = np.log(np.maximum(probabilities, MIN_PROBABILITY)).sum(0).argmax(1)
+        correct.append(degree == loudness(notes.velocity))
         on_progress(done + 1, len(songs))
-    return float(np.concatenate(right).mean())
+    return float(np.concatenate(correct).mean())
 
 
 def _finished(run: str | Path, classes: int) -> MelodyModel:
@@ -91,12 +92,11 @@ def _finished(run: str | Path, classes: int) -> MelodyModel:
         config = ModelConfig.from_dict(read_settings(weights / "model.json", str(run)))
         length = settings.get("length", 512)
         if not 2 <= length <= config.positions:
-            raise ValueError(f"length = {length}, where 2 to {config.positions} are meant")
-        told = len(VOICES) if settings.get("told", False) else 0
-        model = MelodyModel(config, classes, length, told)
-        own = model.reader.state_dict()
-        of_run = load_file(weights / "model.safetensors")
-        model.reader.load_state_dict({name: of_run[name] for name in own})
+            raise ValueError(f"length = {length}, not 2 to {config.positions}")
+        given_voices = len(VOICES) if settings.get("told", False) else 0
+        model = MelodyModel(config, classes, length, given_voices)
+        tensors = load_file(weights / "model.safetensors")
+        model.reader.load_state_dict({name: tensors[name] for name in model.reader.state_dict()})
         model.head.load_state_dict(load_file(weights / "objective.safetensors"))
         if not all(bool(tensor.isfinite().all()) for tensor in model.state_dict().values()):
             raise ValueError("weights are not finite")
@@ -108,11 +108,11 @@ def _finished(run: str | Path, classes: int) -> MelodyModel:
 
 @dataclass(frozen=True)
 class VoiceScores:
-    """How well voices are told, in 0..1, over all notes and as the mean of songs.
+    """How well voices are predicted, in 0..1, over all notes and as the mean of songs.
 
     Attributes
     ----------
-    accuracy : share of all notes whose voice is right; by_song : the same of each song
+    accuracy : share of all notes whose voice is correct; by_song : the same of each song
     precision, recall : of the melody's notes
     even : accuracy where all velocities are made equal
     by_part : accuracy where it is known which notes come from one track, but not what the track is
@@ -126,7 +126,7 @@ class VoiceScores:
     by_part: float
 
     def shown(self) -> tuple[float, ...]:
-        """The figures as a line of a table has them."""
+        """The scores in the order of a table."""
         by_song = float(np.mean(self.by_song))
         return self.accuracy, by_song, self.by_part, self.even, self.precision, self.recall
 
@@ -137,31 +137,31 @@ class VoiceScores:
 def measure(
     model: MelodyModel, corpus: Corpus, on_progress: Callable[[int, int], None] = lambda done, total: None
 ) -> VoiceScores:
-    """How well a model tells the voices of the test songs.
+    """How well a model predicts the voices of the test songs.
 
     Raises
     ------
     CorpusError
         If the corpus has no voices or no test songs.
     """
-    told, even, parted, true = [], [], [], []
+    predicted, even, by_track, true = [], [], [], []
     for done, (notes, voice) in enumerate(songs := _test_songs(corpus)):
-        shares = model.probabilities(notes)
-        told.append(shares.argmax(1))
-        parted.append(by_part(shares, voice).argmax(1))
+        probabilities = model.probabilities(notes)
+        predicted.append(probabilities.argmax(1))
+        by_track.append(by_part(probabilities, voice).argmax(1))
         even.append(model.voices(notes.with_velocity(EVEN_VELOCITY)))
         true.append(voice)
         on_progress(done + 1, len(songs))
-    found, right = np.concatenate(told), np.concatenate(true)
+    voices, truth = np.concatenate(predicted), np.concatenate(true)
     melody = VOICES.index("melody")
-    precision, recall = _melody_scores(found == melody, right == melody)
+    precision, recall = _melody_scores(voices == melody, truth == melody)
     return VoiceScores(
-        accuracy=float((found == right).mean()),
-        by_song=[float((one == other).mean()) for one, other in zip(told, true, strict=True)],
+        accuracy=float((voices == truth).mean()),
+        by_song=[float((p == t).mean()) for p, t in zip(predicted, true, strict=True)],
         precision=precision,
         recall=recall,
-        even=float((np.concatenate(even) == right).mean()),
-        by_part=float((np.concatenate(parted) == right).mean()),
+        even=float((np.concatenate(even) == truth).mean()),
+        by_part=float((np.concatenate(by_track) == truth).mean()),
     )
 
 
@@ -180,6 +180,6 @@ def _test_songs(corpus: Corpus) -> list[tuple[Notes, NDArray[np.uint8]]]:
     return [(corpus.notes(i), voices[corpus.offsets[i] : corpus.offsets[i + 1]]) for i in test]
 
 
-def _melody_scores(found: NDArray[np.bool_], right: NDArray[np.bool_]) -> tuple[float, float]:
-    both = int((found & right).sum())
-    return both / max(int(found.sum()), 1), both / max(int(right.sum()), 1)
+def _melody_scores(predicted: BoolArray, true: BoolArray) -> tuple[float, float]:
+    both = int((predicted & true).sum())
+    return both / max(int(predicted.sum()), 1), both / max(int(true.sum()), 1)

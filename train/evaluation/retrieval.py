@@ -126,7 +126,7 @@ def searches(
 
 
 def _performances(collection: Collection, max_queries: int, rng: np.random.Generator) -> list[Search]:
-    """Scores and performances of one work, told apart by the label `kind`."""
+    """Scores and performances of one work, distinguished by the label `kind`."""
     pieces, works = collection.pieces, collection.works
     score: dict[int, int] = {}
     performed: dict[int, list[int]] = {}

@@ -63,7 +63,7 @@ def run(
         rate = matrix_rate(Processes().device(device), asked.run.precision)
     weights = train(asked, notes, out, start_from=start_from, device=device, on_progress=line.show)
     line.finish()
-    if not Processes.told().first:
+    if not Processes.from_environment().first:
         return
     if line.last is None:
         result: dict[str, Any] = {"weights": str(weights)}
