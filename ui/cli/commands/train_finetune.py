@@ -42,11 +42,11 @@ def finetune(
         bool,
         typer.Option(
             "--statistics/--no-statistics",
-            help="Whether hand-made statistics of whole pieces are read beside the transformer.",
+            help="Whether hand-crafted statistics of whole pieces are used beside the transformer.",
         ),
     ] = True,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="At most so many.")] = 12,
-    windows: Annotated[int, typer.Option("--windows", min=1, help="Of each piece an epoch.")] = 4,
+    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = 12,
+    windows: Annotated[int, typer.Option("--windows", min=1, help="Drawn from each piece in an epoch.")] = 4,
     rate: Annotated[float, typer.Option("--rate", help="Learning rate of the transformer.")] = 2e-4,
     dropout: Annotated[float, typer.Option("--dropout", help="Of the last block; less before.")] = 0.2,
     device: Annotated[str, typer.Option("--device", help="A torch device.")] = "cpu",
@@ -55,8 +55,8 @@ def finetune(
 ) -> None:
     """Finetune a classifier on your own labels.
 
-    A fifth of the works of each label is kept apart to see when to stop. The classifier is a folder;
-    `embedder.classifier.Classifier` reads it and says how likely each label is for a piece.
+    A fifth of the works of each label is held out for early stopping. The classifier is a folder;
+    `embedder.classifier.Classifier` reads it and gives the probability of each label for a piece.
 
     \b
     Examples:
@@ -92,7 +92,7 @@ def finetune(
             remark(f"left out: {reason}")
         learn, validate = split_by_work(pieces, seed=seed)
         bar.update(task, description="finetuning", completed=0, total=epochs)
-        found = tune(
+        finetuned = tune(
             pretrained(start_from, device),
             learn,
             validate,
@@ -100,19 +100,19 @@ def finetune(
             lambda epoch: bar.update(
                 task,
                 completed=epoch.number,
-                rate=f"epochs, {epoch.held_out_accuracy:.0%} of validation right",
+                rate=f"epochs, validation accuracy {epoch.held_out_accuracy:.0%}",
             ),
         )
-    found.classifier.save(out, _card(found, labels.name, column, learn, validate, start_from))
+    finetuned.classifier.save(out, _card(finetuned, labels.name, column, learn, validate, start_from))
     facts = {
         "folder": str(out),
-        "labels": len(found.classifier.classes),
+        "labels": len(finetuned.classifier.classes),
         "learned_from": len(learn),
         "validated_on": len(validate),
-        "best_epoch": found.best.number,
-        "epochs": found.epochs[-1].number,
-        "validation_accuracy": round(found.best.held_out_accuracy, 4),
-        **_of_statistics(found),
+        "best_epoch": finetuned.best.number,
+        "epochs": finetuned.epochs[-1].number,
+        "validation_accuracy": round(finetuned.best.held_out_accuracy, 4),
+        **_of_statistics(finetuned),
         "left_out": len(left_out),
     }
     if json:
@@ -121,24 +121,24 @@ def finetune(
         print_pairs({name.replace("_", " "): str(value) for name, value in facts.items()})
 
 
-def _of_statistics(found: Finetuned) -> dict[str, float]:
-    """What the statistics say without the transformer, where they are read."""
-    first = found.epochs[0]
+def _of_statistics(finetuned: Finetuned) -> dict[str, float]:
+    """Validation accuracy of the statistics without the transformer, where they are used."""
+    first = finetuned.epochs[0]
     return {} if first.number else {"by_statistics_alone": round(first.held_out_accuracy, 4)}
 
 
 def _card(
-    found: Finetuned,
+    finetuned: Finetuned,
     labels: str,
     column: str,
     learn: list[Labelled],
     validate: list[Labelled],
     start_from: str | None,
 ) -> str:
-    best, classifier = found.best, found.classifier
+    best, classifier = finetuned.best, finetuned.classifier
     origin = start_from or "its own language model of notes"
     beside = (
-        "\n- reads hand-made statistics of the whole piece beside the windows" if classifier.beside else ""
+        "\n- uses hand-crafted statistics of the whole piece beside the windows" if classifier.beside else ""
     )
     works, others = (len({piece.work for piece in some}) for some in (learn, validate))
     return f"""# Classifier of {column}
@@ -149,8 +149,8 @@ on the column `{column}` of {labels}.
 - labels: {", ".join(classifier.classes)}
 - learned from {len(learn)} pieces of {works} works
 - validated on {len(validate)} pieces of {others} other works, which chose the epoch:
-  {best.held_out_accuracy:.1%} right in epoch {best.number} of {found.epochs[-1].number}. That is no test:
-  pieces of works that had no part in it will do somewhat worse.
+  accuracy {best.held_out_accuracy:.1%} in epoch {best.number} of {finetuned.epochs[-1].number}. This is not a
+  test: on works that had no part in it the accuracy will be somewhat lower.
 - pooling: {classifier.pooling}, windows of {classifier.body.window} notes{beside}
 
 It inherits the licence of the weights that it began with, and the terms of the pieces that it learned from.

@@ -20,15 +20,18 @@ def head(
     steps: Annotated[int, typer.Option("--steps", min=0, help="Steps of the identity map.")] = 1000,
     pairs: Annotated[int, typer.Option("--pairs", min=2, help="Positive pairs a step.")] = 384,
     taught: Annotated[
-        int, typer.Option("--taught", min=0, help="Style numbers taught by labels; 0 if there are none.")
+        int,
+        typer.Option(
+            "--taught", min=0, help="Style numbers that are supervised by labels; 0 if there are none."
+        ),
     ] = 48,
     seed: Annotated[int, typer.Option("--seed", help="Of everything that is drawn.")] = 0,
 ) -> None:
-    """Fit the hand-made parts of an encoder on a corpus.
+    """Fit the hand-crafted part of an encoder on a corpus.
 
-    Identity is learned by contrast over altered pieces, style from versions of works and from the labels
-    composer, artist, type and series. Minutes on one core; `midikin train assemble` joins the head with a
-    trained model.
+    Its identity map is learned by contrast over altered pieces, its style axes from versions of works and from
+    the labels composer, artist, type and series. Minutes on one core; `midikin train assemble` joins the head
+    with a trained model.
 
     \b
     Examples:
@@ -40,7 +43,7 @@ def head(
     from train.features_head import count_corpus, fit_head
     from ui.cli.progress import progress_bar
 
-    begin = None if start_from is None else read_head(start_from).state_dict()
+    initial = None if start_from is None else read_head(start_from).state_dict()
     with progress_bar() as bar:
         task = bar.add_task("counting", total=None, rate="")
         counted = count_corpus(
@@ -57,9 +60,9 @@ def head(
             pairs=pairs,
             taught=taught,
             seed=seed,
-            start_from=begin,
-            on_progress=lambda step, loss, right: bar.update(
-                task, completed=step, rate=f"loss {loss:.3f}, {right:.0%} right"
+            start_from=initial,
+            on_progress=lambda step, loss, accuracy: bar.update(
+                task, completed=step, rate=f"loss {loss:.3f}, in-batch accuracy {accuracy:.0%}"
             ),
         )
     write_head(fitted, out)

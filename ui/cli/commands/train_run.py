@@ -38,7 +38,7 @@ def run(
 
     Stop it whenever you like: the same command continues from the last checkpoint, to the same weights.
     log.csv in the run's folder holds the numbers of the run, and `tensorboard --logdir RUN` draws them.
-    Several processes, with a GPU each where there are some, share the work under torchrun:
+    Several processes, with a GPU each if there are any, share the work under torchrun:
     torchrun --nproc-per-node 2 -m ui.cli train run RECIPE --corpus CORPUS --out RUN
 
     \b
@@ -56,12 +56,12 @@ def run(
     from train.recipe import Recipe
     from ui.cli.output import print_json
 
-    asked = Recipe.read(recipe)
+    parsed = Recipe.read(recipe)
     notes = Corpus(corpus)
-    line = _Line(asked.run.log_every)
+    line = _ProgressLine(parsed.run.log_every)
     with torch.random.fork_rng():
-        rate = matrix_rate(Processes().device(device), asked.run.precision)
-    weights = train(asked, notes, out, start_from=start_from, device=device, on_progress=line.show)
+        rate = matrix_rate(Processes().device(device), parsed.run.precision)
+    weights = train(parsed, notes, out, start_from=start_from, device=device, on_progress=line.show)
     line.finish()
     if not Processes.from_environment().first:
         return
@@ -83,8 +83,8 @@ def run(
         _print(result)
 
 
-class _Line:
-    """A line on stderr that is written over on a terminal, and a line now and then elsewhere."""
+class _ProgressLine:
+    """Progress on stderr: one line that is overwritten on a terminal, a line now and then elsewhere."""
 
     def __init__(self, every: int) -> None:
         self.every, self.last = every, None  # type: int, Progress | None
@@ -116,11 +116,11 @@ def _text(progress: Progress) -> str:
 
 def _print(result: dict[str, Any]) -> None:
     if "steps" in result:
-        rate, most = result["flops_per_s"], result["matrix_product_flops_per_s"]
+        rate, limit = result["flops_per_s"], result["matrix_product_flops_per_s"]
         print(f"{result['steps']:,} steps, {result['notes_per_s']:,.0f} notes a second")
         print(
-            f"model FLOP utilisation {rate / most:.2f}:"
-            f" {rate / 1e9:,.1f} of the {most / 1e9:,.1f} GFLOP/s of a matrix product"
+            f"model FLOP utilisation {rate / limit:.2f}:"
+            f" {rate / 1e9:,.1f} of the {limit / 1e9:,.1f} GFLOP/s of a matrix product"
         )
         print("  ".join(f"{name} {value:.4g}" for name, value in result["numbers"].items()))
     print(f"weights in {result['weights']}")

@@ -70,7 +70,7 @@ def voices(
     from ui.cli.progress import progress_bar
 
     runs = run or []
-    loud = any(learned_loudness(one) for one in runs)
+    loud = any(learned_loudness(folder) for folder in runs)
     if model is not None and (loud or len(runs) != 1):
         raise CorpusError("--model makes a melody model of one --run that learned voices")
     if len(runs) > 1 and not loud:
@@ -114,7 +114,7 @@ def voices(
     headings = (
         "accuracy",
         "of songs",
-        "tracks told apart",
+        "tracks kept apart",
         "even velocities",
         "melody precision",
         "melody recall",
