@@ -55,6 +55,7 @@ if TYPE_CHECKING:
         SearchResult,
     )
     from .reembed import ReembedProgress, ReembedReport
+    from .storage.paths import is_midi_name
     from .storage.repair import RepairReport
     from .storage.verify import Problem, VerifyReport
     from .tags.records import ImportReport, Label, LabelAction, LabelReport, PieceTag, Tag, Wish
@@ -114,6 +115,7 @@ _HOME = {
     "compare_files": "matching.compare",
     "Wish": "tags.records",
     "default_folder": "library",
+    "is_midi_name": "storage.paths",
 }
 
 __all__ = [
@@ -168,6 +170,7 @@ __all__ = [
     "Wish",
     "compare_files",
     "default_folder",
+    "is_midi_name",
     "repair_library",
     "verify_library",
 ]

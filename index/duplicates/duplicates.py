@@ -74,16 +74,11 @@ class Duplicates:
             is not given
         """
         folder = None if move_to is None else absolute(move_to)
-        return report.shell_script(self.inspected(verify=True).groups, folder)
+        return report.shell_script(self.inspected().groups, folder)
 
-    def inspected(self, *, verify: bool = False) -> Duplicates:
-        """The same with every file looked at again.
-
-        Parameters
-        ----------
-        verify : hash every file; otherwise only those whose size or modification time has changed
-        """
-        return replace(self, groups=tuple(group.inspected(verify=verify) for group in self.groups))
+    def inspected(self) -> Duplicates:
+        """The same with every file looked at again, and hashed where something was decided or has changed."""
+        return replace(self, groups=tuple(group.inspected() for group in self.groups))
 
     def only_open(self) -> Duplicates:
         """Without the groups that are resolved."""
@@ -259,10 +254,10 @@ def _files(connection: Connection, groups: Iterable[PieceGroup]) -> dict[int, li
     numbers.update(connection.execute(several).scalars())
     files: dict[int, list[MemberFile]] = {}
     for batch in chunks(sorted(numbers)):
-        query = select(table.piece_id, table.path, table.size_bytes, table.mtime_ns)
-        query = query.where(table.piece_id.in_(batch)).order_by(table.path)
-        for piece, path, size_bytes, mtime_ns in connection.execute(query):
-            files.setdefault(piece, []).append(MemberFile(from_bytes(path), size_bytes, mtime_ns))
+        columns = (table.piece_id, table.path, table.size_bytes, table.mtime_ns, table.changed_ns)
+        query = select(*columns).where(table.piece_id.in_(batch)).order_by(table.path)
+        for piece, path, *recorded in connection.execute(query):
+            files.setdefault(piece, []).append(MemberFile(from_bytes(path), *recorded))
     return files
 
 

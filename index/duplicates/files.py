@@ -1,7 +1,7 @@
 """The files of a piece as they are on disk now: present, links, missing, changed or unreadable.
 
 A library records where bytes lay when they were added. Before anything is advised about a file it is looked
-at again: device and inode tell whether two paths are one file, size and modification time whether it may have
+at again: device and inode tell whether two paths are one file, size and times of change whether it may have
 changed, and its hash whether it has.
 """
 
@@ -41,7 +41,8 @@ class MemberFile:
 
     Attributes
     ----------
-    size_bytes, mtime_ns : when the library read it
+    size_bytes, mtime_ns, changed_ns : when the library read it; the last, of its content or its inode, is
+        None if another machine has read it
     status : when it was last looked at
     link_of : of a link, the file that it is another name of
     """
@@ -49,6 +50,7 @@ class MemberFile:
     path: str
     size_bytes: int
     mtime_ns: int
+    changed_ns: int | None = None
     status: FileStatus = FileStatus.PRESENT
     link_of: str | None = None
 
@@ -81,7 +83,7 @@ def inspect_files(files: Sequence[MemberFile], sha256: str, *, verify: bool = Fa
     Parameters
     ----------
     sha256 : of the bytes that they should hold
-    verify : hash every file; otherwise only those whose size or modification time is not as recorded
+    verify : hash every file; otherwise only those whose size or times are not as recorded
     """
     inspected: list[MemberFile] = []
     by_inode: dict[tuple[int, int], list[int]] = {}
@@ -108,6 +110,7 @@ def _inspect(file: MemberFile, sha256: str, verify: bool) -> tuple[FileStatus, t
     try:
         status = os.stat(file.path)
         unchanged = (status.st_size, status.st_mtime_ns) == (file.size_bytes, file.mtime_ns)
+        unchanged &= file.changed_ns in (None, max(status.st_mtime_ns, status.st_ctime_ns))
         if verify or not unchanged:
             if sha256_of(file.path) != sha256:
                 return FileStatus.CHANGED, None

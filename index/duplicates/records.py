@@ -113,8 +113,9 @@ class DuplicateGroup:
     def relation(self) -> Relation:
         return self.kind.relation
 
-    def inspected(self, *, verify: bool = False) -> DuplicateGroup:
+    def inspected(self) -> DuplicateGroup:
         """The same with the files as they are now; without a keeper if its file is no longer there."""
+        verify = any(item.verdict is Verdict.DUPLICATE for item in self.links)
         members = tuple(member.inspected(verify=verify) for member in self.members)
         group = replace(self, members=members)
         keeper = group.keeper_member

@@ -300,6 +300,18 @@ def test_another_container_is_the_same_notes(tmp_path: Path, encoder: FakeEncode
     assert [group.kind for group in groups] == [Kind.NOTES]
 
 
+def test_a_few_notes_are_compared_too(tmp_path: Path, encoder: FakeEncoder) -> None:
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for number, pitches in enumerate(([60, 64, 67], [60, 64, 67], [60, 64, 65])):
+        notes = Notes(np.arange(3) * 0.5, np.full(3, 0.4), pitches, np.full(3, 60 + 10 * number))
+        write_midi(notes, folder / f"{number}.mid")
+    with Library.open(tmp_path / "library", encoder=encoder) as library:
+        library.add(folder, workers=1)
+        (group,) = library.duplicates(workers=1).groups
+    assert (group.kind, names(group)) == (Kind.NOTES, {"0", "1"})
+
+
 def test_decisions_stick_and_can_be_undone(catalogue: Library, tmp_path: Path) -> None:
     group = group_of(catalogue.duplicates(workers=1), "second")
     keeper, other = (member.piece_id for member in group.members)
