@@ -1,20 +1,36 @@
-"""`midikin train evaluate`, and `midikin train tasks`, its older form."""
+"""`midikin train evaluate`, its older form `midikin train tasks`, and `midikin train voices`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from ui.cli.evaluation_options import DataOption, MarkdownOption, PiecesOption, PlotsOption, SeedOption
-from ui.cli.options import JsonOption
+from ui.cli.options import FormatOption, JsonOption
+from ui.cli.output import Format
 
 if TYPE_CHECKING:
     from train.evaluation import Evaluation, EvaluationSettings
 
-__all__ = ["evaluate", "tasks"]
+__all__ = ["evaluate", "tasks", "voices"]
+
+DataOption = Annotated[
+    list[str],
+    typer.Option("--data", metavar="DIR", help="Folder of MIDI files with labels.csv; may be repeated."),
+]
+PiecesOption = Annotated[
+    int | None,
+    typer.Option("--pieces", metavar="NUMBER", min=10, help="Read about so many files of each set, not all."),
+]
+MarkdownOption = Annotated[
+    Path | None, typer.Option("--markdown", metavar="FILE", help="Write the table as Markdown too.")
+]
+PlotsOption = Annotated[
+    Path | None, typer.Option("--plots", metavar="DIR", help="Draw figures into this folder (SVG).")
+]
+SeedOption = Annotated[int, typer.Option("--seed", metavar="NUMBER", help="Of everything that is drawn.")]
 
 EncodersArgument = Annotated[
     list[str],
@@ -58,14 +74,19 @@ def evaluate(
         typer.Option("--everything", help="Use every file, even of works that an encoder was trained on."),
     ] = False,
     queries: Annotated[
-        int, typer.Option("--queries", min=1, help="Altered pieces of each kind, at most.")
+        int, typer.Option("--queries", metavar="NUMBER", min=1, help="Altered pieces of each kind, at most.")
     ] = 100,
     pieces: PiecesOption = None,
-    gallery: Annotated[int, typer.Option("--gallery", min=2, help="Pieces searched for these.")] = 1500,
+    gallery: Annotated[
+        int, typer.Option("--gallery", metavar="NUMBER", min=2, help="Pieces searched for these.")
+    ] = 1500,
     draws: Annotated[
         int,
         typer.Option(
-            "--draws", min=1, help="Ways to split works into folds; scores with all labels are their mean."
+            "--draws",
+            metavar="NUMBER",
+            min=1,
+            help="Ways to split works into folds; scores with all labels are their mean.",
         ),
     ] = 1,
     shares: Annotated[
@@ -83,7 +104,7 @@ def evaluate(
     markdown: MarkdownOption = None,
     plots: PlotsOption = None,
     seed: SeedOption = 0,
-    json: JsonOption = False,
+    format: FormatOption = None,
 ) -> None:
     """Measure encoders task by task, hand-crafted baselines in the same table.
 
@@ -132,7 +153,7 @@ def evaluate(
         if lists or everything
         else "no list of held-out works is known: every file is used, also those trained on",
     )
-    if json:
+    if format is Format.JSON:
         print_json(evaluation.to_json() | {"plots": [str(path) for path in drawn]})
         return
     collection = evaluation.collection
@@ -140,7 +161,7 @@ def evaluate(
         f"{len(collection.pieces):,} pieces of {len(set(collection.works.tolist())):,} works of"
         f" {', '.join(collection.sets)}; {collection.seen:,} files left out as seen in training"
     )
-    _print_table(evaluation)
+    _print_table(evaluation, format)
 
 
 def tasks(
@@ -150,11 +171,13 @@ def tasks(
     held_out: HeldOutOption = None,
     layers: LayersOption = False,
     pieces: PiecesOption = None,
-    queries: Annotated[int, typer.Option("--queries", min=1, help="Queries of a search at most.")] = 100,
+    queries: Annotated[
+        int, typer.Option("--queries", metavar="NUMBER", min=1, help="Queries of a search at most.")
+    ] = 100,
     markdown: MarkdownOption = None,
     plots: PlotsOption = None,
     seed: SeedOption = 0,
-    json: JsonOption = False,
+    format: FormatOption = None,
 ) -> None:
     """Measure what systems know of music; an older form of `midikin train evaluate`.
 
@@ -184,14 +207,14 @@ def tasks(
         plots=plots,
     )
     collection = evaluation.collection
-    if json:
+    if format is Format.JSON:
         print_json(
             _with_older_names(evaluation.by_task())
             | {"pieces": len(collection.pieces), "sets": list(collection.sets)}
         )
         return
     remark(f"{len(collection.pieces):,} pieces of {len(set(collection.works.tolist())):,} works")
-    _print_table(evaluation)
+    _print_table(evaluation, format)
 
 
 def _measure(
@@ -216,7 +239,7 @@ def _measure(
     from train.evaluation.plots import draw
     from train.evaluation.systems import is_run, load_systems
     from ui.cli.errors import usage_errors
-    from ui.cli.output import remark
+    from ui.cli.output import remark, write_output
     from ui.cli.progress import progress_bar
 
     loaded = {name: Encoder.load(name) for name in encoders if not is_run(name)}
@@ -239,7 +262,7 @@ def _measure(
         systems = load_systems(encoders, loaded, collection.preprocessed, every_layer=layers)
         evaluation = measure(systems, collection, settings, tasks=tasks, voices=songs, on_progress=show)
     if markdown is not None:
-        markdown.write_text(evaluation.markdown(), encoding="utf-8")
+        write_output(markdown, evaluation.markdown())
     return evaluation, draw(evaluation, plots) if plots is not None else []
 
 
@@ -260,7 +283,7 @@ def _with_older_names(by_task: dict[str, Any]) -> dict[str, Any]:
     return by_task | {"tasks": renamed(by_task["tasks"]), "few": renamed(by_task["few"])}
 
 
-def _print_table(evaluation: Evaluation) -> None:
+def _print_table(evaluation: Evaluation, format: Format | None) -> None:
     from ui.cli.output import print_table
 
     names = list(evaluation.systems)
@@ -268,4 +291,122 @@ def _print_table(evaluation: Evaluation) -> None:
         ("measure", *names),
         [(row.measure, *row.values.values()) for row in evaluation.rows()],
         right=names,
+        format=format,
+    )
+
+
+def voices(
+    songs: Annotated[
+        str, typer.Argument(metavar="POP909", help="Folder of songs whose tracks are named after voices.")
+    ],
+    out: Annotated[str, typer.Option("-o", "--output", metavar="CORPUS", help="Folder for the corpus.")],
+    takes: Annotated[
+        bool, typer.Option("--takes", help="Other takes of the training songs, SONG/versions/*.mid, too.")
+    ] = False,
+    sixteenths: Annotated[
+        Literal["voice", "pitch"] | None,
+        typer.Option(
+            "--sixteenths",
+            help="Round times to sixteenths as MIDIBERT-Piano does; notes of one onset in the order of "
+            "their voice, as there, which gives it away, or of their pitch.",
+        ),
+    ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--run",
+            metavar="RUN",
+            help="A finished run of the recipe melody or velocity, to be measured; several of velocity are "
+            "averaged.",
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option("--model", metavar="DIR", help="Make that run's melody model here.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Make a corpus of songs with a voice for every note, and measure a melody model on its test songs.
+
+    SONG/SONG.mid holds the tracks MELODY, BRIDGE and PIANO, as in POP909. Songs are split by their names.
+    Without --run the melody model that comes with midikin is measured, and the skyline beside it. Of a run of
+    the recipe velocity it is measured how many notes get the right one of six degrees of loudness, where it
+    is known which notes share a track.
+
+    \b
+    Examples:
+      midikin train voices POP909 -o corpus-voices
+      midikin train run melody --corpus corpus-voices -o runs/melody
+      midikin train voices POP909 -o corpus-voices --run runs/melody --model melody-model --json
+    """
+    from embedder.core.errors import CorpusError
+    from embedder.melody import SHIPPED_MELODY, melody_model
+    from train.corpus import Corpus
+    from train.evaluation.melody import (
+        assemble,
+        learned_loudness,
+        measure,
+        measure_loudness,
+        skyline_scores,
+    )
+    from train.voices import prepare_voices, voices_of
+    from ui.cli.output import print_json, print_table
+    from ui.cli.progress import progress_bar
+
+    runs = run or []
+    loud = any(learned_loudness(folder) for folder in runs)
+    if model is not None and (loud or len(runs) != 1):
+        raise CorpusError("--model makes a melody model of one --run that learned voices")
+    if len(runs) > 1 and not loud:
+        raise CorpusError("several runs are averaged only where they learned loudness; give one --run")
+    with progress_bar() as bar:
+        task = bar.add_task("reading", total=None, rate="")
+
+        def show(stage: str, done: int, total: int) -> None:
+            bar.update(task, description=stage, completed=done, total=total)
+
+        if (Path(out) / "pieces.jsonl").exists():
+            corpus = Corpus(out)
+            voices_of(corpus)
+            asked = {"takes": takes or None, "sixteenths": sixteenths}
+            if any(value is not None and corpus.counts.get(name) != value for name, value in asked.items()):
+                raise CorpusError(f"{out} holds a corpus made with other options; name another folder")
+        else:
+            corpus = prepare_voices(
+                songs,
+                out,
+                lambda done, total: show("reading", done, total),
+                takes=takes,
+                sixteenths=sixteenths,
+            )
+        if loud:
+            right = measure_loudness(runs, corpus, lambda done, total: show("measuring", done, total))
+            if json:
+                print_json({"corpus": str(corpus.folder), **corpus.counts, "loudness": right})
+            else:
+                print(f"{100 * right:.1f} % of the notes get the right degree of loudness")
+            return
+        made = assemble(runs[0], model or runs[0] / "model") if runs else melody_model(SHIPPED_MELODY)
+        scores = measure(made, corpus, lambda done, total: show("measuring", done, total))
+        highest = skyline_scores(corpus)
+    result: dict[str, Any] = {"corpus": str(corpus.folder), **corpus.counts, "model": scores.to_json()}
+    result["skyline"] = {"precision": highest[0], "recall": highest[1]}
+    if json:
+        print_json(result)
+        return
+    print(f"{len(corpus):,} songs; {len(scores.by_song):,} of them for testing")
+    headings = (
+        "accuracy",
+        "of songs",
+        "tracks kept apart",
+        "even velocities",
+        "melody precision",
+        "melody recall",
+    )
+    print_table(
+        ("", *headings),
+        [
+            ("model", *(f"{100 * value:.1f}" for value in scores.shown())),
+            ("skyline", "", "", "", "", *(f"{100 * value:.1f}" for value in highest)),
+        ],
+        right=headings,
     )

@@ -19,7 +19,7 @@ def finetune(
     labels: Annotated[
         Path, typer.Argument(metavar="LABELS", help="A CSV file with a column `file` and one of labels.")
     ],
-    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where the classifier goes.")],
+    out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the classifier goes.")],
     column: Annotated[str, typer.Option("--column", help="The column of labels.")] = "label",
     work: Annotated[
         str | None,
@@ -45,12 +45,20 @@ def finetune(
             help="Whether hand-crafted statistics of whole pieces are used beside the transformer.",
         ),
     ] = True,
-    epochs: Annotated[int, typer.Option("--epochs", min=1, help="Epochs at most.")] = 12,
-    windows: Annotated[int, typer.Option("--windows", min=1, help="Drawn from each piece in an epoch.")] = 4,
-    rate: Annotated[float, typer.Option("--rate", help="Learning rate of the transformer.")] = 2e-4,
-    dropout: Annotated[float, typer.Option("--dropout", help="Of the last block; less before.")] = 0.2,
+    epochs: Annotated[int, typer.Option("--epochs", metavar="NUMBER", min=1, help="Epochs at most.")] = 12,
+    windows: Annotated[
+        int, typer.Option("--windows", metavar="NUMBER", min=1, help="Drawn from each piece in an epoch.")
+    ] = 4,
+    rate: Annotated[
+        float, typer.Option("--rate", metavar="NUMBER", help="Learning rate of the transformer.")
+    ] = 2e-4,
+    dropout: Annotated[
+        float, typer.Option("--dropout", metavar="NUMBER", help="Of the last block; less before.")
+    ] = 0.2,
     device: Annotated[str, typer.Option("--device", help="A torch device.")] = "cpu",
-    seed: Annotated[int, typer.Option("--seed", min=0, help="Of everything that is drawn.")] = 0,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="NUMBER", min=0, help="Of everything that is drawn.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Finetune a classifier on your own labels.
@@ -60,8 +68,8 @@ def finetune(
 
     \b
     Examples:
-      midikin train finetune labels.csv --column composer --work title --out by-composer
-      midikin train finetune labels.csv --out mood --from loubb/aria-medium-base --pooling last --device cuda
+      midikin train finetune labels.csv --column composer --work title -o by-composer
+      midikin train finetune labels.csv -o mood --from loubb/aria-medium-base --pooling last --device cuda
     """
     from embedder.classifier import new_folder
     from train.finetune import FinetuneSettings, pretrained, read_labelled, split_by_work
