@@ -154,7 +154,8 @@ def run(
         ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option("--device", help="cpu, cuda, cuda:1, ...; a GPU if there is one.")
+        str | None,
+        typer.Option("--device", metavar="DEVICE", help="cpu, cuda, cuda:1, ...; a GPU if there is one."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -324,11 +325,15 @@ def assemble(
     ],
     head: Annotated[Path, typer.Option("--head", metavar="FILE", help="What `midikin train head` wrote.")],
     out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Folder for the encoder.")],
-    name: Annotated[str, typer.Option("--name", help="What the encoder is called.")],
+    name: Annotated[str, typer.Option("--name", metavar="NAME", help="What the encoder is called.")],
     card: Annotated[Path, typer.Option("--card", metavar="FILE", help="Its model card, Markdown.")],
     shares: Annotated[
         tuple[float, float, float],
-        typer.Option("--shares", help="Shares of the learned, identity and style part in a vector."),
+        typer.Option(
+            "--shares",
+            metavar="NUMBER...",
+            help="Shares of the learned, identity and style part in a vector.",
+        ),
     ] = (0.1, 0.6, 0.3),
     window: Annotated[int, typer.Option("--window", metavar="NUMBER", help="Most notes in a window.")] = 256,
     context: Annotated[

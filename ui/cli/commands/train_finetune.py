@@ -20,7 +20,9 @@ def finetune(
         Path, typer.Argument(metavar="LABELS", help="A CSV file with a column `file` and one of labels.")
     ],
     out: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the classifier goes.")],
-    column: Annotated[str, typer.Option("--column", help="The column of labels.")] = "label",
+    column: Annotated[
+        str, typer.Option("--column", metavar="COLUMN", help="The column of labels.")
+    ] = "label",
     work: Annotated[
         str | None,
         typer.Option("--work", metavar="COLUMN", help="A column that is the same for all files of a work."),
@@ -36,7 +38,10 @@ def finetune(
         ),
     ] = None,
     pooling: Annotated[
-        str, typer.Option("--pooling", help="mean: over the notes of a window; last: its end token.")
+        str,
+        typer.Option(
+            "--pooling", metavar="HOW", help="mean: over the notes of a window; last: its end token."
+        ),
     ] = "mean",
     statistics: Annotated[
         bool,
@@ -55,7 +60,7 @@ def finetune(
     dropout: Annotated[
         float, typer.Option("--dropout", metavar="NUMBER", help="Of the last block; less before.")
     ] = 0.2,
-    device: Annotated[str, typer.Option("--device", help="A torch device.")] = "cpu",
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="A torch device.")] = "cpu",
     seed: Annotated[
         int, typer.Option("--seed", metavar="NUMBER", min=0, help="Of everything that is drawn.")
     ] = 0,
