@@ -28,15 +28,14 @@ from torch.nn import functional
 from embedder.aria.hub import OWNER, fetch
 from embedder.aria.weights import is_aria, open_weights
 from embedder.classifier import POOLINGS, AriaBody, Body, Classifier, NoteBody, StatisticsHead
-from embedder.core.errors import CorpusError, EncoderError, MidiError, TagError
+from embedder.core.errors import CorpusError, EncoderError, MidiError, TableError
+from embedder.core.table_files import read_table
 from embedder.features.handcrafted import STATISTICS
 from embedder.generation.language_model import DEFAULT_MODEL, load_language
 from embedder.midi.reading import read_midi
 from embedder.notes import Notes
-from index.probes.classifier import Linear, fit_plainly
-from index.probes.classifier import fit as fit_regression
-from index.probes.folds import fold_of_rows, splits
-from index.tags.table_files import read_table
+from index.probes.classifier import LinearClassifier, fit_logistic_regression
+from index.probes.crossval import fit_calibrated, group_folds, splits
 
 from .loop import fit
 
@@ -175,7 +174,7 @@ def read_labelled(
     root = path.parent if folder is None else Path(folder)
     try:
         table = read_table(str(path))
-    except TagError as error:
+    except TableError as error:
         raise CorpusError(str(error)) from None
     columns = table.columns
     rows = [dict(zip(columns, cells, strict=True)) for cells in table.rows]
@@ -300,24 +299,28 @@ def _fit_statistics(head: StatisticsHead, learn: Sequence[Labelled], classes: Se
     label = np.array([classes.index(piece.label) for piece in learn], dtype=np.int64)
     work = np.unique([piece.work for piece in learn], return_inverse=True)[1].astype(np.int64)
     scaled = head.standardised(rows).numpy()
-    regression = fit_regression(scaled, label, work, len(classes))
+    regression = fit_calibrated(scaled, label, work, len(classes))
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(regression.weights / np.float32(regression.temperature)))
         head.linear.bias.copy_(
-            torch.from_numpy(regression.bias / np.float32(regression.temperature) + regression.offset)
+            torch.from_numpy(regression.bias / np.float32(regression.temperature) + regression.log_prior)
         )
     head.requires_grad_(False)
     return torch.from_numpy(_stacked(regression, scaled, label, work))
 
 
 def _stacked(
-    regression: Linear, rows: NDArray[np.float32], label: NDArray[np.int64], work: NDArray[np.int64]
+    regression: LinearClassifier, rows: NDArray[np.float32], label: NDArray[np.int64], work: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Calibrated logits of every row from a fit without its work."""
     logits = np.zeros((len(rows), len(regression.bias)), np.float32)
-    for train, test in splits(fold_of_rows(label, work, STACKED_FOLDS)):
-        if len(np.unique(label[train])) == len(regression.bias):  # else its absence would teach a class away
-            weights, bias = fit_plainly(rows[train], label[train], len(regression.bias), regression.strength)
+    for train, test in splits(group_folds(label, work, STACKED_FOLDS)):
+        if len(np.unique(label[train])) == len(
+            regression.bias
+        ):  # else an absent class would never be predicted
+            weights, bias = fit_logistic_regression(
+                rows[train], label[train], len(regression.bias), regression.C
+            )
             logits[test] = regression.calibrated(rows[test] @ weights.T + bias)
     return logits
 

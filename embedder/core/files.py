@@ -10,7 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["atomic_file", "atomic_write", "printable", "replace_with", "sha256_of", "sync_folder"]
+__all__ = [
+    "atomic_file",
+    "atomic_write",
+    "printable",
+    "replace_with",
+    "sha256_of",
+    "shortened",
+    "sync_folder",
+]
 
 _CHUNK = 1 << 20
 
@@ -101,3 +109,9 @@ def _escaped(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # how os.fsdecode carries a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """`printable` text for a message, cut to at most `length` characters."""
+    line = printable(text)
+    return line if len(line) <= length else line[: length - 3] + "..."

@@ -45,7 +45,7 @@ from .block_matching import (
     find_shared_landmarks,
     match_blocks,
 )
-from .landmarks import NoteSequence
+from .landmarks import NoteSequence, interval_variety
 from .linear_alignment import trimmed_line_fit
 from .time_map import PitchIndex, running_median
 
@@ -78,6 +78,7 @@ _EXTRA_FOR_UNSTEADINESS = 0.25  # times the unsteadiness: so must they where the
 _MIN_BITS = 60.0  # counted by onset groups, since notes of a chord come together
 _MAX_UNSTEADINESS = 0.5  # octaves; players shape time, but not at random
 _TEMPO_STEP_S = 2.0  # over which a tempo is measured
+_MIN_VARIETY = 5  # different steps of a part within a longer piece: scales have up to 3 and are in much music
 
 # Which kind it is:
 _WHOLE = 0.8  # covered: the piece is all there; players leave out repeats and introductions
@@ -299,7 +300,10 @@ def classify_pair(
     if not same_notes and not _is_convincing(evidence, alignment):
         return None
     contained = evidence.covered >= _WHOLE and evidence.other_covered < _NEARLY_WHOLE
-    return Link(one_id, other_id, _kind(evidence, same_notes), contained, evidence)
+    kind = _kind(evidence, same_notes)
+    if kind is Kind.CONTAINS and interval_variety(one.sequence, alignment.note) < _MIN_VARIETY:
+        return None
+    return Link(one_id, other_id, kind, contained, evidence)
 
 
 def identical_offset_s(one: NoteSequence, other: NoteSequence) -> float | None:

@@ -29,9 +29,9 @@ def searched(folder: Path, encoder: FakeEncoder, **options: object) -> tuple[Lib
     return library, library.duplicates(workers=1, **options)  # type: ignore[arg-type]
 
 
-def kept(found: Duplicates) -> tuple[str, str]:
+def kept(result: Duplicates) -> tuple[str, str]:
     """Name of the file to keep of the only group, and the reason."""
-    (group,) = found.groups
+    (group,) = result.groups
     assert group.keeper_member is not None
     return Path(group.keeper_member.path).name, group.reason
 
@@ -59,16 +59,16 @@ def test_the_piece_with_most_notes_stays_and_the_reason_has_both_figures(
 ) -> None:
     write_midi(tune(1, 300).slice_notes(0, 260), folder / "a.mid")
     write_midi(tune(1, 300), folder / "b.mid")
-    _, found = searched(folder, encoder)
-    assert kept(found) == ("b.mid", "it has more notes: 300, the next has 260")
+    _, result = searched(folder, encoder)
+    assert kept(result) == ("b.mid", "it has more notes: 300, the next has 260")
 
 
 def test_a_doubled_note_is_not_two(folder: Path, encoder: FakeEncoder) -> None:
     piece = tune(1, 300)
     write_midi(doubled(piece.slice_notes(0, 200)), folder / "doubled.mid")
     write_midi(piece.slice_notes(0, 230), folder / "full.mid")
-    _, found = searched(folder, encoder)
-    assert kept(found)[0] == "full.mid"
+    _, result = searched(folder, encoder)
+    assert kept(result)[0] == "full.mid"
 
 
 def doubled(piece: Notes) -> Notes:
@@ -91,10 +91,10 @@ def test_other_names_are_no_copies(name: str) -> None:
 def test_the_name_of_a_copy_does_not_stay_even_if_it_sorts_first(folder: Path, encoder: FakeEncoder) -> None:
     for name in ("Song (1).mid", "Song.mid"):
         write_midi(flat(tune(1)), folder / name)
-    library, found = searched(folder, encoder)
-    (group,) = found.groups
+    library, result = searched(folder, encoder)
+    (group,) = result.groups
     assert [Path(path).name for path in group.members[0].paths] == ["Song.mid", "Song (1).mid"]
-    assert "# keep " in found.script().decode()
+    assert "# keep " in result.script().decode()
     library.close()
 
 
@@ -104,26 +104,26 @@ def test_the_older_file_and_before_it_a_preferred_folder(folder: Path, encoder: 
     write_midi(flat(tune(1)).shift(1), folder / "b.mid")
     write_midi(flat(tune(1)).shift(2), folder / "best" / "c.mid")
     age(folder / "b.mid", 30)
-    library, found = searched(folder, encoder)
-    name, reason = kept(found)
+    library, result = searched(folder, encoder)
+    name, reason = kept(result)
     assert name == "b.mid"
     assert reason.startswith("its file is older: of ")
-    found = library.duplicates(workers=1, prefer=[folder / "best"])
-    assert kept(found) == ("c.mid", "it lies in a preferred folder")
+    result = library.duplicates(workers=1, prefer=[folder / "best"])
+    assert kept(result) == ("c.mid", "it lies in a preferred folder")
     library.close()
 
 
 def test_a_file_that_is_gone_is_no_keeper(folder: Path, encoder: FakeEncoder) -> None:
     write_midi(tune(1, 300), folder / "full.mid")
     write_midi(tune(1, 300).slice_notes(0, 260), folder / "part.mid")
-    library, found = searched(folder, encoder)
-    assert kept(found)[0] == "full.mid"
+    library, result = searched(folder, encoder)
+    assert kept(result)[0] == "full.mid"
     (folder / "full.mid").unlink()
     # A report of before notices it, and a new search takes the other.
-    script = found.script().decode()
+    script = result.script().decode()
     assert "no file to keep" in script
     assert "spare" not in script
-    assert ",missing\n" in found.csv()
+    assert ",missing\n" in result.csv()
     assert kept(library.duplicates(workers=1)) == ("part.mid", "only its file is present")
     library.close()
 
@@ -135,8 +135,8 @@ def test_links_are_one_file_with_what_they_point_to(folder: Path, encoder: FakeE
     write_midi(tune(1), folder / "real.mid")
     (folder / "a-link.mid").symlink_to("real.mid")
     os.link(folder / "real.mid", folder / "z-hard.mid")
-    library, found = searched(folder, encoder)
-    assert found.groups == ()
+    library, result = searched(folder, encoder)
+    assert result.groups == ()
     write_midi(tune(1).shift(1), folder / "later.mid")
     library.add(folder, workers=1)
     (group,) = library.duplicates(workers=1).groups
@@ -224,8 +224,8 @@ def test_an_edit_that_keeps_size_and_time_is_noticed_when_the_script_is_made(
 def test_relatives_have_no_line(folder: Path, encoder: FakeEncoder) -> None:
     write_midi(tune(1, 400), folder / "whole.mid")
     write_midi(tune(1, 400).slice_notes(0, 150), folder / "part.mid")
-    library, found = searched(folder, encoder)
-    assert [group.relation for group in found.groups] == ["relatives"]
-    assert not [line for line in found.script().splitlines() if b"whole" in line or b"part" in line]
-    assert "all of them stay" in found.html()
+    library, result = searched(folder, encoder)
+    assert [group.relation for group in result.groups] == ["relatives"]
+    assert not [line for line in result.script().splitlines() if b"whole" in line or b"part" in line]
+    assert "all of them stay" in result.html()
     library.close()

@@ -243,6 +243,9 @@ def test_duplicates_are_written_by_the_ending_of_the_file(
     assert paths["html"].read_text().startswith("<!doctype html>")
     for kind in ("csv", "tsv", "sh"):
         assert "slower.mid" in paths[kind].read_text()
+    script = ("-o", tmp_path / "moves.sh", "--move-to", tmp_path / "away")
+    midikin("duplicates", "--workers", 1, "--prefer", tmp_path / "music", *script)
+    assert f"folder={tmp_path / 'away'}\n" in (tmp_path / "moves.sh").read_text()
     assert "group,kind,piece" in midikin("duplicates", "--workers", 1, "--csv").stdout
     said = midikin("duplicates", "-o", tmp_path / "report.pdf", status=2).stderr
     assert "no report has this ending" in said

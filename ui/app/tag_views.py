@@ -125,7 +125,7 @@ def predictions(library: Library, tag: Tag) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         value = st.selectbox("Value", [None, *_values(tag)], format_func=lambda v: v or "any", width=240)
         least = st.slider("At least as sure as", 0.0, 1.0, 0.8, 0.01, key="least", width=280)
-    found = library.probes.predictions(tag.name, value=value, least=least, limit=LISTED)
+    found = library.probes.predictions(tag.name, value=value, min_probability=least, limit=LISTED)
     if not found:
         st.info(
             "The probe is as sure as that of no piece. Lower the limit, or label more.",
@@ -179,7 +179,7 @@ def _heard(library: Library, one: Prediction, *, badge: str) -> None:
 
 def _outside(library: Library, tag: Tag) -> None:
     """The pieces that are like none that was labelled: the probe's word for them is not taken."""
-    found = library.probes.predictions(tag.name, outside=True, limit=LISTED)
+    found = library.probes.predictions(tag.name, out_of_distribution=True, limit=LISTED)
     if not found:
         st.info("No piece was left untagged.", icon=":material/check:")
         return
@@ -204,7 +204,7 @@ def _outside(library: Library, tag: Tag) -> None:
 
 def _accept(tag: Tag, numbers: list[int] | None, value: str | None, least: float | None) -> None:
     with state.said_plainly():
-        report = state.library().probes.accept(tag.name, numbers, value=value, least=least)
+        report = state.library().probes.accept(tag.name, numbers, value=value, min_probability=least)
         st.toast(f"{report.set:,} predictions accepted", icon=":material/done_all:")
 
 

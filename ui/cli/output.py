@@ -17,7 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from embedder.core.text import count
+from embedder.core.table_files import guarded
+from embedder.core.text import count, iso_utc
 
 if TYPE_CHECKING:
     from index import LabelReport
@@ -39,9 +40,6 @@ __all__ = [
     "table_text",
     "write_output",
 ]
-
-_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
-_NUMBER = re.compile(r"[+-]?[\d.,:]+ ?%?")
 
 
 class Format(StrEnum):
@@ -71,10 +69,8 @@ def clock(seconds: float) -> str:
 
 
 def date(seconds: float) -> str:
-    """Seconds since 1970 as a date with hours and minutes, UTC."""
-    from datetime import UTC, datetime
-
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M")
+    """Seconds since 1970 as a date with hours and minutes, UTC; empty for what no calendar has."""
+    return iso_utc(seconds)[:16].replace("T", " ")
 
 
 def remark(text: str) -> None:
@@ -112,12 +108,12 @@ def table_text(columns: Sequence[str], rows: Iterable[Sequence[str]], format: Fo
     """
     from io import StringIO
 
-    guarded = ([_guarded(cell) for cell in row] for row in (columns, *rows))
+    cells = ([guarded(cell) for cell in row] for row in (columns, *rows))
     text = StringIO()
     if format is Format.CSV:
-        csv.writer(text, lineterminator="\n").writerows(guarded)
+        csv.writer(text, lineterminator="\n").writerows(cells)
     else:
-        for row in guarded:
+        for row in cells:
             text.write("\t".join(" ".join(re.split(r"[\t\r\n]", cell)) for cell in row) + "\n")
     return text.getvalue()
 
@@ -187,7 +183,3 @@ def write_output(path: str | Path, content: str | bytes) -> None:
     except OSError as error:
         raise MidikinError(f"{printable(path)}: cannot be written ({error.strerror})") from error
     remark(f"wrote {printable(path)}")
-
-
-def _guarded(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA_STARTS) and not _NUMBER.fullmatch(cell) else cell

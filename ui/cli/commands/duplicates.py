@@ -59,6 +59,18 @@ def duplicates(
             ".sh (commands for you to review and run yourself). May be repeated.",
         ),
     ] = None,
+    prefer: Annotated[
+        list[Path] | None,
+        typer.Option("--prefer", metavar="FOLDER", help="Keep files of this folder first. May be repeated."),
+    ] = None,
+    move_to: Annotated[
+        Path | None,
+        typer.Option(
+            "--move-to",
+            metavar="FOLDER",
+            help="Let commands of a .sh file move files here, not remove them.",
+        ),
+    ] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv-file", hidden=True, help="As -o FILE.csv.")] = None,
     html: Annotated[Path | None, typer.Option("--html", hidden=True, help="As -o FILE.html.")] = None,
     script: Annotated[Path | None, typer.Option("--script", hidden=True, help="As -o FILE.sh.")] = None,
@@ -72,11 +84,15 @@ def duplicates(
 
     Kinds, strictest first: the same bytes; the same notes; the same performance edited (trimmed, stretched,
     transposed, quantised, notes lost); another performance or arrangement of the same work; one piece that
-    contains another.
+    contains another. The first three are duplicates, of which one file is suggested to stay. The others are
+    relatives: versions of a work, none of which is suggested to go.
+
+    Commands of a .sh file check that what they act on has not changed, and that the file to keep is there.
 
     \b
     Examples:
       midikin duplicates
+      midikin duplicates --prefer ~/Music/originals --move-to ~/Music/spare -o duplicates.sh
       midikin duplicates --loosest edited -o report.html
       midikin duplicates --csv > duplicates.csv
     """
@@ -95,12 +111,13 @@ def duplicates(
         groups = opened.duplicates(
             loosest=loosest.value,
             workers=workers,
+            prefer=prefer or (),
             progress=lambda stage, done, total: bar.update(tasks[stage], completed=done, total=total),
         )
     if open_only:
         groups = groups.only_open()
     for path, kind in reports:
-        write_output(path, _report(groups, kind))
+        write_output(path, _report(groups, kind, move_to))
     if format is Format.JSON:
         print_json(groups.to_json())
     elif not reports or format is not None:
@@ -117,7 +134,7 @@ def _report_kind(path: Path) -> str:
     return ".html" if kind == ".htm" else kind
 
 
-def _report(groups: Duplicates, kind: str) -> str | bytes:
+def _report(groups: Duplicates, kind: str, move_to: Path | None) -> str | bytes:
     from ui.cli.output import json_text, table_text
 
     if kind == ".csv":
@@ -125,7 +142,7 @@ def _report(groups: Duplicates, kind: str) -> str | bytes:
     if kind == ".html":
         return groups.html()
     if kind == ".sh":
-        return groups.script()
+        return groups.script(move_to)
     if kind == ".json":
         return json_text(groups.to_json()) + "\n"
     return table_text(_COLUMNS, _rows(groups, None), Format.TSV)
@@ -138,12 +155,12 @@ def _rows(groups: Duplicates, limit: int | None) -> list[tuple[str, ...]]:
             group.kind.value,
             f"#{member.piece_id}",
             str(member.notes),
-            "the same bytes" if copy else group.describe(member),
-            name,
+            file.remark or ("the same bytes" if copy else group.describe(member)),
+            file.display,
         )
         for group in groups.groups[:limit]
         for member in group.members
-        for copy, name in enumerate(member.displays)
+        for copy, file in enumerate(member.files)
     ]
 
 

@@ -352,11 +352,13 @@ def _classify_batch(model: Classifier, names: list[str], notes: list[Notes]) -> 
 
 
 def _label(library: Library, tag: str, answers: list[Answer], classifier: str) -> LabelReport:
-    from index import Wish
-    from index.tags.names import checked_name
+    from index import LabelEdit
+    from index.tags.records import checked_name
 
     tag = checked_name(tag)
     exists = any(known.name == tag for known in library.tags())
     labelled = {label.piece_id for label in library.tags.labels(tag)} if exists else set()
-    edits = [Wish(int(name[1:]), tag, label) for name, label, _ in answers if int(name[1:]) not in labelled]
+    edits = [
+        LabelEdit(int(name[1:]), tag, label) for name, label, _ in answers if int(name[1:]) not in labelled
+    ]
     return library.tags.label_many(edits, source="classifier", what=f"labels by {classifier}: {tag}")

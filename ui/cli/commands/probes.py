@@ -163,7 +163,11 @@ def predictions(
 
     with Library.open(library, create=False) as opened:
         listed = opened.probes.predictions(
-            tag, value=value, least=min_probability or 0.0, limit=limit, outside=untagged
+            tag,
+            value=value,
+            min_probability=min_probability or 0.0,
+            limit=limit,
+            out_of_distribution=untagged,
         )
     if format is Format.JSON:
         print_json({"predictions": [prediction.to_json() for prediction in listed]})
@@ -202,7 +206,9 @@ def accept(
         min_probability,
         library,
         json,
-        lambda opened, targets: opened.probes.accept(tag, targets, value=value, least=min_probability),
+        lambda opened, targets: opened.probes.accept(
+            tag, targets, value=value, min_probability=min_probability
+        ),
     )
 
 
@@ -226,7 +232,9 @@ def reject(
         min_probability,
         library,
         json,
-        lambda opened, targets: opened.probes.reject(tag, targets, value=value, least=min_probability),
+        lambda opened, targets: opened.probes.reject(
+            tag, targets, value=value, min_probability=min_probability
+        ),
     )
 
 
