@@ -321,7 +321,7 @@ def _stacked(
             weights, bias = fit_logistic_regression(
                 rows[train], label[train], len(regression.bias), regression.C
             )
-            logits[test] = regression.calibrated(rows[test] @ weights.T + bias)
+            logits[test] = regression.calibrate(rows[test] @ weights.T + bias)
     return logits
 
 
