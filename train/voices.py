@@ -9,7 +9,7 @@ POP909 (Wang et al. 2020, arXiv 2008.07142) keeps the vocal melody, the secondar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from io import BytesIO
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from embedder import Notes
 from embedder.core.errors import CorpusError, MidiError
 from embedder.core.files import replace_with
-from embedder.midi.fallback_reader import CHANNELS, read_with_mido
-from embedder.midi.symusic_reader import Refused, read_with_symusic
-from embedder.midi.ticks import TickScore
+from embedder.midi.events import read_events
+from embedder.midi.pairing import pair_notes
+from embedder.midi.ticks import TickClock
+from embedder.midi.titles import track_names
 from embedder.voices import VOICES
 
 from .corpus import Corpus, PieceRecord, write_corpus
@@ -41,7 +42,6 @@ LOUDNESS = (32, 48, 64, 80, 96)
 VOICE_FILE = "voice.npy"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.05
 MOST_NOTES = 100_000
-FALLBACK_DEADLINE_S = 30.0  # for a file that symusic rejects
 ChordOrder = Literal["voice", "pitch"]
 IN_CHORD_S = 60e-6  # three steps of the grid: notes of one onset keep an order, inaudibly
 ALIASES = {"cau": "bridge", "piano`": "piano"}  # as tracks of POP909's other takes are named
@@ -60,28 +60,31 @@ def read_voices(path: str | Path, sixteenths: ChordOrder | None = None) -> tuple
         If the file cannot be read, or a track has another name.
     """
     try:
-        ticks, names, track = _named_tracks(Path(path).read_bytes())
+        score = _read_tracks(Path(path).read_bytes())
     except OSError as error:
         raise MidiError(str(error), str(path)) from None
     except MidiError as error:
         raise MidiError(error.reason, str(path)) from None
-    names = [ALIASES.get(name, name) for name in (name.strip().lower() for name in names)]
-    used = [names[number] for number in np.unique(track).tolist()]
+    names = {track: name.strip().lower() for track, name in score.names.items()}
+    used = [
+        ALIASES.get(names.get(track, ""), names.get(track, "")) for track in np.unique(score.track).tolist()
+    ]
     if not set(used) <= set(VOICES):
         raise MidiError(f"has tracks {used}, where {', '.join(VOICES)} are meant", str(path))
-    number_of = {name: number for number, name in enumerate(VOICES)}
-    voice = np.array([number_of.get(name, 0) for name in names], dtype=np.uint8)[track]
-    notes = ticks.notes
-    start, end, rank = notes.start, notes.end, np.zeros(len(notes), dtype=np.int64)
-    if sixteenths is not None and ticks.tempo.ticks_per_beat:
-        kept, start, end = _on_sixteenths(start, end, ticks.tempo.ticks_per_beat)
-        notes, voice = notes.select(kept), voice[kept]
-        rank = _rank_in_chord(start, notes.pitch, voice, sixteenths)
-    onset = ticks.tempo.seconds(start)
-    duration = ticks.tempo.seconds(end) - onset
+    number_of_track = np.zeros(int(score.track.max(initial=0)) + 1, dtype=np.uint8)
+    number_of_track[np.unique(score.track)] = [VOICES.index(name) for name in used]
+    voice = number_of_track[score.track]
+    start, end, pitch, velocity = score.start, score.end, score.pitch, score.velocity
+    rank = np.zeros(len(start), dtype=np.int64)
+    if sixteenths is not None and score.clock.division:
+        kept, start, end = _on_sixteenths(start, end, score.clock.division)
+        pitch, velocity, voice = pitch[kept], velocity[kept], voice[kept]
+        rank = _rank_in_chord(start, pitch, voice, sixteenths)
+    onset = score.clock.seconds(start)
+    duration = score.clock.seconds(end) - onset
     onset = onset + rank * IN_CHORD_S
     by_voice = [
-        Notes(onset[mask], duration[mask], notes.pitch[mask], notes.velocity[mask])
+        Notes(onset[mask], duration[mask], pitch[mask], velocity[mask])
         for mask in (voice == number for number in range(len(VOICES)))
     ]
     columns = [
@@ -90,24 +93,39 @@ def read_voices(path: str | Path, sixteenths: ChordOrder | None = None) -> tuple
     ]
     onsets, durations, pitches, velocities = columns
     order = np.lexsort((velocities, durations, pitches, onsets))  # as `Notes` does
-    return Notes(*columns), np.repeat(np.arange(len(VOICES), dtype=np.uint8), [len(n) for n in by_voice])[
-        order
-    ]
+    notes = Notes(onsets, durations, pitches, velocities)
+    return notes, np.repeat(np.arange(len(VOICES), dtype=np.uint8), [len(p) for p in by_voice])[order]
 
 
-def _named_tracks(data: bytes) -> tuple[TickScore, list[str], NDArray[np.int64]]:
-    """What a file holds, its tracks' names, and the track of every note."""
-    from mido import MidiFile
-    from symusic import Score
+@dataclass(frozen=True)
+class _Score:
+    """Notes of a file in ticks, int64 [n] each, with the track of every note and the tracks' names."""
 
-    try:
-        ticks = read_with_symusic(data, sustain=False, most_notes=MOST_NOTES)
-        score: Any = Score.from_midi(data)  # its attributes are not in its type hints
-        return ticks, [track.name for track in score.tracks], ticks.notes.line
-    except Refused:
-        ticks = read_with_mido(data, most_notes=MOST_NOTES, deadline_s=FALLBACK_DEADLINE_S)[0]
-        tracks = MidiFile(file=BytesIO(data), clip=True).tracks
-        return ticks, [track.name for track in tracks], ticks.notes.line // CHANNELS
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    pitch: NDArray[np.int64]
+    velocity: NDArray[np.int64]
+    track: NDArray[np.int64]
+    names: dict[int, str]
+    clock: TickClock
+
+
+def _read_tracks(data: bytes) -> _Score:
+    events = read_events(data)
+    begin, end = pair_notes(events)
+    if len(begin) > MOST_NOTES:
+        raise MidiError(f"has {len(begin):,} notes, more than the limit of {MOST_NOTES:,}")
+    order = np.argsort(begin)
+    begin, end = begin[order], end[order]
+    return _Score(
+        start=events.tick[begin],
+        end=end,
+        pitch=events.data1[begin].astype(np.int64),
+        velocity=events.data2[begin].astype(np.int64),
+        track=events.track[begin],
+        names=track_names(events),
+        clock=TickClock.of_events(events),
+    )
 
 
 def _on_sixteenths(

@@ -113,7 +113,8 @@ class MelodySearch:
             def extract(number: int) -> Notes:
                 notes = notes_of(connection, number)
                 path = pieces_by_id(connection, [number])[number].path
-                return notes.select(lead(notes, parts_of(notes, path)))
+                known = len(notes.parts) > 1  # pieces of an earlier midikin are stored without parts
+                return notes.select(lead(notes, None if known else parts_of(notes, path)))
 
             melodies, index = self._index(pieces, library, extract, on_progress)
             matches = [

@@ -161,7 +161,7 @@ def collect(
         unseen = _subsample(unseen, max_per_set)
     read: list[tuple[str, str, dict[str, str], Notes]] = []
     extras: list[tuple[Any, Header]] = []
-    results = read_many([s.found.path for s in unseen], workers=workers, front=preprocessor)
+    results = read_many([s.found.path for s in unseen], workers=workers, front=preprocessor, drums=False)
     for done, (source, (_, result)) in enumerate(zip(unseen, results, strict=True)):
         on_progress("reading", done + 1, len(unseen))
         if isinstance(result, FileRead) and len(result.midi.notes) >= MIN_NOTES:
