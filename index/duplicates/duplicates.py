@@ -10,13 +10,13 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from embedder.core.arrays import connected_components
-from embedder.core.errors import PieceNotFound
 from embedder.core.progress import OnProgress, no_progress
 
 from ..matching.classify import Kind, Link, Relation, identical_evidence
 from ..matching.fingerprints import Snapshot
 from ..matching.matching import Matching
 from ..records import Piece
+from ..resolve import no_such_piece
 from ..storage import Database, absolute, from_bytes, schema
 from ..storage.pieces import chunks, known_contents, notes_of, pieces_by_id
 from . import report
@@ -163,7 +163,7 @@ class DuplicateSearch:
                 column = schema.pieces.c.sha256
                 sha256 = connection.execute(select(column).where(schema.pieces.c.id == number)).scalar()
                 if sha256 is None:
-                    raise PieceNotFound(f"no piece of the library has the number {number}")
+                    raise no_such_piece(number)
                 hashes[number] = sha256
             keep = None if keeper is None else hashes.get(keeper, "")
             return record_decision(connection, hashes[one], hashes[other], Verdict(verdict), evidence, keep)

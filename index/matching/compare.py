@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..resolve import Source, of_file
 from .align import (
     NO_ALIGNMENT,
     PieceAlignment,
@@ -17,7 +18,6 @@ from .align import (
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
 from .classify import Kind, Link, classify_pair, identical_offset_s, transposition_of
 from .landmarks import NoteSequence
-from .sources import Source, of_file
 
 __all__ = ["Compared", "Comparison", "DifferingNote", "align_both_ways", "compare_files", "compare_sources"]
 

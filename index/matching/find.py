@@ -30,6 +30,7 @@ from embedder.core.errors import MidiError
 from embedder.notes import Notes
 
 from ..records import Named
+from ..resolve import Source
 from ..storage.pieces import pieces_by_id
 from .align import FragmentAlignment, align_fragment, align_pieces, share_covered, surprise_bits
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
@@ -42,7 +43,6 @@ from .landmarks import (
     note_sequence,
 )
 from .postings import Segment
-from .sources import Source
 from .voting import MAX_QUERY_GROUPS, Candidate, vote
 
 __all__ = [

@@ -18,8 +18,8 @@ from embedder.core.text import count
 from embedder.notes import Notes
 
 from ..arguments import check_part, whole
-from ..matching.sources import Target, resolve
 from ..records import Named, Piece
+from ..resolve import Target, resolve
 from ..storage import Database, schema
 from ..storage.pieces import notes_of, pieces_by_id
 from .melody_cache import MelodyCache, PieceMelody

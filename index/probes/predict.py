@@ -12,11 +12,11 @@ from embedder.core.arrays import IntArray
 from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
+from ..resolve import Contents
 from ..storage import from_bytes, schema
 from ..storage.pieces import chunks
 from ..tags.labels import active_labels
 from ..tags.records import FACET, FREE, YES, LabelEdit
-from ..tags.targets import Contents
 from .dataset import PieceVectors
 from .records import Applied, Prediction
 from .store import (
