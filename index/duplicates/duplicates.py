@@ -12,9 +12,7 @@ from sqlalchemy import Connection, func, select
 from embedder.core.arrays import connected_components
 from embedder.core.progress import OnProgress, no_progress
 
-from ..matching.classify import Kind, Link, Relation, identical_evidence
-from ..matching.fingerprints import Snapshot
-from ..matching.matching import Matching
+from ..matching import Kind, Link, Matching, Relation, Snapshot, identical_evidence
 from ..records import Piece
 from ..resolve import no_such_piece
 from ..storage import Database, absolute, from_bytes, schema

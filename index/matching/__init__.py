@@ -3,11 +3,11 @@
 from .block_matching import IndexedPiece
 from .candidates import find_candidates
 from .classify import Evidence, Kind, Link, Relation, classify_pair, identical_evidence
-from .compare import Compared, compare_files
-from .find import FindResult, Match
+from .compare import Compared, compare_files, matchable_notes
+from .find import FindResult, Found, Match
 from .fingerprints import Fingerprints, Snapshot
 from .matching import Matching
-from .postings import Segment, open_segment
+from .postings import InvertedIndex, Segment, expand_ranges, open_segment, rarest_first
 from .works import group_works, landmark_keys, link_versions
 
 __all__ = [
@@ -15,7 +15,9 @@ __all__ = [
     "Evidence",
     "FindResult",
     "Fingerprints",
+    "Found",
     "IndexedPiece",
+    "InvertedIndex",
     "Kind",
     "Link",
     "Match",
@@ -25,10 +27,13 @@ __all__ = [
     "Snapshot",
     "classify_pair",
     "compare_files",
+    "expand_ranges",
     "find_candidates",
     "group_works",
     "identical_evidence",
     "landmark_keys",
     "link_versions",
+    "matchable_notes",
     "open_segment",
+    "rarest_first",
 ]
