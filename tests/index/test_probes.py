@@ -16,7 +16,6 @@ from embedder.core.errors import LibraryError, PieceNotFound, TagError
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library, Probe
-from index.probes import works
 from index.tags.schema import probes
 from tests.support.fake_encoder import FakeEncoder, tune
 
@@ -180,16 +179,6 @@ def test_copies_of_a_work_lie_in_one_fold(registers: Library, tmp_path: Path) ->
         registers.probes.train_tag("register")
     registers.tags.label("register", numbers(registers, "low")[0], value="low")
     assert registers.probes.train_tag("register").scores.works == 6
-
-
-def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Landmarks as plain numbers: a bar that three long pieces hold, and a twentieth of one of them."""
-    bar = np.arange(10)
-    long = [np.concatenate([np.arange(first, first + 10_000), bar]) for first in (10_000, 20_000, 30_000)]
-    others = [np.arange(first, first + 500) for first in range(50_000, 60_000, 500)]
-    keys = [bar, *long, long[1][:500], *others]
-    monkeypatch.setattr(works, "_landmarks", lambda connection, numbers: keys)
-    assert works._similar_pairs(None, range(len(keys))) == [(2, 4)]
 
 
 def test_the_same_notes_labelled_differently_are_left_out(registers: Library, tmp_path: Path) -> None:

@@ -25,3 +25,12 @@ def test_works_are_components_of_links_and_of_labels_that_agree() -> None:
 def test_pieces_without_landmarks_are_works_of_their_own() -> None:
     assert link_versions([landmark_keys(Notes.empty()), landmark_keys(tune(1).slice_notes(0, 2))]) == []
     assert link_versions([]) == []
+
+
+def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in() -> None:
+    """Landmarks as plain numbers: a bar that three long pieces hold, and a twentieth of one of them."""
+    bar = np.arange(10)
+    long = [np.concatenate([np.arange(first, first + 10_000), bar]) for first in (10_000, 20_000, 30_000)]
+    others = [np.arange(first, first + 500) for first in range(50_000, 60_000, 500)]
+    keys = [bar, *long, long[1][:500], *others]
+    assert link_versions([key.astype(np.uint32) for key in keys]) == [(2, 4)]
