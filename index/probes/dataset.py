@@ -257,21 +257,21 @@ def collect_examples(connection: Connection, tag: Row[Any], library: PieceVector
         remarks.append(f"left out: {dropped} pieces that hold the same notes and are labelled differently")
     if not labelled:
         raise TagError(f"{shortened(tag.name)}: no piece of the library has a label of it; label some first")
-    classes = (NO, YES) if tag.kind == FREE else tuple(sorted({one.class_name for one in labelled}))
+    classes = (NO, YES) if tag.kind == FREE else tuple(sorted({piece.class_name for piece in labelled}))
     number = {name: i for i, name in enumerate(classes)}
-    piece_ids = np.array([one.piece_id for one in labelled], dtype=np.int64)
+    piece_ids = np.array([piece.piece_id for piece in labelled], dtype=np.int64)
     vectors = library.of(piece_ids)
-    for i, one in enumerate(labelled):
-        if one.start_s is not None and one.end_s is not None:
-            vectors[i] = _range_vector(connection, one.piece_id, one.start_s, one.end_s, library.dim)
+    for i, piece in enumerate(labelled):
+        if piece.start_s is not None and piece.end_s is not None:
+            vectors[i] = _range_vector(connection, piece.piece_id, piece.start_s, piece.end_s, library.dim)
     return Examples(
         tag=tag.name,
         kind=tag.kind,
         classes=classes,
         vectors=vectors,
-        label=np.array([number[one.class_name] for one in labelled], dtype=np.int64),
+        label=np.array([number[piece.class_name] for piece in labelled], dtype=np.int64),
         pieces=piece_ids,
-        whole=np.array([one.start_s is None for one in labelled]),
+        whole=np.array([piece.start_s is None for piece in labelled]),
         digest=digest,
         remarks=tuple(remarks),
     )
