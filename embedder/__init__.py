@@ -27,7 +27,8 @@ if TYPE_CHECKING:
         TagError,
     )
     from .descriptors import Descriptors, describe
-    from .encoder import Embedded, Encoder
+    from .embedded import Embedded
+    from .encoder import Encoder
     from .generation.continuer import Continuation, Continuer
     from .generation.sampling import Sampling
     from .midi.reading import Limits, MidiFile, read_midi, read_piece
@@ -42,7 +43,7 @@ _HOME = {
     "CorpusError": "core.errors",
     "Descriptors": "descriptors",
     "DiskFull": "core.errors",
-    "Embedded": "encoder",
+    "Embedded": "embedded",
     "Encoder": "encoder",
     "EncoderError": "core.errors",
     "EncoderMismatch": "core.errors",

@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         SearchResult,
     )
     from .reembed import ReembedProgress, ReembedReport
-    from .storage.paths import is_midi_name
+    from .storage import is_midi_name
     from .storage.repair import RepairReport
     from .storage.verify import Problem, VerifyReport
     from .tags.records import ImportReport, Label, LabelAction, LabelEdit, LabelReport, PieceTag, Tag

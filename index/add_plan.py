@@ -10,10 +10,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, or_, select
 
 from .scan import Found, Unreadable, scan
-from .storage import schema
-from .storage.database import Database
-from .storage.paths import below, from_bytes, to_bytes
-from .storage.piece_writer import READING
+from .storage import Database, below, from_bytes, schema, to_bytes
+from .storage.pieces import READING
 
 __all__ = ["Plan", "is_gone", "make_plan"]
 

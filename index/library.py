@@ -27,11 +27,19 @@ from .probes.probes import Probes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
 from .remove import remove
 from .search import Asked, search
-from .storage import piece_reader, schema
-from .storage.database import DATABASE_NAME, Database
-from .storage.paths import absolute, below, display, from_bytes, to_bytes
+from .storage import (
+    DATABASE_NAME,
+    Database,
+    absolute,
+    below,
+    display,
+    from_bytes,
+    schema,
+    to_bytes,
+    writer_lock,
+)
+from .storage.pieces import notes_of, pieces_by_id, pieces_of_rows
 from .storage.statistics import Statistics
-from .storage.writer_lock import writer_lock
 from .tags.tags import Tags
 from .vectors import index_files
 from .vectors.vector_indexes import INDEX_NAMES, Catalogue
@@ -450,7 +458,7 @@ class Library:
 
         number = int(number) if is_number(number) else whole(number, "the number of a piece")
         with self._database.read() as connection:
-            found = piece_reader.pieces_by_id(connection, [number])
+            found = pieces_by_id(connection, [number])
         if number not in found:
             raise PieceNotFound(f"no piece of the library has the number {number}")
         return found[number]
@@ -459,7 +467,7 @@ class Library:
         """The notes of a piece as they were when it was added; its file need not exist any more."""
         piece = self.piece(number)
         with self._database.read() as connection:
-            return piece_reader.notes_of(connection, piece.id)
+            return notes_of(connection, piece.id)
 
     def pieces(
         self, filters: Filters | Iterable[str] | None = None, *, limit: int = 100, after: int = 0
@@ -474,7 +482,7 @@ class Library:
         query = select(schema.pieces).where(schema.pieces.c.id > after, filters.clause())
         with self._database.read() as connection:
             found = connection.execute(query.order_by(schema.pieces.c.id).limit(limit)).all()
-            return piece_reader.pieces_of_rows(connection, found, filters)
+            return pieces_of_rows(connection, found, filters)
 
     def vectors(self, *, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """What the encoder made of the pieces whose numbers are greater than `after`, by number.

@@ -17,10 +17,8 @@ from ..matching.classify import Kind, Link, Relation, identical_evidence
 from ..matching.fingerprints import Snapshot
 from ..matching.matching import Matching
 from ..records import Piece
-from ..storage import piece_reader, schema
-from ..storage.database import Database
-from ..storage.paths import absolute, from_bytes
-from ..storage.piece_writer import chunks, known_contents
+from ..storage import Database, absolute, from_bytes, schema
+from ..storage.pieces import chunks, known_contents, notes_of, pieces_by_id
 from . import report
 from .decisions import (
     Decision,
@@ -271,7 +269,7 @@ def _complete(
 ) -> tuple[DuplicateGroup, ...]:
     """Groups with files, keepers and decisions."""
     numbers = {piece for group in groups for piece in group.members}
-    pieces = piece_reader.pieces_by_id(connection, numbers)
+    pieces = pieces_by_id(connection, numbers)
     ordered = {piece: tuple(sorted(files[piece], key=file_order(prefer))) for piece in numbers}
     scores: dict[int, KeeperScore] = {}
     complete = []
@@ -279,7 +277,7 @@ def _complete(
         keeper, reason = None, ""
         if group.kind.relation is Relation.DUPLICATES:
             for piece in group.members:
-                notes = piece_reader.notes_of(connection, piece)
+                notes = notes_of(connection, piece)
                 scores[piece] = keeper_score(pieces[piece], notes, ordered[piece], prefer)
             keeper, reason = suggest_keeper(group.members, scores)
         members = [_member(pieces[piece], hashes[piece], ordered[piece]) for piece in group.members]
@@ -330,5 +328,5 @@ def _member(piece: Piece, sha256: str, files: tuple[MemberFile, ...]) -> Member:
 def _by_hash(connection: Connection, hashes: set[str]) -> dict[str, tuple[int, str]]:
     """Number and path of the pieces with these contents."""
     numbers = known_contents(connection, hashes)
-    pieces = piece_reader.pieces_by_id(connection, numbers.values())
+    pieces = pieces_by_id(connection, numbers.values())
     return {content: (number, pieces[number].path) for content, number in numbers.items()}

@@ -17,7 +17,7 @@ from typing import Any
 
 from embedder.core.files import sha256_of
 
-from ..storage.paths import display
+from ..storage import display
 
 __all__ = ["FileStatus", "MemberFile", "inspect_files", "is_below", "looks_like_a_copy"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..matching.classify import Kind, Link, Relation
-from ..named import Named
+from ..records import Named
 from .decisions import Verdict
 from .files import FileStatus, MemberFile, inspect_files
 from .grouping import LARGE_GROUP

@@ -27,7 +27,7 @@ from embedder.core.arrays import BoolArray, IntArray
 from embedder.core.files import atomic_write
 from embedder.notes import Notes
 
-from ..storage.paths import display
+from ..storage import display
 from .postings import Segment, build_segment, merge_segments, open_segment, write_segment
 
 __all__ = ["Fingerprints", "Snapshot"]

@@ -16,10 +16,8 @@ from embedder.core.arrays import BoolArray, FloatRows, IntArray
 from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
-from ..storage import schema
-from ..storage.codecs import unpack_spans, unpack_vectors
-from ..storage.damage import damaged
-from ..storage.piece_writer import chunks
+from ..storage import damaged, schema, unpack_spans, unpack_vectors
+from ..storage.pieces import chunks
 from ..tags.labels import active_labels
 from ..tags.records import FACET, FREE, NO, YES
 

@@ -11,10 +11,8 @@ from sqlalchemy import Connection, Row, select
 from embedder.core.arrays import FloatArray, FloatRows, IntArray, unit_rows
 from embedder.core.files import shortened
 
-from ..storage import piece_reader, schema
-from ..storage.codecs import unpack_vectors
-from ..storage.paths import display
-from ..storage.piece_writer import chunks
+from ..storage import display, schema, unpack_vectors
+from ..storage.pieces import chunks, spans_of
 from ..tags.labels import active_labels
 from ..tags.records import FREE, NO, YES
 from .dataset import Examples
@@ -92,7 +90,7 @@ def predict_windows(
     """The prediction for every window of a piece, in time order."""
     query = select(schema.windows.c.vectors).where(schema.windows.c.piece_id == piece_id)
     vectors = unpack_vectors(connection.execute(query).scalar_one(), dim)
-    spans = piece_reader.spans_of(connection, piece_id)
+    spans = spans_of(connection, piece_id)
     ranges = [
         (row.start_s, row.end_s, _label_text(tag, row))
         for row in active_labels(connection, tag.id)

@@ -12,9 +12,8 @@ from embedder.core.arrays import IntArray
 from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
-from ..storage import schema
-from ..storage.paths import from_bytes
-from ..storage.piece_writer import chunks
+from ..storage import from_bytes, schema
+from ..storage.pieces import chunks
 from ..tags.labels import active_labels
 from ..tags.records import FACET, FREE, YES, LabelEdit
 from ..tags.targets import Contents

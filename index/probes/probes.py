@@ -14,7 +14,7 @@ from embedder.core.progress import OnProgress, no_progress
 from embedder.core.text import count
 
 from ..arguments import renamed_keywords, whole
-from ..storage.database import Database
+from ..storage import Database
 from ..tags.labels import apply_edits, find_tag, labelled_tags
 from ..tags.records import LabelReport
 from ..tags.targets import flatten, one_piece

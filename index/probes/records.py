@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from ..named import Named
+from ..records import Named
 
 __all__ = [
     "Applied",

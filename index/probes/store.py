@@ -15,7 +15,7 @@ from embedder.core.arrays import BoolArray, FloatRows, IntArray
 from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
-from ..storage.damage import damaged, decoding
+from ..storage import damaged, decoding
 from ..tags.labels import active_labels
 from ..tags.schema import predictions, probes, tags
 from .classifier import FeatureScaling, LinearClassifier, softmax

@@ -16,9 +16,8 @@ from embedder.core.errors import TagError
 from embedder.core.progress import OnProgress
 from embedder.features.handcrafted import Layout, statistic_counts, statistics
 
-from ..storage import schema
-from ..storage.codecs import unpack_notes
-from ..storage.piece_writer import chunks
+from ..storage import schema, unpack_notes
+from ..storage.pieces import chunks
 from .classifier import FeatureScaling, LinearClassifier, fit_logistic_regression
 from .crossval import cross_validate, fit_calibrated, score
 from .dataset import Examples, PieceVectors, collect_examples, sample_rows

@@ -11,9 +11,8 @@ from sqlalchemy import Connection, select
 
 from ..duplicates.decisions import Verdict, active_decisions, list_decisions
 from ..matching.works import group_works, landmark_keys, link_versions
-from ..storage import schema
-from ..storage.codecs import unpack_notes
-from ..storage.piece_writer import chunks
+from ..storage import schema, unpack_notes
+from ..storage.pieces import chunks
 
 __all__ = ["GROUPING", "works_of"]
 

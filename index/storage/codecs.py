@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from embedder.notes import GRID_HZ, Notes
 
-from .damage import damaged, decoding
+from .errors import damaged, decoding
 
 __all__ = ["SPAN", "crc_of", "pack_notes", "pack_vectors", "unpack_notes", "unpack_spans", "unpack_vectors"]
 

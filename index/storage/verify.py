@@ -6,8 +6,9 @@ it cannot know. Nothing is changed, and whatever is damaged, the check goes on a
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,6 @@ from urllib.parse import quote
 
 from embedder.core.errors import LibraryError
 
-from ..vectors import index_files
-from ..vectors.vector_indexes import INDEX_NAMES
 from . import schema
 from .codecs import crc_of, unpack_notes, unpack_spans, unpack_vectors
 
@@ -70,8 +69,13 @@ class VerifyReport:
         }
 
 
-def verify(folder: Path, database: Path) -> VerifyReport:
-    """Check a library's database and the files beside it."""
+def verify(folder: Path, database: Path, damaged_indexes: Mapping[str, str]) -> VerifyReport:
+    """Check a library's database.
+
+    Parameters
+    ----------
+    damaged_indexes : what is wrong with search indexes beside it, by name
+    """
     problems: list[Problem] = []
     pieces = 0
     try:
@@ -82,17 +86,15 @@ def verify(folder: Path, database: Path) -> VerifyReport:
             problems += found
     except (sqlite3.Error, UnicodeDecodeError) as error:
         problems.append(Problem("database", database.name, _words(error)))
-    for name in INDEX_NAMES:
-        reason = index_files.check_files(folder, name)
-        if reason is not None:
-            problems.append(Problem("index", name, f"{reason}; the next search builds it anew", True))
+    problems += [
+        Problem("index", name, f"{reason}; the next search builds it anew", True)
+        for name, reason in damaged_indexes.items()
+    ]
     return VerifyReport(str(folder), pieces, tuple(problems))
 
 
 def open_plain(database: Path) -> sqlite3.Connection:
     """The database for reading, past all that could trip over damage."""
-    import os
-
     address = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
     return sqlite3.connect(address, uri=True, isolation_level=None)
 

@@ -21,8 +21,7 @@ from embedder.core.table_files import TableFile, TableFormat, format_table, read
 from embedder.core.text import count, iso_utc
 
 from ..arguments import check_part
-from ..storage import schema
-from ..storage.paths import below, display, from_bytes
+from ..storage import below, display, from_bytes, schema
 from .labels import apply_edits
 from .records import ImportReport, Label, LabelEdit, checked_name
 

@@ -9,7 +9,7 @@ from typing import Any
 from embedder.core.errors import TagError
 from embedder.core.files import printable, shortened
 
-from ..named import Named
+from ..records import Named
 
 __all__ = [
     "FACET",

@@ -49,7 +49,7 @@ from index.probes.train import standardise, statistics_of  # noqa: E402
 from index.probes.works import works_of  # noqa: E402
 from index.storage import schema  # noqa: E402
 from index.storage.codecs import SPAN, unpack_vectors  # noqa: E402
-from index.storage.piece_writer import Vectors, insert_piece, put_path  # noqa: E402
+from index.storage.pieces import Vectors, insert_piece, put_path  # noqa: E402
 from index.tags.labels import find_tag  # noqa: E402
 from tests.support.fake_encoder import tune  # noqa: E402
 

@@ -21,7 +21,7 @@ from embedder.core.errors import LibraryBusy, LibraryError, LibraryReadOnly
 from index import Library
 from index.storage import migrations, schema
 from index.storage.database import Database
-from index.storage.writer_lock import writer_lock
+from index.storage.locks import writer_lock
 from tests.support.fake_encoder import FakeEncoder, tune
 
 OLDEST = Path(__file__).parent / "library_v1.sql"

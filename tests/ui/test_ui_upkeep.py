@@ -63,7 +63,7 @@ def test_a_library_is_embedded_anew(midikin: Run, added: list[Path], monkeypatch
 def test_shards_are_planned_worked_and_merged(
     midikin: Run, added: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.distributed.shards._ENCODERS", {})
+    monkeypatch.setattr("index.distributed.runners._ENCODERS", {})
     results = tmp_path / "results"
     for command in (("work", results), ("work", tmp_path), ("work", results, "--part", "1/2")):
         assert "midikin shards plan" in midikin("shards", *command, status=1).stderr
