@@ -17,8 +17,8 @@ from ..matching.classify import Kind, Link, Relation, identical_evidence
 from ..matching.fingerprints import Snapshot
 from ..matching.matching import Matching
 from ..records import Piece
-from ..storage import Database, absolute, from_bytes, schema
-from ..storage.pieces import chunks, known_contents, notes_of, pieces_by_id
+from ..storage import Database, absolute, chunks, from_bytes, schema
+from ..storage.pieces import known_contents, notes_of, pieces_by_id
 from . import report
 from .decisions import (
     Decision,

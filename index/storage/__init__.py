@@ -4,7 +4,7 @@
 """
 
 from .codecs import SPAN, crc_of, pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
-from .database import Database, upsert
+from .database import Database, chunks, upsert
 from .errors import DATABASE_NAME, damaged, decoding, disk_errors, library_error
 from .locks import Claim, writer_lock
 from .paths import MIDI_SUFFIXES, absolute, below, clamped_ns, display, from_bytes, is_midi_name, to_bytes
@@ -17,6 +17,7 @@ __all__ = [
     "Database",
     "absolute",
     "below",
+    "chunks",
     "clamped_ns",
     "crc_of",
     "damaged",

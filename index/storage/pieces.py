@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from ..filters import Filters
 from ..records import Piece
 from . import schema
 from .codecs import SPAN, crc_of, pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
-from .database import upsert
+from .database import chunks, upsert
 from .errors import damaged, decoding
 from .paths import clamped_ns, display, from_bytes, to_bytes
 
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 __all__ = [
     "READING",
     "Vectors",
-    "chunks",
     "clear_failures",
     "delete_paths",
     "delete_pieces",
@@ -53,9 +52,7 @@ __all__ = [
 
 # Version of what reading a file gives; pieces of a lower one are read again by the next add.
 READING = 1
-_VARIABLES = 500  # values in one IN (...), well below SQLite's limit
 NO_FILTERS = Filters()
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -82,12 +79,6 @@ def vectors_of(embedded: Embedded) -> Iterator[Vectors]:
     bounds = np.searchsorted(embedded.piece_of_window, np.arange(len(embedded.pieces) + 1))
     for piece, first, last in zip(embedded.pieces, bounds[:-1], bounds[1:], strict=True):
         yield Vectors(piece, embedded.windows[first:last], spans[first:last])
-
-
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Runs short enough for one IN (...)."""
-    for first in range(0, len(values), _VARIABLES):
-        yield values[first : first + _VARIABLES]
 
 
 def outdated(connection: Connection, numbers: Iterable[int]) -> set[int]:

@@ -13,8 +13,7 @@ from embedder.core.errors import PieceNotFound
 
 from ..arguments import LARGEST, is_number
 from ..records import Hit, Piece, SearchResult
-from ..storage import absolute, below, display, schema, to_bytes
-from ..storage.pieces import chunks
+from ..storage import absolute, below, chunks, display, schema, to_bytes
 
 __all__ = ["Contents", "flatten", "one_piece"]
 
