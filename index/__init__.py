@@ -27,9 +27,7 @@ if TYPE_CHECKING:
     from .filters import FIELDS, FilterField, Filters, Term
     from .library import Library, default_folder
     from .maintenance import repair_library, verify_library
-    from .matching.classify import Kind
-    from .matching.compare import Compared, compare_files
-    from .matching.find import FindResult, Found, Match
+    from .matching import Compared, FindResult, Found, Kind, Match, compare_files
     from .melody.search import MelodyHit, MelodyResult
     from .probes.records import (
         Applied,
@@ -59,7 +57,16 @@ if TYPE_CHECKING:
     from .storage import is_midi_name
     from .storage.repair import RepairReport
     from .storage.verify import Problem, VerifyReport
-    from .tags.records import ImportReport, Label, LabelAction, LabelEdit, LabelReport, PieceTag, Tag
+    from .tags.records import (
+        ImportReport,
+        Label,
+        LabelAction,
+        LabelEdit,
+        LabelReport,
+        PieceTag,
+        Tag,
+        checked_name,
+    )
     from .vectors.faiss_store import FaissStore, VectorStore
 
 _HOME = {
@@ -73,7 +80,7 @@ _HOME = {
     "AddProgress": "records",
     "AddReport": "records",
     "Applied": "probes.records",
-    "Compared": "matching.compare",
+    "Compared": "matching",
     "CurvePoint": "probes.records",
     "Decision": "duplicates.decisions",
     "Duplicates": "duplicates.duplicates",
@@ -83,20 +90,20 @@ _HOME = {
     "FaissStore": "vectors.faiss_store",
     "FilterField": "filters",
     "Filters": "filters",
-    "FindResult": "matching.find",
-    "Found": "matching.find",
+    "FindResult": "matching",
+    "Found": "matching",
     "Hit": "records",
     "ImportReport": "tags.records",
     "IndexInfo": "records",
     "IndexTrial": "records",
-    "Kind": "matching.classify",
+    "Kind": "matching",
     "Label": "tags.records",
     "LabelAction": "tags.records",
     "LabelEdit": "tags.records",
     "LabelReport": "tags.records",
     "Library": "library",
     "LibraryInfo": "records",
-    "Match": "matching.find",
+    "Match": "matching",
     "MelodyHit": "melody.search",
     "MelodyResult": "melody.search",
     "Piece": "records",
@@ -114,7 +121,8 @@ _HOME = {
     "TrainReport": "probes.records",
     "VectorStore": "vectors.faiss_store",
     "Verdict": "duplicates.decisions",
-    "compare_files": "matching.compare",
+    "checked_name": "tags.records",
+    "compare_files": "matching",
     "default_folder": "library",
     "is_midi_name": "storage.paths",
 }
@@ -169,6 +177,7 @@ __all__ = [
     "VectorStore",
     "Verdict",
     "VerifyReport",
+    "checked_name",
     "compare_files",
     "default_folder",
     "is_midi_name",

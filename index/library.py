@@ -21,7 +21,7 @@ from .filter_cache import Allowed
 from .filters import Filters
 from .library_encoder import EncoderLike, LibraryEncoder
 from .maintenance import Maintenance
-from .matching.matching import Matching
+from .matching import Compared, FindResult, Matching
 from .melody.search import MelodySearch
 from .probes.probes import Probes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
@@ -50,8 +50,6 @@ if TYPE_CHECKING:
 
     from embedder.notes import Notes
 
-    from .matching.compare import Compared
-    from .matching.find import FindResult
     from .melody.search import MelodyResult
 
 __all__ = ["Library", "default_folder"]

@@ -179,7 +179,7 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
         start_s=notes.start_s,
         end_s=notes.end_s,
         descriptors=describe(notes, source.tempo_bpm),
-        same_notes=_same_notes(connection, digest=whole.digest()),
+        same_notes=_same_notes(connection, digest=whole.digest(instruments=False)),
     )
 
 

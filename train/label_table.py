@@ -57,7 +57,7 @@ def read_labelled(
     pieces, left_out = [], []
     for number, row in enumerate(rows):
         try:
-            notes = read_midi(root / row["file"])
+            notes = read_midi(root / row["file"], drums=False)
         except MidiError as error:
             left_out.append(str(error))
         else:

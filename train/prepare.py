@@ -242,7 +242,7 @@ def _parts(
     groups = [sources[at : at + FILES_A_PART] for at in range(0, len(sources), FILES_A_PART)]
     named = [(_part(folder, group), group) for group in groups]
     absent = [source for part, group in named if not part.exists() for source in group]
-    answers = read_many([source.found.path for source in absent], workers=workers)
+    answers = read_many([source.found.path for source in absent], workers=workers, drums=False)
     done = len(sources) - len(absent)
     for part, group in named:
         if not part.exists():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,9 +21,10 @@ from safetensors.torch import load_file
 from embedder import Notes
 from embedder.core.errors import CorpusError, EncoderError, MidiError
 from embedder.melody import MelodyModel, by_part, melody_model, save_melody_model, skyline
-from embedder.midi.fallback_reader import CHANNELS, read_with_mido
-from embedder.midi.symusic_reader import Refused, read_with_symusic
-from embedder.midi.ticks import TickScore
+from embedder.midi.events import read_events
+from embedder.midi.pairing import pair_notes
+from embedder.midi.ticks import TickClock
+from embedder.midi.titles import track_names
 from embedder.tensor_files import read_settings
 from embedder.transformer import ModelConfig
 from embedder.voices import VOICES
@@ -55,7 +55,6 @@ LOUDNESS = (32, 48, 64, 80, 96)
 VOICE_FILE = "voice.npy"
 TEST_SHARE, VALIDATION_SHARE = 0.2, 0.05
 MOST_NOTES = 100_000
-PATIENT_S = 30.0  # for a file that the fast reader refuses
 Chords = Literal["voice", "pitch"]
 IN_CHORD_S = 60e-6  # three steps of the grid, that notes of one onset keep an order and none hears them apart
 ALIASES = {"cau": "bridge", "piano`": "piano"}  # as tracks of POP909's other takes are named
@@ -78,28 +77,31 @@ def read_voices(path: str | Path, sixteenths: Chords | None = None) -> tuple[Not
         If the file cannot be read, or a track has another name.
     """
     try:
-        ticks, names, track = _named_tracks(Path(path).read_bytes())
+        score = _read_tracks(Path(path).read_bytes())
     except OSError as error:
         raise MidiError(str(error), str(path)) from None
     except MidiError as error:
         raise MidiError(error.reason, str(path)) from None
-    names = [ALIASES.get(name, name) for name in (name.strip().lower() for name in names)]
-    used = [names[number] for number in np.unique(track).tolist()]
+    names = {track: name.strip().lower() for track, name in score.names.items()}
+    used = [
+        ALIASES.get(names.get(track, ""), names.get(track, "")) for track in np.unique(score.track).tolist()
+    ]
     if not set(used) <= set(VOICES):
         raise MidiError(f"has tracks {used}, where {', '.join(VOICES)} are meant", str(path))
-    number_of = {name: number for number, name in enumerate(VOICES)}
-    voice = np.array([number_of.get(name, 0) for name in names], dtype=np.uint8)[track]
-    notes = ticks.notes
-    start, end, nth = notes.start, notes.end, np.zeros(len(notes), dtype=np.int64)
-    if sixteenths is not None and ticks.tempo.ticks_per_beat:
-        kept, start, end = _on_sixteenths(start, end, ticks.tempo.ticks_per_beat)
-        notes, voice = notes.select(kept), voice[kept]
-        nth = _place_in_chord(start, notes.pitch, voice, sixteenths)
-    onset = ticks.tempo.seconds(start)
-    duration = ticks.tempo.seconds(end) - onset
+    number_of_track = np.zeros(int(score.track.max(initial=0)) + 1, dtype=np.uint8)
+    number_of_track[np.unique(score.track)] = [VOICES.index(name) for name in used]
+    voice = number_of_track[score.track]
+    start, end, pitch, velocity = score.start, score.end, score.pitch, score.velocity
+    nth = np.zeros(len(start), dtype=np.int64)
+    if sixteenths is not None and score.clock.division:
+        kept, start, end = _on_sixteenths(start, end, score.clock.division)
+        pitch, velocity, voice = pitch[kept], velocity[kept], voice[kept]
+        nth = _place_in_chord(start, pitch, voice, sixteenths)
+    onset = score.clock.seconds(start)
+    duration = score.clock.seconds(end) - onset
     onset = onset + nth * IN_CHORD_S
     own = [
-        Notes(onset[of], duration[of], notes.pitch[of], notes.velocity[of])
+        Notes(onset[of], duration[of], pitch[of], velocity[of])
         for of in (voice == number for number in range(len(VOICES)))
     ]
     columns = [
@@ -108,22 +110,39 @@ def read_voices(path: str | Path, sixteenths: Chords | None = None) -> tuple[Not
     ]
     onsets, durations, pitches, velocities = columns
     order = np.lexsort((velocities, durations, pitches, onsets))  # as `Notes` does
-    return Notes(*columns), np.repeat(np.arange(len(VOICES), dtype=np.uint8), [len(p) for p in own])[order]
+    notes = Notes(onsets, durations, pitches, velocities)
+    return notes, np.repeat(np.arange(len(VOICES), dtype=np.uint8), [len(p) for p in own])[order]
 
 
-def _named_tracks(data: bytes) -> tuple[TickScore, list[str], NDArray[np.int64]]:
-    """What a file holds, its tracks' names, and the track of every note."""
-    from mido import MidiFile
-    from symusic import Score
+@dataclass(frozen=True)
+class _Score:
+    """Notes of a file in ticks, int64 [n] each, with the track of every note and the tracks' names."""
 
-    try:
-        ticks = read_with_symusic(data, sustain=False, most_notes=MOST_NOTES)
-        score: Any = Score.from_midi(data)  # its attributes are not in its type hints
-        return ticks, [track.name for track in score.tracks], ticks.notes.line
-    except Refused:
-        ticks = read_with_mido(data, most_notes=MOST_NOTES, deadline_s=PATIENT_S)[0]
-        tracks = MidiFile(file=BytesIO(data), clip=True).tracks
-        return ticks, [track.name for track in tracks], ticks.notes.line // CHANNELS
+    start: NDArray[np.int64]
+    end: NDArray[np.int64]
+    pitch: NDArray[np.int64]
+    velocity: NDArray[np.int64]
+    track: NDArray[np.int64]
+    names: dict[int, str]
+    clock: TickClock
+
+
+def _read_tracks(data: bytes) -> _Score:
+    events = read_events(data)
+    begin, end = pair_notes(events)
+    if len(begin) > MOST_NOTES:
+        raise MidiError(f"has {len(begin):,} notes, more than the limit of {MOST_NOTES:,}")
+    order = np.argsort(begin)
+    begin, end = begin[order], end[order]
+    return _Score(
+        start=events.tick[begin],
+        end=end,
+        pitch=events.data1[begin].astype(np.int64),
+        velocity=events.data2[begin].astype(np.int64),
+        track=events.track[begin],
+        names=track_names(events),
+        clock=TickClock.of_events(events),
+    )
 
 
 def _on_sixteenths(

@@ -37,11 +37,7 @@ class Continuation:
     @property
     def whole(self) -> Notes:
         """Prompt and continuation as one piece, the first note at 0 s."""
-        arrays = zip(
-            *((part.onset, part.duration, part.pitch, part.velocity) for part in (self.prompt, self.notes)),
-            strict=True,
-        )
-        return Notes(*([*first, *second] for first, second in arrays)).from_zero()
+        return self.prompt.joined(self.notes).from_zero()
 
 
 class _Model(Protocol):
@@ -130,7 +126,7 @@ class Continuer:
 
         Parameters
         ----------
-        prompt : at least one note
+        prompt : at least one pitched note; drums are not heard
         seconds : of new music
         begin_s : where it begins, at or after the last onset of the prompt; the end of the prompt if None
         variations : how many; number i is the same however many there are
@@ -143,15 +139,16 @@ class Continuer:
         ValueError
             If the prompt is empty or a number is out of range.
         """
-        if not len(prompt):
-            raise ValueError("there is nothing to continue: the prompt has no notes")
+        pitched = prompt.pitched()
+        if not len(pitched):
+            raise ValueError("there is nothing to continue: the prompt has no notes, drums aside")
         if not 0.1 <= seconds <= 3600:
             raise ValueError("a continuation lasts from 0.1 to 3,600 seconds")
         if not 1 <= variations <= 64:
             raise ValueError("variations are 1 to 64")
         begin = prompt.end_s if begin_s is None else begin_s
-        if not float(prompt.onset[-1]) <= begin < float("inf"):
+        if not float(pitched.onset[-1]) <= begin < float("inf"):
             raise ValueError("a continuation begins at or after the last onset of its prompt")
         dice = Dice(seed, variations, sampling or Sampling())
-        found = self._model(prompt, begin, seconds, dice, variations, cached)
+        found = self._model(pitched, begin, seconds, dice, variations, cached)
         return [Continuation(prompt, notes, ended) for notes, ended in found]

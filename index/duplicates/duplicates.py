@@ -13,9 +13,7 @@ from embedder.core.arrays import connected_components
 from embedder.core.errors import PieceNotFound
 from embedder.core.progress import OnProgress, no_progress
 
-from ..matching.classify import Kind, Link, Relation, identical_evidence
-from ..matching.fingerprints import Snapshot
-from ..matching.matching import Matching
+from ..matching import Kind, Link, Matching, Relation, Snapshot, identical_evidence
 from ..records import Piece
 from ..storage import Database, absolute, chunks, from_bytes, schema
 from ..storage.pieces import known_contents, notes_of, pieces_by_id

@@ -19,7 +19,7 @@ import numpy as np
 
 from embedder.core.arrays import connected_components
 
-from ..matching.classify import Kind, Link, Relation
+from ..matching import Kind, Link, Relation
 
 __all__ = ["LARGE_GROUP", "PieceGroup", "group_links"]
 

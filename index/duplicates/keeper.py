@@ -151,7 +151,7 @@ def _reason(criterion: int, score: KeeperScore, other: KeeperScore, keeper: int)
     if criterion == 4:
         return "its name is not that of a copy, the next has one that is"
     if criterion == 5:
-        return f"its file is older: of {_date(score.file)}, the next of {_date(other.file)}"
+        return f"its file is older: from {_date(score.file)}, the next from {_date(other.file)}"
     if criterion == 6:
         return "it states a title, the next has none"
     return f"it was added first, as #{keeper}"

@@ -22,11 +22,15 @@ from embedder.core.arrays import BoolArray
 from embedder.core.processes import ChildProcesses
 from embedder.core.progress import OnProgress
 
-from ..matching.block_matching import IndexedPiece
-from ..matching.candidates import find_candidates
-from ..matching.classify import Link, classify_pair
-from ..matching.fingerprints import Snapshot
-from ..matching.postings import Segment, open_segment
+from ..matching import (
+    IndexedPiece,
+    Link,
+    Segment,
+    Snapshot,
+    classify_pair,
+    find_candidates,
+    open_segment,
+)
 
 __all__ = ["Pair", "find_links"]
 

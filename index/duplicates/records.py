@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..matching.classify import Kind, Link, Relation
+from ..matching import Kind, Link, Relation
 from ..records import Named
 from .decisions import Verdict
 from .files import FileStatus, MemberFile, inspect_files

@@ -6,17 +6,15 @@ suggested is a comment. Relatives, the versions of a work, have neither.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from embedder.core.table_files import guarded
+from embedder.core.table_files import format_table
 from embedder.core.text import count
 
-from ..matching.classify import Relation
+from ..matching import Relation
 from .decisions import Verdict
 from .records import DuplicateGroup, DuplicateLink, Member
 
@@ -44,33 +42,35 @@ COLUMNS = (
 
 def to_csv(groups: Iterable[DuplicateGroup]) -> str:
     """One row a file, in the order of the groups."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for group in groups:
-        for member in group.members:
-            link = group.best_link(member)
-            for number, file in enumerate(member.files):
-                keep = member.piece_id == group.keeper and number == 0
-                same = number > 0 or (None if link is None else link.link.same_performance)
-                writer.writerow(
-                    (
-                        group.number,
-                        group.kind.value,
-                        _yes_or_no(group.resolved),
-                        member.piece_id,
-                        "keep" if keep else "",
-                        file.path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
-                        guarded(member.title or ""),
-                        member.notes,
-                        f"{member.end_s - member.start_s:.1f}",
-                        _yes_or_no(same),
-                        group.describe(member) if number == 0 else "same bytes",
-                        group.relation.value,
-                        file.remark or "present",
-                    )
-                )
-    return text.getvalue()
+    return format_table(
+        COLUMNS,
+        (
+            _row_of_file(group, member, number)
+            for group in groups
+            for member in group.members
+            for number in range(len(member.files))
+        ),
+    )
+
+
+def _row_of_file(group: DuplicateGroup, member: Member, number: int) -> tuple[str | int, ...]:
+    file, link = member.files[number], group.best_link(member)
+    same = number > 0 or (None if link is None else link.link.same_performance)
+    return (
+        group.number,
+        group.kind.value,
+        _yes_or_no(group.resolved),
+        member.piece_id,
+        "keep" if member.piece_id == group.keeper and number == 0 else "",
+        file.path,
+        member.title or "",
+        member.notes,
+        f"{member.end_s - member.start_s:.1f}",
+        _yes_or_no(same),
+        group.describe(member) if number == 0 else "same bytes",
+        group.relation.value,
+        file.remark or "present",
+    )
 
 
 def _yes_or_no(value: bool | None) -> str:

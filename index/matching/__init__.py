@@ -4,10 +4,11 @@ from .block_matching import IndexedPiece
 from .candidates import find_candidates
 from .classify import Evidence, Kind, Link, Relation, classify_pair, identical_evidence
 from .compare import Compared, compare_files
-from .find import FindResult, Match
+from .find import FindResult, Found, Match
 from .fingerprints import Fingerprints, Snapshot
 from .matching import Matching
-from .postings import Segment, open_segment
+from .postings import InvertedIndex, Segment, expand_ranges, open_segment, rarest_first
+from .sources import Source, Target, resolve
 from .works import group_works, landmark_keys, link_versions
 
 __all__ = [
@@ -15,7 +16,9 @@ __all__ = [
     "Evidence",
     "FindResult",
     "Fingerprints",
+    "Found",
     "IndexedPiece",
+    "InvertedIndex",
     "Kind",
     "Link",
     "Match",
@@ -23,12 +26,17 @@ __all__ = [
     "Relation",
     "Segment",
     "Snapshot",
+    "Source",
+    "Target",
     "classify_pair",
     "compare_files",
+    "expand_ranges",
     "find_candidates",
     "group_works",
     "identical_evidence",
     "landmark_keys",
     "link_versions",
     "open_segment",
+    "rarest_first",
+    "resolve",
 ]

@@ -17,6 +17,7 @@ from ..storage import Database, chunks, schema, unpack_notes
 from .compare import Compared, compare_sources
 from .find import FindResult, find_in_library
 from .fingerprints import Fingerprints, Snapshot
+from .landmarks import matched_notes
 from .sources import Target, resolve
 
 __all__ = ["Matching"]
@@ -84,7 +85,7 @@ class Matching:
             for batch in chunks(missing.tolist()):
                 query = select(table.c.piece_id, table.c.packed).where(table.c.piece_id.in_(batch))
                 for piece_id, packed in connection.execute(query.order_by(table.c.piece_id)):
-                    yield piece_id, unpack_notes(packed)
+                    yield piece_id, matched_notes(unpack_notes(packed))
 
         return self.fingerprints.snapshot(pieces, fetch, self._database.library_id(connection))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, select
 
@@ -15,6 +15,7 @@ from ..arguments import is_number
 from ..records import Named
 from ..storage import absolute, schema, to_bytes
 from ..storage.pieces import notes_of, pieces_by_id
+from .landmarks import matched_notes
 
 __all__ = ["Source", "Target", "of_file", "resolve"]
 
@@ -27,6 +28,7 @@ class Source(Named):
 
     Attributes
     ----------
+    notes : see `matched_notes`
     path : the file, or None for notes given as a value
     piece_id : the piece of the library with the same bytes, or None
     """
@@ -76,9 +78,10 @@ def of_file(path: str | os.PathLike[str]) -> Source:
 
 
 def _with_notes(source: Source) -> Source:
-    if not len(source.notes):
+    notes = matched_notes(source.notes)
+    if not len(notes):
         raise MidiError("no notes to look for", source.display if source.path else None)
-    return source
+    return replace(source, notes=notes)
 
 
 def _of_file(connection: Connection, path: str) -> Source:

@@ -18,7 +18,7 @@ from embedder.core.text import count
 from embedder.notes import Notes
 
 from ..arguments import check_part, whole
-from ..matching.sources import Target, resolve
+from ..matching import Target, resolve
 from ..records import Named, Piece
 from ..storage import Database, schema
 from ..storage.pieces import notes_of, pieces_by_id
@@ -113,7 +113,8 @@ class MelodySearch:
             def extract(number: int) -> Notes:
                 notes = notes_of(connection, number)
                 path = pieces_by_id(connection, [number])[number].path
-                return notes.select(lead(notes, parts_of(notes, path)))
+                known = len(notes.parts) > 1  # pieces of an earlier midikin are stored without parts
+                return notes.select(lead(notes, None if known else parts_of(notes, path)))
 
             melodies, index = self._index(pieces, library, extract, on_progress)
             matches = [

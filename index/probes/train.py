@@ -171,7 +171,7 @@ def statistics_of(connection: Connection, piece_ids: Sequence[int]) -> dict[int,
     for chunk in chunks(sorted(set(piece_ids))):
         query = select(table.c.piece_id, table.c.packed).where(table.c.piece_id.in_(chunk))
         for row in connection.execute(query):
-            notes = unpack_notes(row.packed)
+            notes = unpack_notes(row.packed).pitched_or_all()
             counts = statistic_counts(Layout.of([notes], [[(0, len(notes))]]))
             by_piece[row.piece_id] = statistics(counts)[0]
     return by_piece

@@ -154,9 +154,9 @@ def test_floods_of_events_and_endless_names_end_soon() -> None:
         "name": b"\x00\xff\x03" + hostile.varint(60_000_000) + b"ab cd " * 10_000_000,
     }
     for name, flood in floods.items():
-        begin = time.monotonic()
+        begin = time.process_time()
         check_answer(hostile.header() + hostile.track(flood + hostile.NOTE + hostile.END))
-        assert time.monotonic() - begin < 10, name
+        assert time.process_time() - begin < 10, name
 
 
 def test_a_long_name_is_cut_between_letters() -> None:

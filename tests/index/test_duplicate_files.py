@@ -107,7 +107,7 @@ def test_the_older_file_and_before_it_a_preferred_folder(folder: Path, encoder: 
     library, result = searched(folder, encoder)
     name, reason = kept(result)
     assert name == "b.mid"
-    assert reason.startswith("its file is older: of ")
+    assert reason.startswith("its file is older: from ")
     result = library.duplicates(workers=1, prefer=[folder / "best"])
     assert kept(result) == ("c.mid", "it lies in a preferred folder")
     library.close()

@@ -106,7 +106,7 @@ def collect(
         unseen = _thinned(unseen, most)
     read: list[tuple[str, str, dict[str, str], Notes]] = []
     heard: list[Any] = []
-    answers = read_many([s.found.path for s in unseen], workers=workers, front=front)
+    answers = read_many([s.found.path for s in unseen], workers=workers, front=front, drums=False)
     for done, (source, (_, answer)) in enumerate(zip(unseen, answers, strict=True)):
         on_progress("reading", done + 1, len(unseen))
         if isinstance(answer, FileRead) and len(answer.midi.notes) >= FEWEST_NOTES:

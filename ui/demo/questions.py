@@ -151,7 +151,7 @@ def _play_otherwise(source: Path, target: Path) -> None:
 
     from embedder import read_midi, write_midi
 
-    played = read_midi(source).transpose(SEMITONES).stretch(SLOWER)
+    played = read_midi(source, drums=False).transpose(SEMITONES).stretch(SLOWER)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_midi(played.jitter(JITTER_S, np.random.default_rng(1)).from_zero(), target)
 

@@ -352,8 +352,7 @@ def _classify_batch(model: Classifier, names: list[str], notes: list[Notes]) -> 
 
 
 def _label(library: Library, tag: str, answers: list[Answer], classifier: str) -> LabelReport:
-    from index import LabelEdit
-    from index.tags.records import checked_name
+    from index import LabelEdit, checked_name
 
     tag = checked_name(tag)
     exists = any(known.name == tag for known in library.tags())
