@@ -239,8 +239,7 @@ class _Track:
                         self.too_high += 1
                         tick += gap
                         self.tick = tick
-                        if data1 < 0x80:  # a velocity or value, as sloppy programs write them
-                            rows.append((tick, status, data1, 0x7F))
+                        rows.append((tick, status, min(data1, 0x7F), min(data2, 0x7F)))
                         continue
                 tick += gap
                 self.tick = tick

@@ -9,18 +9,28 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..notation import Part, TempoMap
-
-if TYPE_CHECKING:
-    from .events import OtherEvent
 
 __all__ = ["SEQUENCER_SPECIFIC", "OwnPart", "own_parts", "own_tempo", "part_meta", "tempo_meta"]
 
 SEQUENCER_SPECIFIC = 0x7F
 _PART, _TEMPO = b"\x7dmidikin part ", b"\x7dmidikin tempo "
 _LONGEST = 1 << 24
+
+
+class _Event(Protocol):
+    """What is read of an `events.OtherEvent`."""
+
+    @property
+    def kind(self) -> int: ...
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def track(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -44,7 +54,7 @@ def tempo_meta(tempo: TempoMap) -> bytes:
     return _TEMPO + json.dumps(columns, separators=(",", ":")).encode()
 
 
-def own_parts(others: Iterable[OtherEvent]) -> dict[int, OwnPart]:
+def own_parts(others: Iterable[_Event]) -> dict[int, OwnPart]:
     """Parts by track, where tracks name them; anything damaged is passed over."""
     parts: dict[int, OwnPart] = {}
     for event in others:
@@ -59,7 +69,7 @@ def own_parts(others: Iterable[OtherEvent]) -> dict[int, OwnPart]:
     return parts
 
 
-def own_tempo(others: Iterable[OtherEvent]) -> TempoMap | None:
+def own_tempo(others: Iterable[_Event]) -> TempoMap | None:
     """The tempo map, where the file names one."""
     for event in others:
         content = _content(event, _TEMPO)
@@ -79,7 +89,7 @@ def _part(name: str, channel: int | None, program: int, bank: int | None, drums:
     return Part(name, channel, program, bank, bool(drums), port)
 
 
-def _content(event: OtherEvent, prefix: bytes) -> Any:
+def _content(event: _Event, prefix: bytes) -> Any:
     if event.kind != SEQUENCER_SPECIFIC or not event.data.startswith(prefix) or len(event.data) > _LONGEST:
         return None
     try:

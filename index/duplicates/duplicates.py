@@ -13,10 +13,19 @@ from embedder.core.arrays import connected_components
 from embedder.core.errors import PieceNotFound
 from embedder.core.progress import OnProgress, no_progress
 
-from ..matching import Kind, Link, Matching, Relation, Snapshot, identical_evidence
+from ..matching import (
+    Kind,
+    Link,
+    Matching,
+    Relation,
+    Snapshot,
+    arrangement_of,
+    identical_evidence,
+    in_arrangements,
+)
 from ..records import Piece
 from ..storage import Database, absolute, chunks, from_bytes, schema
-from ..storage.pieces import known_contents, notes_of, pieces_by_id
+from ..storage.pieces import instruments_of, known_contents, notes_of, pieces_by_id
 from . import report
 from .decisions import (
     Decision,
@@ -201,14 +210,30 @@ def find_duplicates(
 ) -> Duplicates:
     """Group a library; see `DuplicateSearch`."""
     columns = schema.pieces.c
-    query = select(columns.id, columns.sha256, columns.digest, columns.notes, columns.start_s, columns.end_s)
+    query = select(
+        columns.id,
+        columns.sha256,
+        columns.digest,
+        columns.notes,
+        columns.start_s,
+        columns.end_s,
+        columns.drum_notes,
+        columns.instruments,
+    )
     rows = connection.execute(query.order_by(columns.id)).all()
     hashes = {row.id: row.sha256 for row in rows}
-    # Of pieces whose notes are identical, the first is compared for all.
-    first_of: dict[str, int] = {}
+    arrangements = {
+        row.id: None
+        if row.instruments is None
+        else arrangement_of(instruments_of(row.instruments), row.drum_notes or 0)
+        for row in rows
+    }
+    # Of pieces whose notes and instruments are identical, the first is compared for all.
+    first_of: dict[tuple[Any, ...], int] = {}
     identical: dict[int, list[int]] = {}
     for row in rows:
-        identical.setdefault(first_of.setdefault(row.digest, row.id), []).append(row.id)
+        content = row.digest, arrangements[row.id]
+        identical.setdefault(first_of.setdefault(content, row.id), []).append(row.id)
     links, compared = find_links(snapshot, sorted(identical), workers=workers, progress=progress)
     evidence = {row.id: identical_evidence(row.notes, row.start_s, row.end_s) for row in rows}
     links += [
@@ -216,6 +241,7 @@ def find_duplicates(
         for first, others in identical.items()
         for other in others[1:]
     ]
+    links = [in_arrangements(link, arrangements[link.one], arrangements[link.other]) for link in links]
     decided = active_decisions(list_decisions(connection))
     refused = {
         link.pair

@@ -2,7 +2,16 @@
 
 from .block_matching import IndexedPiece
 from .candidates import find_candidates
-from .classify import Evidence, Kind, Link, Relation, classify_pair, identical_evidence
+from .classify import (
+    Evidence,
+    Kind,
+    Link,
+    Relation,
+    arrangement_of,
+    classify_pair,
+    identical_evidence,
+    in_arrangements,
+)
 from .compare import Compared, compare_files
 from .find import FindResult, Found, Match
 from .fingerprints import Fingerprints, Snapshot
@@ -28,12 +37,14 @@ __all__ = [
     "Snapshot",
     "Source",
     "Target",
+    "arrangement_of",
     "classify_pair",
     "compare_files",
     "expand_ranges",
     "find_candidates",
     "group_works",
     "identical_evidence",
+    "in_arrangements",
     "landmark_keys",
     "link_versions",
     "open_segment",

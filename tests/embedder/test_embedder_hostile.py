@@ -47,12 +47,12 @@ MUSIC = {
 
 def check_answer(data: bytes, *, sustain: bool = False) -> MidiFile | str:
     """The file or the reason, after checking whatever holds for both."""
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         answer: MidiFile | str = read_piece(data, sustain=sustain)
     except MidiError as error:
         answer = error.reason
-    assert time.perf_counter() - began < LONGEST_S
+    assert time.process_time() - began < LONGEST_S
     if isinstance(answer, str):
         assert answer
         assert answer.isprintable()

@@ -19,20 +19,12 @@ from embedder.voices import VOICES, surroundings
 from tests.support.small_recipes import check_killed_run, recipe_text
 from tests.support.songs import REGISTERS, write_song, write_songs
 from train.corpus import Corpus
+from train.evaluation.melody import assemble, measure, measure_loudness, skyline_scores
 from train.loop import load_weights, run
 from train.objectives import make_objective
 from train.objectives.voices import Voices, _remixed
 from train.recipe import Recipe
-from train.voices import (
-    assemble,
-    loudness,
-    measure,
-    measure_loudness,
-    prepare_voices,
-    read_voices,
-    skyline_scores,
-    voices_of,
-)
+from train.voices import loudness, prepare_voices, read_voices, voices_of
 from ui.cli import app
 
 
@@ -134,7 +126,7 @@ def test_a_killed_run_continues_to_the_same_weights(corpus: Corpus, tmp_path: Pa
 def test_masks_and_alterations_are_off_when_measured(corpus: Corpus) -> None:
     learning = make_objective("voices", corpus, "train", {"rows": 4, "length": 64})
     measured = make_objective("voices", corpus, "test", {"rows": 4, "length": 64})
-    drawn = [o.batch(np.random.default_rng(0))["hidden"].any() for o in (learning, measured)]
+    drawn = [o.batch(np.random.default_rng(0))["masked"].any() for o in (learning, measured)]
     assert [bool(one) for one in drawn] == [True, False]
     batch = measured.batch(np.random.default_rng(1))
     known = {tuple(row) for row in measured.tokens[:, 1:].tolist()}  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The interface of an objective, and the table that recipes name them by."""
+"""The interface of an objective: what it builds batches from, and how a batch is scored."""
 
 from __future__ import annotations
 
@@ -9,14 +9,11 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from torch import Tensor, nn
 
-from embedder.core.errors import CorpusError
 from embedder.transformer import ModelConfig, NoteTransformer
 
-from ..corpus import Corpus
 from ..dist import Processes
-from ..settings import check_settings, declared
 
-__all__ = ["Batch", "Equipped", "Objective", "Step", "equip", "make_objective"]
+__all__ = ["Batch", "Equipped", "Objective", "Step", "equip"]
 
 Batch = dict[str, Tensor]
 
@@ -65,7 +62,7 @@ class Objective(Protocol):
         ...
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:
-        """Operations of forward and backward over a batch (`train.flops`)."""
+        """Operations of forward and backward over a batch (`train.monitor`)."""
         ...
 
 
@@ -97,36 +94,3 @@ def equip(model: NoteTransformer, *objectives: Objective | None) -> nn.Module:
             own = own or objective.equip(model)
             objective.own = own
     return own or nn.Module()
-
-
-def make_objective(name: str, corpus: Corpus, split: str, settings: dict[str, Any]) -> Objective:
-    """The objective called `name` in a recipe, on one split of a corpus.
-
-    Raises
-    ------
-    CorpusError
-        If there is no such objective, its settings do not fit, or the split holds nothing to learn from.
-    """
-    from .contrastive import Contrastive
-    from .data2vec import Data2Vec
-    from .hubert import Hubert
-    from .masked import Masked
-    from .next_note import NextNote
-    from .voices import Voices
-
-    kinds: dict[str, Any] = {
-        "contrastive": Contrastive,
-        "data2vec": Data2Vec,
-        "hubert": Hubert,
-        "masked": Masked,
-        "next-note": NextNote,
-        "voices": Voices,
-    }
-    if name not in kinds:
-        raise CorpusError(f"no objective is called {name!r}; there are {', '.join(sorted(kinds))}")
-    check_settings(f"objective {name}", declared(kinds[name]), settings)
-    try:
-        objective: Objective = kinds[name](corpus, split, **settings)
-    except TypeError as error:
-        raise CorpusError(f"settings of objective {name}: {error}") from None
-    return objective
