@@ -22,10 +22,9 @@ from .add_plan import Plan, is_gone, make_plan
 from .library_encoder import EncoderLike, LibraryEncoder
 from .records import AddProgress, AddReport
 from .scan import FileStatus
-from .storage import Database, from_bytes, schema, to_bytes
+from .storage import Database, chunks, from_bytes, schema, to_bytes
 from .storage.pieces import (
     Vectors,
-    chunks,
     clear_failures,
     delete_paths,
     delete_unfiled,

@@ -22,8 +22,8 @@ from embedder.notes import Notes
 from .arguments import LARGEST, is_number
 from .records import Hit, Named, Piece, SearchResult
 from .scan import FileStatus, file_status
-from .storage import absolute, below, display, schema, to_bytes
-from .storage.pieces import chunks, notes_of, pieces_by_id
+from .storage import absolute, below, chunks, display, schema, to_bytes
+from .storage.pieces import notes_of, pieces_by_id
 
 __all__ = [
     "Contents",

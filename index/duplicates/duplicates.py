@@ -24,8 +24,8 @@ from ..matching import (
 )
 from ..records import Piece
 from ..resolve import no_such_piece
-from ..storage import Database, absolute, from_bytes, schema
-from ..storage.pieces import chunks, instruments_of, known_contents, notes_of, pieces_by_id
+from ..storage import Database, absolute, chunks, from_bytes, schema
+from ..storage.pieces import instruments_of, known_contents, notes_of, pieces_by_id
 from . import report
 from .decisions import (
     Decision,

@@ -14,8 +14,7 @@ from ..arguments import check_part, whole
 from ..filter_cache import Allowed
 from ..filters import Filters
 from ..resolve import Target, resolve
-from ..storage import Database, schema, unpack_notes
-from ..storage.pieces import chunks
+from ..storage import Database, chunks, schema, unpack_notes
 from .compare import Compared, compare_sources
 from .find import FindResult, find_in_library
 from .fingerprints import Fingerprints, Snapshot

@@ -18,8 +18,7 @@ from embedder.core.files import shortened
 
 from ..arguments import check_part, whole
 from ..resolve import Contents
-from ..storage import display, from_bytes, schema
-from ..storage.pieces import chunks
+from ..storage import chunks, display, from_bytes, schema
 from .records import FACET, FREE, LabelAction, LabelEdit, LabelReport, checked_name
 from .schema import label_actions, labels, tags
 
