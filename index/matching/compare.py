@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from embedder.core.errors import MidiError
+from embedder.notes import Notes
+
+from ..resolve import Source, of_file
 from .align import (
     NO_ALIGNMENT,
     PieceAlignment,
@@ -16,10 +20,17 @@ from .align import (
 )
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
 from .classify import Kind, Link, classify_pair, identical_offset_s, transposition_of
-from .landmarks import NoteSequence
-from .sources import Source, of_file
+from .landmarks import NoteSequence, matched_notes
 
-__all__ = ["Compared", "Comparison", "DifferingNote", "align_both_ways", "compare_files", "compare_sources"]
+__all__ = [
+    "Compared",
+    "Comparison",
+    "DifferingNote",
+    "align_both_ways",
+    "compare_files",
+    "compare_sources",
+    "matchable_notes",
+]
 
 _PLOT_HEIGHT = 20  # lines of text
 
@@ -195,9 +206,23 @@ def compare_files(
     return compare_sources(of_file(one), of_file(other), transposition)
 
 
+def matchable_notes(source: Source) -> Notes:
+    """The notes of a source that are compared; see `matched_notes`.
+
+    Raises
+    ------
+    MidiError
+        If there are none.
+    """
+    notes = matched_notes(source.notes)
+    if not len(notes):
+        raise MidiError("no notes to look for", source.display if source.path else None)
+    return notes
+
+
 def compare_sources(one: Source, other: Source, transposition: int | None = None) -> Compared:
     """Compare two pieces note by note."""
-    first, second = IndexedPiece.of(one.notes), IndexedPiece.of(other.notes)
+    first, second = (IndexedPiece.of(matchable_notes(source)) for source in (one, other))
     if transposition is None:
         identical = identical_offset_s(first.sequence, second.sequence) is not None
         transposition = 0 if identical else transposition_of(first, second)

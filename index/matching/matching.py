@@ -13,13 +13,12 @@ from embedder.notes import Notes
 from ..arguments import check_part, whole
 from ..filter_cache import Allowed
 from ..filters import Filters
-from ..storage import Database, schema, unpack_notes
-from ..storage.pieces import chunks
+from ..resolve import Target, resolve
+from ..storage import Database, chunks, schema, unpack_notes
 from .compare import Compared, compare_sources
 from .find import FindResult, find_in_library
 from .fingerprints import Fingerprints, Snapshot
 from .landmarks import matched_notes
-from .sources import Target, resolve
 
 __all__ = ["Matching"]
 

@@ -4,7 +4,7 @@
 """
 
 from .codecs import SPAN, crc_of, pack_vectors, unpack_spans, unpack_vectors
-from .database import Database, upsert
+from .database import Database, chunks, upsert
 from .errors import DATABASE_NAME, damaged, decoding, disk_errors, library_error
 from .locks import Claim, writer_lock
 from .note_codec import pack_notes, unpack_notes
@@ -18,6 +18,7 @@ __all__ = [
     "Database",
     "absolute",
     "below",
+    "chunks",
     "clamped_ns",
     "crc_of",
     "damaged",

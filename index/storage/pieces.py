@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from ..filters import Filters
 from ..records import Piece
 from . import schema
 from .codecs import SPAN, crc_of, pack_vectors, unpack_spans, unpack_vectors
-from .database import upsert
+from .database import chunks, upsert
 from .errors import damaged, decoding
 from .note_codec import pack_notes, unpack_notes
 from .paths import clamped_ns, display, from_bytes, to_bytes
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 __all__ = [
     "READING",
     "Vectors",
-    "chunks",
     "clear_failures",
     "delete_paths",
     "delete_pieces",
@@ -56,10 +55,8 @@ __all__ = [
 
 # Version of what reading a file gives; pieces of a lower one are read again by the next add.
 READING = 1
-_VARIABLES = 500  # values in one IN (...), well below SQLite's limit
 NO_FILTERS = Filters()
 _OPTIONAL = ("tempo_bpm", "meter")
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -86,12 +83,6 @@ def vectors_of(embedded: Embedded) -> Iterator[Vectors]:
     bounds = np.searchsorted(embedded.piece_of_window, np.arange(len(embedded.pieces) + 1))
     for piece, first, last in zip(embedded.pieces, bounds[:-1], bounds[1:], strict=True):
         yield Vectors(piece, embedded.windows[first:last], spans[first:last])
-
-
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Runs short enough for one IN (...)."""
-    for first in range(0, len(values), _VARIABLES):
-        yield values[first : first + _VARIABLES]
 
 
 def outdated(connection: Connection, numbers: Iterable[int]) -> set[int]:
