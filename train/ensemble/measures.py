@@ -1,0 +1,215 @@
+"""What vectors of held-out works find: the rows by which designs and milestones are compared.
+
+All pieces of a split's works are candidates, capped; a piece counts as found where a piece of its work (for
+altered copies: itself) comes first, ties against the system. Figures are per cent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from embedder.ensemble.front import DRUMS
+from embedder.notes import GRID_HZ, Notes
+
+from ..baselines import Handmade
+from ..scoring import average_precision, retrieval
+from .corpus import EnsembleCorpus
+from .reading import PartedNotes
+
+__all__ = ["Measures", "features_and_grams"]
+
+FloatRows = NDArray[np.float32]
+Embed = Callable[[Sequence[PartedNotes]], FloatRows]
+MOST_NOTES = 1536  # of a piece; measures are taken every hour
+PERFORMED = ("maestro", "asap", "ecomp", "rolls", "piano-midi-de")
+BANDS = ("genres", "games", "jazz", "web", "composers")
+PER_SET = 90
+
+
+def select(notes: PartedNotes, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> PartedNotes:
+    """Notes under a mask or a slice."""
+    return PartedNotes(*(c[which] for c in _columns(notes)))
+
+
+def _columns(notes: PartedNotes) -> tuple[NDArray[np.generic], ...]:
+    return notes.onset, notes.duration, notes.pitch, notes.velocity, notes.instrument, notes.part
+
+
+def changed(notes: PartedNotes, **columns: NDArray[np.generic]) -> PartedNotes:
+    """Notes with other columns, in order again."""
+    names = ("onset", "duration", "pitch", "velocity", "instrument", "part")
+    fresh = PartedNotes(*(columns.get(name, getattr(notes, name)) for name in names))
+    order = np.lexsort((fresh.part, fresh.pitch, fresh.instrument == DRUMS, fresh.onset))
+    return select(fresh, order)
+
+
+def _excerpt(notes: PartedNotes, rng: np.random.Generator, seconds: float = 30.0) -> PartedNotes:
+    span = int(seconds * GRID_HZ)
+    last = int(notes.onset[-1])
+    if last <= span:
+        return notes
+    for _ in range(20):
+        begin = int(rng.integers(0, last - span))
+        first, end = np.searchsorted(notes.onset, [begin, begin + span])
+        if end - first >= 20:
+            return select(notes, slice(first, end))
+    return select(notes, slice(0, 200))
+
+
+def _jitter(notes: PartedNotes, rng: np.random.Generator) -> PartedNotes:
+    moved = notes.onset + rng.normal(0, 0.03 * GRID_HZ, len(notes))
+    return changed(notes, onset=np.maximum(moved, 0).astype(np.uint32))
+
+
+def _quantise(notes: PartedNotes, _: np.random.Generator) -> PartedNotes:
+    step = GRID_HZ // 8
+    onset = (notes.onset.astype(np.int64) + step // 2) // step * step
+    duration = np.maximum((notes.duration.astype(np.int64) + step // 2) // step * step, step)
+    return changed(notes, onset=onset.astype(np.uint32), duration=duration.astype(np.uint32))
+
+
+def _transpose(notes: PartedNotes, semitones: int) -> PartedNotes:
+    pitch = notes.pitch.astype(np.int64)
+    pitch = np.where(notes.instrument == DRUMS, pitch, np.clip(pitch + semitones, 0, 127))
+    return changed(notes, pitch=pitch.astype(np.uint8))
+
+
+def _slower(notes: PartedNotes, _: np.random.Generator) -> PartedNotes:
+    onset, duration = (c.astype(np.float64) * 1.25 for c in (notes.onset, notes.duration))
+    return changed(notes, onset=onset.astype(np.uint32), duration=duration.astype(np.uint32))
+
+
+ALTERED: dict[str, Callable[[PartedNotes, np.random.Generator], PartedNotes]] = {
+    "transposed": lambda n, rng: _transpose(n, -6),
+    "slower": _slower,
+    "jitter": _jitter,
+    "dropped": lambda n, rng: select(n, rng.random(len(n)) >= 0.2),
+    "quantised": _quantise,
+    "excerpt": _excerpt,
+}
+
+
+def _other_instruments(notes: PartedNotes, rng: np.random.Generator) -> PartedNotes:
+    other = rng.integers(0, 112, 256).astype(np.uint8)[notes.part]
+    return changed(notes, instrument=np.where(notes.instrument == DRUMS, DRUMS, other).astype(np.uint8))
+
+
+def _one_part(notes: PartedNotes, rng: np.random.Generator) -> PartedNotes:
+    parts, counts = np.unique(notes.part[notes.instrument != DRUMS], return_counts=True)
+    return select(notes, notes.part == rng.choice(parts[counts >= min(60, counts.max())]))
+
+
+ARRANGED: dict[str, Callable[[PartedNotes, np.random.Generator], PartedNotes]] = {
+    "instruments": _other_instruments,
+    "no drums": lambda n, rng: select(n, n.instrument != DRUMS),
+    "one part": _one_part,
+    "drums alone": lambda n, rng: select(n, n.instrument == DRUMS),
+}
+
+
+class Measures:
+    """Queries and candidates of one split, made once."""
+
+    def __init__(self, corpus: EnsembleCorpus, split: str, per_set: int = PER_SET, most: int = MOST_NOTES) -> None:
+        rng = np.random.default_rng(0)
+        pieces = [i for i in corpus.indices(split).tolist() if corpus.sizes[i] >= 60]
+        by_set: dict[str, list[int]] = {}
+        for i in pieces:
+            by_set.setdefault(corpus.pieces[i].set, []).append(i)
+        works: dict[int, list[int]] = {}
+        for i in pieces:
+            works.setdefault(corpus.pieces[i].work, []).append(i)
+        chosen: list[int] = []
+        for of in by_set.values():
+            # Works with versions first: they are what is measured.
+            several = sorted(of, key=lambda i: (len(works[corpus.pieces[i].work]) < 2, rng.random()))
+            chosen += several[:per_set]
+        self.records = [corpus.pieces[i] for i in chosen]
+        self.pieces = [select(corpus.parted(i), slice(0, most)) for i in chosen]
+        self.work = np.array([r.work for r in self.records])
+        self.sets = np.array([r.set for r in self.records])
+        solid = [i for i, n in enumerate(self.pieces) if len(n) >= 150]
+        self.copies = rng.permutation(solid)[:100].tolist()
+        banded = [
+            i for i in solid
+            if self.sets[i] in BANDS
+            and len(np.unique(self.pieces[i].part)) >= 4
+            and (self.pieces[i].instrument == DRUMS).sum() >= 60
+            and (self.pieces[i].instrument != DRUMS).sum() >= 120
+        ]  # fmt: skip
+        self.bands = rng.permutation(banded)[:100].tolist()
+        performed = [i for i in solid if self.records[i].labels.get("kind") == "performance"]
+        scored = {r.work for r in self.records if r.labels.get("kind") == "score"}
+        self.performed = [i for i in performed if self.records[i].work in scored]
+        queries = {("copy", name): [make(self.pieces[i], rng) for i in self.copies] for name, make in ALTERED.items()}
+        queries |= {("band", name): [make(self.pieces[i], rng) for i in self.bands] for name, make in ARRANGED.items()}
+        queries["of score", "excerpt"] = [_excerpt(self.pieces[i], rng) for i in self.performed]
+        self.queries = queries
+
+    def __call__(self, embed: Embed) -> dict[str, float]:
+        """Figures of vectors, by name."""
+        gallery = embed(self.pieces)
+        found = {key: embed(of) for key, of in self.queries.items()}
+        numbers: dict[str, float] = {}
+        is_score = np.array([r.labels.get("kind") == "score" for r in self.records])
+        for name, rows in (("score from performance", gallery[self.performed]), ("score from 30 s", found["of score", "excerpt"])):
+            right = (self.work[self.performed][:, None] == self.work[None]) & is_score
+            # Other performances of the work are neither right nor wrong: they are taken out.
+            cosine = rows @ gallery.T
+            cosine[(self.work[self.performed][:, None] == self.work[None]) & ~is_score] = -2
+            numbers[name] = retrieval(cosine, right).mrr
+        own = np.eye(len(gallery), dtype=bool)
+        same = (self.work[:, None] == self.work[None])
+        for name, sets in (("versions, piano", PERFORMED), ("versions, pop909", ("pop909",)), ("versions, bands", BANDS)):
+            these = np.isin(self.sets, sets) & (same.sum(1) > 1)
+            numbers[name] = average_precision((gallery @ gallery.T)[these], same[these], own[these])
+        for (kind, name), rows in found.items():
+            if kind == "of score":
+                continue
+            at = self.copies if kind == "copy" else self.bands
+            cosine = rows @ gallery.T
+            others = (self.work[at][:, None] == self.work[None]) & ~own[at]
+            cosine[others] = -2
+            numbers[f"{kind}, {name}"] = retrieval(cosine, own[at]).recall_at_1
+        numbers["copies"] = float(np.mean([numbers[f"copy, {name}"] for name in ALTERED]))
+        numbers["bands"] = float(np.mean([numbers[f"band, {name}"] for name in ARRANGED]))
+        for name, set_, label in (("composer", "composers", "composer"), ("genre", "genres", "genre"), ("series", "games", "game"), ("type", "nottingham", "type"), ("artist", "pianist8", "artist")):
+            numbers[f"{name}, MAP"] = self._alike(gallery, set_, label, same)
+        rows = [numbers[k] for k in ("score from performance", "score from 30 s", "versions, piano", "versions, pop909", "versions, bands", "copies", "bands")]
+        numbers["identity"] = float(np.mean(rows))
+        numbers["style"] = float(np.mean([v for k, v in numbers.items() if k.endswith(", MAP")]))
+        return {name: 100 * value for name, value in numbers.items()}
+
+    def _alike(self, gallery: FloatRows, set_: str, label: str, same: NDArray[np.bool_]) -> float:
+        """Mean average precision of pieces of the same class, other works only, classes of three works or more."""
+        classes = np.array([r.labels.get(label, "") if r.set == set_ else "" for r in self.records])
+        names, counts = np.unique(classes, return_counts=True)
+        at = np.flatnonzero(np.isin(classes, names[(counts >= 3) & (names != "")]))
+        if len(at) < 10:
+            return 0.0
+        cosine = gallery[at] @ gallery[at].T
+        alike = (classes[at][:, None] == classes[at][None]) & ~same[np.ix_(at, at)]
+        left_out = same[np.ix_(at, at)]
+        known = alike.any(1)
+        return float(average_precision(cosine[known], alike[known], left_out[known]))
+
+
+def features_and_grams(reference: Sequence[PartedNotes]) -> dict[str, Embed]:
+    """The hand-made baselines of `train.baselines` (pitched notes; of drums alone, all notes), by name."""
+    made = Handmade([_plain(notes) for notes in reference])
+
+    def of(name: str) -> Embed:
+        return lambda pieces: made.vectors([_plain(notes) for notes in pieces])[name]
+
+    return {name: of(name) for name in ("features", "n-grams", "both")}
+
+
+def _plain(notes: PartedNotes) -> Notes:
+    pitched = notes.instrument != DRUMS
+    if not pitched.any():
+        pitched = ~pitched
+    columns = (notes.onset / GRID_HZ, notes.duration / GRID_HZ, notes.pitch, np.maximum(notes.velocity, 1))
+    return Notes(*(c[pitched] for c in columns))
