@@ -93,11 +93,17 @@ class _Patterns(nn.Module):
         self.down = nn.Linear(config.patterns, config.note_width, bias=False)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        batch, length, width = x.shape
-        padded = functional.pad(self.norm(x), (0, 0, self.kernel - 1, 0))
-        runs = padded.as_strided((batch, length, self.kernel * width), (padded.stride(0), width, 1))
+        length = x.shape[1]
+        padded = functional.pad(_narrow(self.norm(x)), (0, 0, self.kernel - 1, 0))
+        runs = torch.cat([padded[:, at : at + length] for at in range(self.kernel)], dim=-1)
         units = functional.relu(self.up(runs)).square()
         return x + self.down(units), units
+
+
+def _narrow(x: Tensor) -> Tensor:
+    """In the precision of matrix products, before it is copied for one."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 class EnsembleTransformer(nn.Module):
@@ -156,7 +162,7 @@ class EnsembleTransformer(nn.Module):
             units.append(found)
         batch, length, _ = x.shape
         patches = length // self.config.patch
-        h = self.merge(x.reshape(batch, patches, -1))
+        h = self.merge(x.reshape(batch, patches, -1)).to(self.norm.weight.dtype)
         angles = self.get_buffer("_angles")[:patches]
         turn = (angles.cos().to(h.dtype), angles.sin().to(h.dtype))
         for block in self.blocks:
