@@ -24,6 +24,7 @@ from torch.nn import functional
 from ..errors import EncoderError
 from ..model import Block
 from .front import COLUMNS
+from .fusion import Fusion
 
 __all__ = ["EnsembleConfig", "EnsembleTransformer", "PREDICTED"]
 
@@ -45,6 +46,7 @@ class EnsembleConfig:
     width, layers, heads, hidden : of the transformer
     positions : longest row, in patches
     projection : length of a vector
+    fused, inner : length of the vector of states and counts together, 0 for none, and size of its maps
     """
 
     note_width: int = 128
@@ -58,10 +60,12 @@ class EnsembleConfig:
     hidden: int = 1536
     positions: int = 256
     projection: int = 256
+    fused: int = 0
+    inner: int = 384
 
     def __post_init__(self) -> None:
         for name, value in asdict(self).items():
-            least = 0 if name in ("layers", "convolutions") else 1
+            least = 0 if name in ("layers", "convolutions", "fused") else 1
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= 65_536:
                 raise EncoderError(f"model setting {name} must be a whole number up to 65,536, not {value!r}")
         if self.width % self.heads or self.width // self.heads % 2:
@@ -123,6 +127,7 @@ class EnsembleTransformer(nn.Module):
             nn.LayerNorm(size), nn.Linear(size, 2 * config.width), nn.ReLU(),
             nn.Linear(2 * config.width, config.projection),
         )  # fmt: skip
+        self.fusion = Fusion(config.summed, config.inner, config.fused) if config.fused else None
         inner = config.width // 2
         sizes = [COLUMNS[name] for name in PREDICTED]
         self.next_state = nn.Linear(config.width, config.patch * inner)
@@ -134,7 +139,9 @@ class EnsembleTransformer(nn.Module):
         frequency = 10_000.0 ** (-torch.arange(half, dtype=torch.float32) / half)
         angles = torch.arange(config.positions, dtype=torch.float32)[:, None] * frequency
         self.register_buffer("_angles", angles, persistent=False)
-        self.apply(self._initialise)
+        for module in self.children():
+            if module is not self.fusion:
+                module.apply(self._initialise)
         for block in blocks:
             block.start_as_identity()
         for layer in self.patterns:

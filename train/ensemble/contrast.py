@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from embedder.ensemble.fusion import count_rows, numbers_of
 from embedder.ensemble.model import PREDICTED, EnsembleTransformer
 from embedder.errors import CorpusError
 
@@ -25,6 +26,7 @@ from .views import Chain, alter, cut
 __all__ = ["Contrast", "Memory", "Settings"]
 
 Batch = dict[str, Tensor]
+TRANSPOSED = 0.7  # probability that counts, which hear absolute pitch, are taken of a transposed view
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Settings:
     temperature : of NT-Xent
     versions : probability that the second view comes from another version, if there is one
     near : probability that the second view begins near the first
-    contrast, next_note : weights of the two losses
+    contrast, fused, next_note : weights of the losses: contrast of the transformer's vector and of the one
+        of states and counts together, and the next note
     memory : vectors of past steps that are negatives too
     hard : share of a batch that is drawn from one set, so that negatives are alike
     chunk : rows that go through the network at once
@@ -53,6 +56,7 @@ class Settings:
     versions: float = 0.6
     near: float = 0.5
     contrast: float = 1.0
+    fused: float = 0.0
     next_note: float = 0.1
     memory: int = 4096
     hard: float = 0.0
@@ -116,7 +120,15 @@ class Contrast:
         rows = cut(self.corpus, starts, length, self.chain, rng)
         tokens, lengths = alter(rows, self.chain, rng, length)
         works = np.array([self.corpus.pieces[i].work for i in chosen])
+        counted = {}
+        if s.fused:
+            of = np.array(view)
+            shift = rng.integers(-6, 7, 2 * pairs) * (rng.random(2 * pairs) < TRANSPOSED)
+            pattern, statistic, band = count_rows(rows, of, 2 * pairs, length, shift)
+            counted = {"patterns": torch.from_numpy(pattern)}
+            counted["numbers"] = torch.from_numpy(numbers_of(statistic, band))
         return {
+            **counted,
             "tokens": torch.from_numpy(tokens),
             "lengths": torch.from_numpy(lengths),
             "view": torch.tensor(view),
@@ -152,9 +164,9 @@ class Contrast:
         return [(begin + int(at * room), end) for at in places]
 
     def loss(
-        self, model: EnsembleTransformer, batch: Batch, memory: Memory
-    ) -> tuple[Tensor, Tensor, dict[str, float]]:
-        """The loss of a batch, the vectors of its views, and numbers to log.
+        self, model: EnsembleTransformer, batch: Batch, memory: Memory, fused_memory: Memory | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor | None], dict[str, float]]:
+        """The loss of a batch, the vectors of its views (the second with counts), and numbers to log.
 
         Rows go through the network in groups, whose activations fit into the caches of a processor.
         """
@@ -174,13 +186,22 @@ class Contrast:
         every = torch.cat(sums)
         total = torch.zeros(views, every.shape[1], device=view.device).index_add(0, view, every)
         count = torch.zeros(views, device=view.device).index_add(0, view, batch["lengths"].float())
-        vectors = functional.normalize(model.project(model.moments(total, count)).float(), dim=1)
+        pooled = model.moments(total, count)
+        vectors = functional.normalize(model.project(pooled).float(), dim=1)
         loss, numbers = nt_xent(vectors, batch["works"], memory, s.temperature)
+        loss = s.contrast * loss
+        fused = None
+        if s.fused and model.fusion is not None and fused_memory is not None:
+            fused = model.fusion(pooled, batch["patterns"], batch["numbers"])
+            more, found = nt_xent(fused, batch["works"], fused_memory, s.temperature)
+            loss = loss + s.fused * more
+            numbers |= {f"fused_{name}": value for name, value in found.items()}
         if s.next_note:
             bits = following.detach() / math.log(2)
             numbers["bits"] = float(bits.sum())
             numbers |= {f"bits_{name}": float(b) for name, b in zip(PREDICTED, bits, strict=True)}
-        return s.contrast * loss + s.next_note * following.sum(), vectors.detach(), numbers
+            loss = loss + s.next_note * following.sum()
+        return loss, (vectors.detach(), None if fused is None else fused.detach()), numbers
 
 
 def nt_xent(

@@ -1,0 +1,46 @@
+"""Train the ensemble encoder: `python -m train.ensemble RECIPE CORPUS RUN`, again to go on."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from pathlib import Path
+
+import torch
+
+from embedder.errors import CorpusError
+
+from .corpus import EnsembleCorpus
+from .recipe import StagedRecipe
+from .staged import run_stages
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("recipe", help="a recipe file, or the name of a shipped one")
+    parser.add_argument("corpus", type=Path, help="made by python -m train.ensemble.prepare")
+    parser.add_argument("run", type=Path, help="the run's folder; continued if it holds a checkpoint")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--hours", type=float, help="stop, with a checkpoint, after so long")
+    parser.add_argument("--device")
+    args = parser.parse_args()
+    os.nice(max(0, 19 - os.nice(0)))
+    torch.set_num_threads(args.threads)
+    until = None if args.hours is None else time.time() + 3600 * args.hours
+    try:
+        recipe = StagedRecipe.read(args.recipe)
+        done = run_stages(
+            recipe, EnsembleCorpus(args.corpus), args.run, device=args.device, until=until,
+            on_line=lambda line: print(time.strftime("%H:%M:%S"), line, flush=True),
+        )  # fmt: skip
+    except CorpusError as error:
+        print(f"train.ensemble: {error}", file=sys.stderr)
+        return 1
+    print("all stages are done" if done else "stopped; the same command goes on", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
