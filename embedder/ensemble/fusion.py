@@ -119,7 +119,9 @@ class Fusion(nn.Module):
         standard = ((numbers - self.get_buffer("mean")) / self.get_buffer("deviation")).clamp(-CLIP, CLIP)
         parts = (self.words(words), self.numbers(standard), self.states(pooled))
         units = [functional.normalize(part.float(), dim=1) for part in parts]
-        joined = sum((share * unit for share, unit in zip(self.shares, units, strict=True)), start=torch.zeros(()))
+        joined = sum(
+            (share * unit for share, unit in zip(self.shares, units, strict=True)), start=torch.zeros(())
+        )
         scale = self.shares.numel() ** 0.5 * units[0].shape[1] ** 0.5
         mixed = self.mix(torch.cat(units, dim=1) * scale)
         return functional.normalize(self.direct(joined).float() + 0.1 * mixed.float(), dim=1)

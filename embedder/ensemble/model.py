@@ -224,5 +224,9 @@ class EnsembleTransformer(nn.Module):
 def flops_a_note(config: EnsembleConfig, length: int) -> float:
     """Multiply-adds of one note in a row of so many, forward, without the heads."""
     front = config.convolutions * (config.kernel + 1) * config.note_width * config.patterns
-    block = 4 * config.width**2 + 2 * config.width * config.hidden + config.width * math.ceil(length / config.patch)
+    block = (
+        4 * config.width**2
+        + 2 * config.width * config.hidden
+        + config.width * math.ceil(length / config.patch)
+    )
     return front + config.note_width * config.width + config.layers * block / config.patch

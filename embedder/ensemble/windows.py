@@ -65,7 +65,9 @@ class WindowSums:
     def per_piece(self, piece: NDArray[np.int64], pieces: int) -> WindowSums:
         """Sums over the windows of each piece; `piece` [w] rises."""
         into = torch.from_numpy(piece).to(self.states.device)
-        states = torch.zeros(pieces, self.states.shape[1], device=into.device).index_add_(0, into, self.states)
+        states = torch.zeros(pieces, self.states.shape[1], device=into.device).index_add_(
+            0, into, self.states
+        )
         notes = torch.zeros(pieces, device=into.device).index_add_(0, into, self.notes)
         if self.counts is None:
             return WindowSums(states, notes, None)
@@ -75,7 +77,11 @@ class WindowSums:
 
 @torch.inference_mode()
 def heard(
-    model: EnsembleTransformer, pieces: Sequence[Columns], windows: Sequence[tuple[int, int, int]], *, fused: bool
+    model: EnsembleTransformer,
+    pieces: Sequence[Columns],
+    windows: Sequence[tuple[int, int, int]],
+    *,
+    fused: bool,
 ) -> WindowSums:
     """Sums of windows (piece, first note, last note), pieces rising; `fused` asks for counts too."""
     device = model.norm.weight.device

@@ -1,7 +1,7 @@
 """A prepared corpus with parts: that of `train.corpus`, and beside it the instrument and part of every note.
 
-    CORPUS/instrument.npy  uint8, General MIDI program, 128 for drums
-    CORPUS/part.npy        uint8, number of the part within the piece
+CORPUS/instrument.npy  uint8, General MIDI program, 128 for drums
+CORPUS/part.npy        uint8, number of the part within the piece
 """
 
 from __future__ import annotations

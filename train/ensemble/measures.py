@@ -27,6 +27,15 @@ MOST_NOTES = 1536  # of a piece; measures are taken every hour
 PERFORMED = ("maestro", "asap", "ecomp", "rolls", "piano-midi-de")
 BANDS = ("genres", "games", "jazz", "web", "composers")
 PER_SET = 90
+VERSIONS = {"versions, piano": PERFORMED, "versions, pop909": ("pop909",), "versions, bands": BANDS}
+STYLES = (
+    ("composers", "composer"),
+    ("genres", "genre"),
+    ("games", "game"),
+    ("nottingham", "type"),
+    ("pianist8", "artist"),
+)
+IDENTITY = ("score from performance", "score from 30 s", *VERSIONS, "copy, mean", "band, mean")
 
 
 def select(notes: PartedNotes, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> PartedNotes:
@@ -113,7 +122,9 @@ ARRANGED: dict[str, Callable[[PartedNotes, np.random.Generator], PartedNotes]] =
 class Measures:
     """Queries and candidates of one split, made once."""
 
-    def __init__(self, corpus: EnsembleCorpus, split: str, per_set: int = PER_SET, most: int = MOST_NOTES) -> None:
+    def __init__(
+        self, corpus: EnsembleCorpus, split: str, per_set: int = PER_SET, most: int = MOST_NOTES
+    ) -> None:
         rng = np.random.default_rng(0)
         pieces = [i for i in corpus.indices(split).tolist() if corpus.sizes[i] >= 60]
         by_set: dict[str, list[int]] = {}
@@ -144,57 +155,70 @@ class Measures:
         performed = [i for i in solid if self.records[i].labels.get("kind") == "performance"]
         scored = {r.work for r in self.records if r.labels.get("kind") == "score"}
         self.performed = [i for i in performed if self.records[i].work in scored]
-        queries = {("copy", name): [make(self.pieces[i], rng) for i in self.copies] for name, make in ALTERED.items()}
-        queries |= {("band", name): [make(self.pieces[i], rng) for i in self.bands] for name, make in ARRANGED.items()}
+        queries = {
+            ("copy", name): [make(self.pieces[i], rng) for i in self.copies] for name, make in ALTERED.items()
+        }
+        queries |= {
+            ("band", name): [make(self.pieces[i], rng) for i in self.bands] for name, make in ARRANGED.items()
+        }
         queries["of score", "excerpt"] = [_excerpt(self.pieces[i], rng) for i in self.performed]
         self.queries = queries
 
     def __call__(self, embed: Embed) -> dict[str, float]:
-        """Figures of vectors, by name."""
+        """Figures of vectors, by name; those that the split has no pieces for are left out."""
         gallery = embed(self.pieces)
-        found = {key: embed(of) for key, of in self.queries.items()}
-        numbers: dict[str, float] = {}
-        is_score = np.array([r.labels.get("kind") == "score" for r in self.records])
-        for name, rows in (("score from performance", gallery[self.performed]), ("score from 30 s", found["of score", "excerpt"])):
-            right = (self.work[self.performed][:, None] == self.work[None]) & is_score
-            # Other performances of the work are neither right nor wrong: they are taken out.
-            cosine = rows @ gallery.T
-            cosine[(self.work[self.performed][:, None] == self.work[None]) & ~is_score] = -2
-            numbers[name] = retrieval(cosine, right).mrr
-        own = np.eye(len(gallery), dtype=bool)
-        same = (self.work[:, None] == self.work[None])
-        for name, sets in (("versions, piano", PERFORMED), ("versions, pop909", ("pop909",)), ("versions, bands", BANDS)):
-            these = np.isin(self.sets, sets) & (same.sum(1) > 1)
-            numbers[name] = average_precision((gallery @ gallery.T)[these], same[these], own[these])
-        for (kind, name), rows in found.items():
-            if kind == "of score":
-                continue
-            at = self.copies if kind == "copy" else self.bands
-            cosine = rows @ gallery.T
-            others = (self.work[at][:, None] == self.work[None]) & ~own[at]
-            cosine[others] = -2
-            numbers[f"{kind}, {name}"] = retrieval(cosine, own[at]).recall_at_1
-        numbers["copies"] = float(np.mean([numbers[f"copy, {name}"] for name in ALTERED]))
-        numbers["bands"] = float(np.mean([numbers[f"band, {name}"] for name in ARRANGED]))
-        for name, set_, label in (("composer", "composers", "composer"), ("genre", "genres", "genre"), ("series", "games", "game"), ("type", "nottingham", "type"), ("artist", "pianist8", "artist")):
-            numbers[f"{name}, MAP"] = self._alike(gallery, set_, label, same)
-        rows = [numbers[k] for k in ("score from performance", "score from 30 s", "versions, piano", "versions, pop909", "versions, bands", "copies", "bands")]
-        numbers["identity"] = float(np.mean(rows))
-        numbers["style"] = float(np.mean([v for k, v in numbers.items() if k.endswith(", MAP")]))
+        same = self.work[:, None] == self.work[None]
+        numbers = self._scores(gallery, same, embed) | self._versions(gallery, same)
+        for kind, at in (("copy", self.copies), ("band", self.bands)):
+            own = np.eye(len(gallery), dtype=bool)[at]
+            of_kind = {name: queries for (of, name), queries in self.queries.items() if of == kind and at}
+            for name, queries in of_kind.items():
+                found = retrieval(embed(queries) @ gallery.T, own, same[at] & ~own)
+                numbers[f"{kind}, {name}"] = found.recall_at_1
+            if of_kind:
+                every = [numbers[f"{kind}, {name}"] for name in of_kind]
+                numbers[f"{kind}, mean"] = float(np.mean(every))
+        numbers |= {
+            f"{label}, MAP": v for set_, label in STYLES if (v := self._alike(gallery, same, set_, label))
+        }
+        identity = [value for name, value in numbers.items() if name in IDENTITY]
+        style = [numbers[f"{label}, MAP"] for _, label in STYLES if f"{label}, MAP" in numbers]
+        numbers |= {name: float(np.mean(of)) for name, of in (("identity", identity), ("style", style)) if of}
         return {name: 100 * value for name, value in numbers.items()}
 
-    def _alike(self, gallery: FloatRows, set_: str, label: str, same: NDArray[np.bool_]) -> float:
-        """Mean average precision of pieces of the same class, other works only, classes of three works or more."""
+    def _scores(self, gallery: FloatRows, same: NDArray[np.bool_], embed: Embed) -> dict[str, float]:
+        """Scores found by performances and by 30 s of them, mean reciprocal rank; other performances of the
+        work are neither right nor wrong."""
+        if not self.performed:
+            return {}
+        is_score = np.array([r.labels.get("kind") == "score" for r in self.records])
+        right = same[self.performed] & is_score
+        left_out = same[self.performed] & ~is_score
+        rows = {"score from performance": gallery[self.performed]}
+        rows["score from 30 s"] = embed(self.queries["of score", "excerpt"])
+        return {name: retrieval(query @ gallery.T, right, left_out).mrr for name, query in rows.items()}
+
+    def _versions(self, gallery: FloatRows, same: NDArray[np.bool_]) -> dict[str, float]:
+        own = np.eye(len(gallery), dtype=bool)
+        cosine = gallery @ gallery.T
+        numbers = {}
+        for name, sets in VERSIONS.items():
+            at = np.isin(self.sets, sets) & (same.sum(1) > 1)
+            if at.any():
+                numbers[name] = average_precision(cosine[at], same[at], own[at])
+        return numbers
+
+    def _alike(self, gallery: FloatRows, same: NDArray[np.bool_], set_: str, label: str) -> float | None:
+        """Mean average precision of pieces of one class, of other works, classes of three pieces or more."""
         classes = np.array([r.labels.get(label, "") if r.set == set_ else "" for r in self.records])
         names, counts = np.unique(classes, return_counts=True)
         at = np.flatnonzero(np.isin(classes, names[(counts >= 3) & (names != "")]))
-        if len(at) < 10:
-            return 0.0
-        cosine = gallery[at] @ gallery[at].T
-        alike = (classes[at][:, None] == classes[at][None]) & ~same[np.ix_(at, at)]
         left_out = same[np.ix_(at, at)]
+        alike = (classes[at][:, None] == classes[at][None]) & ~left_out
         known = alike.any(1)
-        return float(average_precision(cosine[known], alike[known], left_out[known]))
+        if known.sum() < 10:
+            return None
+        return average_precision((gallery[at] @ gallery[at].T)[known], alike[known], left_out[known])
 
 
 def features_and_grams(reference: Sequence[PartedNotes]) -> dict[str, Embed]:

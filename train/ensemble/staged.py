@@ -135,7 +135,10 @@ def _scale(model: EnsembleTransformer, recipe: StagedRecipe, corpus: EnsembleCor
 def _optimiser(model: nn.Module, recipe: StagedRecipe) -> torch.optim.AdamW:
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     plain = [p for p in model.parameters() if p.ndim < 2]
-    groups = [{"params": decayed, "weight_decay": recipe.run.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    groups = [
+        {"params": decayed, "weight_decay": recipe.run.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
     return torch.optim.AdamW(groups, lr=1e-3, betas=(recipe.run.beta1, recipe.run.beta2), fused=True)
 
 
@@ -162,7 +165,9 @@ class _Runner:
         spent = self.state.get("core_s")
         while (at := int(self.state.get("stage"))) < len(self.recipe.stages):
             stage = self.recipe.stages[at]
-            self.on_line(f"stage {stage.name}: {self.state.get('stage_notes'):,.0f} of {stage.notes:,.0f} notes")
+            self.on_line(
+                f"stage {stage.name}: {self.state.get('stage_notes'):,.0f} of {stage.notes:,.0f} notes"
+            )
             objective = Contrast(self.corpus, "train", stage.settings, stage.chain)
             memories = self._memories(stage.settings.memory)
             for made in self._batches(objective, step):
@@ -180,7 +185,10 @@ class _Runner:
                     self.state.set("stage", at + 1)
                     self.state.set("stage_step", 0)
                     self.state.set("stage_notes", 0)
-                if ended or self.state.get("notes") - self.state.get("measured") >= self.recipe.run.measure_notes:
+                if (
+                    ended
+                    or self.state.get("notes") - self.state.get("measured") >= self.recipe.run.measure_notes
+                ):
                     logs.write(step, self._measure())
                     self.state.set("measured", self.state.get("notes"))
                 late = time.monotonic() - saved > self.recipe.run.checkpoint_minutes * 60
@@ -208,7 +216,9 @@ class _Runner:
         return made[0], made[1]
 
     def _keep(self, memories: tuple[Memory, Memory]) -> None:
-        for memory, vectors, works in zip(memories, ("vectors", "fused"), ("works", "fused_works"), strict=True):
+        for memory, vectors, works in zip(
+            memories, ("vectors", "fused"), ("works", "fused_works"), strict=True
+        ):
             if count := len(memory.works):
                 self.state.get_buffer(vectors)[-count:] = memory.vectors.to(self.device)
                 self.state.get_buffer(works)[-count:] = memory.works.to(self.device)

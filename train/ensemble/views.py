@@ -158,9 +158,7 @@ def alter(
     most = np.log(chain.duration_most)
     rows.duration *= np.where(chosen(chain.duration), np.exp(rng.uniform(-most, most, one)), 1.0)
     rows.velocity = np.where(chosen(chain.flat), 64, rows.velocity)
-    return front(
-        rows, length, shift=rng.integers(-6, 7, len(rows.onset)), hide=chosen(chain.hide)[:, 0]
-    )
+    return front(rows, length, shift=rng.integers(-6, 7, len(rows.onset)), hide=chosen(chain.hide)[:, 0])
 
 
 def _instruments(rows: Rows, chain: Chain, rng: np.random.Generator, drum: NDArray[np.bool_]) -> None:
