@@ -1,7 +1,7 @@
 """The ensemble encoder, ready to embed: checkpoint format 2.
 
-A folder with `config.json` ("format": 2), `model.safetensors` and `MODEL_CARD.md`. Its vector is that of states and
-counts together, or the transformer's own where the network has no fusion or the configuration says so.
+A folder with `config.json` ("format": 2), `model.safetensors` and `MODEL_CARD.md`. Its vector is that of
+states and counts together, or the transformer's own where the configuration says so.
 """
 
 from __future__ import annotations

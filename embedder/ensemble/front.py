@@ -1,4 +1,4 @@
-"""Notes as rows of small integers that transposition and tempo leave alone: the front of the ensemble encoder.
+"""Notes as rows of small integers that transposition and tempo leave alone: front of the ensemble encoder.
 
 Notes whose onsets follow each other within `CHORD_S` are a chord; within it drums come last and pitches rise,
 so that a score and a performance of it, whose chords are spread, give one order. Every number of a note is
@@ -9,16 +9,16 @@ comes next.
     in_part     to the note before of the same part
     above_low   distance to the lowest of the last `NEAR` pitched notes
     below_high  distance to the highest of them
-    gap         from the chord before, in twelfths of an octave... of the row's pulse (`_relative`)
-    duration    the same of the note's length
-    velocity    against the mean of the last notes, steps of 6
+    gap         time from the chord before against the row's pulse, 8 steps an octave; 0 within a chord
+    duration    the note's length on the same scale
+    velocity    against the mean of the last notes, in steps of 6
     chord       how many notes of the chord came before
     voice       instrument family (0..15 by General MIDI), 16 for drums
     drum        key of a drum, 1..128; 0 for pitched notes
     register    half octave, moved by a random constant of the row in training
-    pulse       the row's pulse, third octaves
+    pulse       the row's pulse, the mean time between its chords, in third octaves
 
-A value of 0 says that there is nothing to tell in all columns but those that count from 0 by themselves.
+0 stands for "none" in every column but `chord` and `voice`, which count from 0.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "COARSE", "DRUMS", "Rows", "front"]
+__all__ = ["COARSE", "COLUMNS", "DRUMS", "Rows", "blank", "front"]
 
 DRUMS = 128
 CHORD_S = 0.03
@@ -85,10 +85,16 @@ class Rows:
 
     def ordered(self, order: IntArray) -> Rows:
         """Each row's notes in another order [rows, n]."""
-        return Rows(*(np.take_along_axis(column, order, axis=1) for column in self.columns()))
+        onset, duration = (np.take_along_axis(each, order, axis=1) for each in (self.onset, self.duration))
+        whole = (self.pitch, self.velocity, self.instrument, self.part)
+        return Rows(onset, duration, *(np.take_along_axis(each, order, axis=1) for each in whole))
 
-    def columns(self) -> tuple[NDArray[np.generic], ...]:
-        return self.onset, self.duration, self.pitch, self.velocity, self.instrument, self.part
+
+def blank(count: int, width: int) -> Rows:
+    """Rows without notes."""
+    shape = (count, width)
+    whole = (np.full(shape, value, dtype=np.int64) for value in (0, 1, 0, 0))
+    return Rows(np.full(shape, np.inf), np.zeros(shape), *whole)
 
 
 def in_chords(rows: Rows, most: int | None = None) -> tuple[Rows, NDArray[np.bool_], FloatArray]:

@@ -1,8 +1,8 @@
 """One vector from what the transformer heard and from what was counted.
 
-The pooled states of the transformer, the hashed note patterns and the statistics of the same music each become
-a unit vector by a linear map; their weighed sum passes a residual layer. All of it is trained end to end with the
-transformer by the contrast that trains the transformer's own vector.
+The pooled states of the transformer, the hashed note patterns and the statistics of the same music each
+become a unit vector by a linear map; a small network adds to their weighed sum. All of it is trained end to
+end with the transformer, by the contrast that trains the transformer's own vector.
 """
 
 from __future__ import annotations

@@ -4,8 +4,8 @@ Notes (`front`) become vectors by summed embeddings. Causal convolutions of squa
 patterns at every note, like learned n-grams. Each `patch` consecutive notes are merged into one position of
 a causal transformer, which makes a deep network affordable (patches: MegaByte, Yu et al. 2023, arXiv
 2305.07185). A stretch of music is described by the moments of the transformer's states and the mean
-activations of the convolutions; both are sums over notes, so that windows pool to pieces. Hand-made counts of the same
-music may enter the projection beside them.
+activations of the convolutions; both are sums over notes, so that windows pool to pieces. Counts of the same
+music may join them (`fusion`).
 
 The next note is predicted attribute by attribute from the state of the patch before its own and from the
 convolutions at the note before it.
@@ -26,7 +26,7 @@ from ..model import Block
 from .front import COLUMNS
 from .fusion import Fusion
 
-__all__ = ["EnsembleConfig", "EnsembleTransformer", "PREDICTED"]
+__all__ = ["PREDICTED", "EnsembleConfig", "EnsembleTransformer"]
 
 # What is predicted of the next note, in this order, each given those before it.
 PREDICTED = ("gap", "voice", "drum", "interval", "duration", "velocity")

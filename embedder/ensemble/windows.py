@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ..notes import Notes
-from .front import DRUMS, Rows, front
+from .front import DRUMS, Rows, blank, front
 from .fusion import BAND_COLUMNS, count_rows, numbers_of
 from .model import EnsembleTransformer
 
@@ -129,10 +129,7 @@ def _counts(
 def _rows(pieces: Sequence[Columns], windows: Sequence[tuple[int, int, int]], patch: int) -> Rows:
     width = max(last - first for _, first, last in windows)
     shape = (len(windows), -(-width // patch) * patch)
-    rows = Rows(
-        np.full(shape, np.inf), np.zeros(shape),
-        *(np.full(shape, at, dtype=np.int64) for at in (0, 1, 0, 0)),
-    )  # fmt: skip
+    rows = blank(*shape)
     for row, (number, first, last) in enumerate(windows):
         piece, at, count = pieces[number], slice(first, last), last - first
         rows.onset[row, :count] = piece.onset[at] - piece.onset[first]

@@ -151,7 +151,8 @@ class TestNetwork:
         assert torch.allclose(joined.states, parts.states.sum(0, keepdim=True), rtol=1e-5)
         alone, fused = vectors_of(model, joined)
         assert alone.shape == (1, 24)
-        assert fused is not None and fused.shape == (1, 20)
+        assert fused is not None
+        assert fused.shape == (1, 20)
         assert torch.allclose(fused.norm(dim=1), torch.ones(1), atol=1e-5)
 
 
@@ -224,5 +225,5 @@ class TestEncoder:
         settings = json.loads((folder / "config.json").read_text())
         settings["model"]["width"] = 64
         (folder / "config.json").write_text(json.dumps(settings))
-        with pytest.raises(EncoderError, match="config.json"):
+        with pytest.raises(EncoderError, match=r"config\.json"):
             Encoder.load(folder)

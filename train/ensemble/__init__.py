@@ -1,1 +1,1 @@
-"""Training of the encoder that hears whole ensembles: corpora with parts, pretraining and contrast in stages."""
+"""Training of the encoder that hears whole ensembles: corpora with parts, contrast in stages."""

@@ -8,6 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+# Before torch is loaded: threads that spin while they wait would take the time of others on a shared machine.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import torch
 
 from embedder.errors import CorpusError

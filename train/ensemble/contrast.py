@@ -1,9 +1,9 @@
 """Contrast over slices and pooled pieces, with the next note predicted beside it.
 
-A view is one slice of a piece, or several from all over it, pooled as the encoder pools windows. The two views
-of a pair are of one piece or of two versions of a work; all views of other works are negatives (NT-Xent, Chen
-et al. 2020, arXiv 2002.05709), and so are the vectors of the last steps (cross-batch memory, Wang et al. 2020,
-arXiv 1912.06798), which cost nothing.
+A view is one slice of a piece, or several from all over it, pooled as the encoder pools windows. The two
+views of a pair are of one piece or of two versions of a work; all views of other works are negatives
+(NT-Xent, Chen et al. 2020, arXiv 2002.05709), and so are the vectors of the last steps (cross-batch memory,
+Wang et al. 2020, arXiv 1912.06798), which cost nothing.
 """
 
 from __future__ import annotations
@@ -97,10 +97,11 @@ class Contrast:
         self.sets = np.array([corpus.pieces[i].set for i in self.pieces])
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """tokens uint8 [rows, n, columns], lengths and view [rows], works [views]; views i and i + half pair."""
+        """tokens uint8 [rows, n, columns], lengths and view [rows], works [views], which pair as i, i + half;
+        patterns and numbers [views, ...] where counts are asked for."""
         s = self.settings
         ratio = s.longest / s.shortest
-        length = int(round(s.shortest * ratio ** rng.random() / 16)) * 16
+        length = round(s.shortest * ratio ** float(rng.random()) / 16) * 16
         _, one, two = s.shapes[rng.choice(len(s.shapes), p=[shape[0] for shape in s.shapes])]
         pairs = max(2, s.notes // length // (one + two))
         chosen = self._pieces(pairs, rng)
@@ -110,21 +111,21 @@ class Contrast:
         places = rng.random(pairs)
         for side, slices in enumerate((one, two)):
             for number, piece in enumerate(chosen):
-                of = piece if side == 0 else self._version(piece, rng)
+                version = piece if side == 0 else self._version(piece, rng)
                 place = places[number]
                 if side == 1:
                     near = rng.random() < s.near
                     place = np.clip(place + rng.normal(0, 0.02), 0, 1) if near else rng.random()
-                starts += self._slices(of, place, slices, length)
+                starts += self._slices(version, place, slices, length)
                 view += [side * pairs + number] * slices
         rows = cut(self.corpus, starts, length, self.chain, rng)
         tokens, lengths = alter(rows, self.chain, rng, length)
         works = np.array([self.corpus.pieces[i].work for i in chosen])
         counted = {}
         if s.fused:
-            of = np.array(view)
+            of_row = np.array(view, dtype=np.int64)
             shift = rng.integers(-6, 7, 2 * pairs) * (rng.random(2 * pairs) < TRANSPOSED)
-            pattern, statistic, band = count_rows(rows, of, 2 * pairs, length, shift)
+            pattern, statistic, band = count_rows(rows, of_row, 2 * pairs, length, shift)
             counted = {"patterns": torch.from_numpy(pattern)}
             counted["numbers"] = torch.from_numpy(numbers_of(statistic, band))
         return {

@@ -7,6 +7,7 @@ altered copies: itself) comes first, ties against the system. Figures are per ce
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,23 +39,6 @@ STYLES = (
 IDENTITY = ("score from performance", "score from 30 s", *VERSIONS, "copy, mean", "band, mean")
 
 
-def select(notes: PartedNotes, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> PartedNotes:
-    """Notes under a mask or a slice."""
-    return PartedNotes(*(c[which] for c in _columns(notes)))
-
-
-def _columns(notes: PartedNotes) -> tuple[NDArray[np.generic], ...]:
-    return notes.onset, notes.duration, notes.pitch, notes.velocity, notes.instrument, notes.part
-
-
-def changed(notes: PartedNotes, **columns: NDArray[np.generic]) -> PartedNotes:
-    """Notes with other columns, in order again."""
-    names = ("onset", "duration", "pitch", "velocity", "instrument", "part")
-    fresh = PartedNotes(*(columns.get(name, getattr(notes, name)) for name in names))
-    order = np.lexsort((fresh.part, fresh.pitch, fresh.instrument == DRUMS, fresh.onset))
-    return select(fresh, order)
-
-
 def _excerpt(notes: PartedNotes, rng: np.random.Generator, seconds: float = 30.0) -> PartedNotes:
     span = int(seconds * GRID_HZ)
     last = int(notes.onset[-1])
@@ -64,38 +48,38 @@ def _excerpt(notes: PartedNotes, rng: np.random.Generator, seconds: float = 30.0
         begin = int(rng.integers(0, last - span))
         first, end = np.searchsorted(notes.onset, [begin, begin + span])
         if end - first >= 20:
-            return select(notes, slice(first, end))
-    return select(notes, slice(0, 200))
+            return notes.select(slice(first, end))
+    return notes.select(slice(0, 200))
 
 
 def _jitter(notes: PartedNotes, rng: np.random.Generator) -> PartedNotes:
     moved = notes.onset + rng.normal(0, 0.03 * GRID_HZ, len(notes))
-    return changed(notes, onset=np.maximum(moved, 0).astype(np.uint32))
+    return replace(notes, onset=np.maximum(moved, 0).astype(np.uint32)).sorted()
 
 
 def _quantise(notes: PartedNotes, _: np.random.Generator) -> PartedNotes:
     step = GRID_HZ // 8
     onset = (notes.onset.astype(np.int64) + step // 2) // step * step
     duration = np.maximum((notes.duration.astype(np.int64) + step // 2) // step * step, step)
-    return changed(notes, onset=onset.astype(np.uint32), duration=duration.astype(np.uint32))
+    return replace(notes, onset=onset.astype(np.uint32), duration=duration.astype(np.uint32)).sorted()
 
 
 def _transpose(notes: PartedNotes, semitones: int) -> PartedNotes:
     pitch = notes.pitch.astype(np.int64)
     pitch = np.where(notes.instrument == DRUMS, pitch, np.clip(pitch + semitones, 0, 127))
-    return changed(notes, pitch=pitch.astype(np.uint8))
+    return replace(notes, pitch=pitch.astype(np.uint8)).sorted()
 
 
 def _slower(notes: PartedNotes, _: np.random.Generator) -> PartedNotes:
     onset, duration = (c.astype(np.float64) * 1.25 for c in (notes.onset, notes.duration))
-    return changed(notes, onset=onset.astype(np.uint32), duration=duration.astype(np.uint32))
+    return replace(notes, onset=onset.astype(np.uint32), duration=duration.astype(np.uint32)).sorted()
 
 
 ALTERED: dict[str, Callable[[PartedNotes, np.random.Generator], PartedNotes]] = {
     "transposed": lambda n, rng: _transpose(n, -6),
     "slower": _slower,
     "jitter": _jitter,
-    "dropped": lambda n, rng: select(n, rng.random(len(n)) >= 0.2),
+    "dropped": lambda n, rng: n.select(rng.random(len(n)) >= 0.2),
     "quantised": _quantise,
     "excerpt": _excerpt,
 }
@@ -103,19 +87,21 @@ ALTERED: dict[str, Callable[[PartedNotes, np.random.Generator], PartedNotes]] = 
 
 def _other_instruments(notes: PartedNotes, rng: np.random.Generator) -> PartedNotes:
     other = rng.integers(0, 112, 256).astype(np.uint8)[notes.part]
-    return changed(notes, instrument=np.where(notes.instrument == DRUMS, DRUMS, other).astype(np.uint8))
+    return replace(
+        notes, instrument=np.where(notes.instrument == DRUMS, DRUMS, other).astype(np.uint8)
+    ).sorted()
 
 
 def _one_part(notes: PartedNotes, rng: np.random.Generator) -> PartedNotes:
     parts, counts = np.unique(notes.part[notes.instrument != DRUMS], return_counts=True)
-    return select(notes, notes.part == rng.choice(parts[counts >= min(60, counts.max())]))
+    return notes.select(notes.part == rng.choice(parts[counts >= min(60, counts.max())]))
 
 
 ARRANGED: dict[str, Callable[[PartedNotes, np.random.Generator], PartedNotes]] = {
     "instruments": _other_instruments,
-    "no drums": lambda n, rng: select(n, n.instrument != DRUMS),
+    "no drums": lambda n, rng: n.select(n.instrument != DRUMS),
     "one part": _one_part,
-    "drums alone": lambda n, rng: select(n, n.instrument == DRUMS),
+    "drums alone": lambda n, rng: n.select(n.instrument == DRUMS),
 }
 
 
@@ -139,7 +125,7 @@ class Measures:
             several = sorted(of, key=lambda i: (len(works[corpus.pieces[i].work]) < 2, rng.random()))
             chosen += several[:per_set]
         self.records = [corpus.pieces[i] for i in chosen]
-        self.pieces = [select(corpus.parted(i), slice(0, most)) for i in chosen]
+        self.pieces = [corpus.parted(i).select(slice(0, most)) for i in chosen]
         self.work = np.array([r.work for r in self.records])
         self.sets = np.array([r.set for r in self.records])
         solid = [i for i, n in enumerate(self.pieces) if len(n) >= 150]

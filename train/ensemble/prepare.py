@@ -2,9 +2,9 @@
 
     python -m train.ensemble.prepare FOLDER ... --out CORPUS [--splits FILE] [--write-splits FILE]
 
-Filters. Those of Aria's corpus are made to find transcriptions worth imitating; they drop scores (few distinct
-durations), folk tunes (few pitches) and games (short, loops). Here a piece is only left out where it has nothing
-to teach:
+Filters. Those of Aria's corpus are made to find transcriptions worth imitating; they drop scores (few
+distinct durations), folk tunes (few pitches) and games (short, loops). Here a piece is only left out where
+it has nothing to teach:
 
     few-notes   fewer than 24 pitched notes: no two slices can be told apart
     static      fewer than 4 distinct pitches: sound effects, tests of a keyboard

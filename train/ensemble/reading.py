@@ -34,7 +34,7 @@ LONGEST_S = 7200.0
 MOST_NOTES = 300_000
 PATIENT_S = 20.0  # for the slow reader, on a machine that others use
 NICE = 19
-COLUMNS = {
+COLUMNS: dict[str, np.dtype[np.unsignedinteger[Any]]] = {
     "onset": np.dtype("<u4"),
     "duration": np.dtype("<u4"),
     "pitch": np.dtype("u1"),
@@ -65,6 +65,17 @@ class PartedNotes:
 
     def __len__(self) -> int:
         return len(self.onset)
+
+    def select(self, which: NDArray[np.bool_] | NDArray[np.int64] | slice) -> PartedNotes:
+        """Notes under a mask, an index array or a slice."""
+        times = self.onset[which], self.duration[which]
+        whole = (self.pitch, self.velocity, self.instrument, self.part)
+        return PartedNotes(*times, *(column[which] for column in whole))
+
+    def sorted(self) -> PartedNotes:
+        """Notes in order."""
+        order = np.lexsort((self.part, self.pitch, self.instrument == DRUMS, self.onset))
+        return self.select(order)
 
     def digest(self) -> str:
         """Hash of the sounding notes, whatever their parts are called."""
@@ -102,9 +113,8 @@ def read_parts(path: str) -> PartedNotes:
     duration = np.maximum(np.rint((end - start) * GRID_HZ), 1).astype(np.uint32)
     instrument = np.where(notes.drum, DRUMS, notes.program).astype(np.uint8)
     part = np.minimum(notes.line, 255).astype(np.uint8)
-    order = np.lexsort((part, notes.pitch, notes.drum, onset))
     pitch, velocity = notes.pitch.astype(np.uint8), notes.velocity.astype(np.uint8)
-    return PartedNotes(*(c[order] for c in (onset, duration, pitch, velocity, instrument, part)))
+    return PartedNotes(onset, duration, pitch, velocity, instrument, part).sorted()
 
 
 def read_shards(

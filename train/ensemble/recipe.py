@@ -1,8 +1,8 @@
 """Recipes of runs in stages, as TOML: [run], [model], and a list of [[stage]].
 
 Each stage has a `name`, a budget of `notes` seen, a learning rate, and two tables: `settings`
-(`train.ensemble.contrast.Settings`) and `augment` (`train.ensemble.views.Chain`). Budgets are in notes and not
-in steps or hours, so that a recipe says the same on every machine.
+(`train.ensemble.contrast.Settings`) and `augment` (`train.ensemble.views.Chain`). Budgets are in notes, not
+in steps or hours: a recipe says the same on every machine.
 """
 
 from __future__ import annotations

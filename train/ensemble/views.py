@@ -1,8 +1,8 @@
 """Slices of pieces with parts and their random alterations, many rows at a time.
 
-Transposition and tempo need no alteration: the front leaves them alone (`embedder.ensemble.front`) but for its
-coarse columns, which are moved or left out here. What is left to learn is what versions of music really differ
-in: instruments, parts that are missing or doubled, drums, timing, lengths, loudness, lost and added notes.
+Transposition and tempo need no alteration: the front leaves them alone (`embedder.ensemble.front`) but for
+its coarse columns, which are moved or left out here. What is left to learn is what versions of music really
+differ in: instruments, parts that are missing, drums, timing, lengths, loudness, lost notes.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.ensemble.front import DRUMS, Rows, front
+from embedder.ensemble.front import DRUMS, Rows, blank, front
 from embedder.errors import CorpusError
 from embedder.notes import GRID_HZ
 
@@ -77,7 +77,8 @@ def cut(
     chain: Chain | None,
     rng: np.random.Generator,
 ) -> Rows:
-    """Rows of notes from (first note, end of the piece) on, `MARGIN` times `length` notes of those parts that stay.
+    """Rows of notes from (first note, end of the piece) on: `MARGIN` times `length` notes of the parts that
+    stay.
 
     Parameters
     ----------
@@ -85,10 +86,7 @@ def cut(
     """
     width = int(length * MARGIN) if chain else length
     shape = (len(starts), width)
-    rows = Rows(
-        np.full(shape, np.inf), np.zeros(shape),
-        *(np.full(shape, at, dtype=np.int64) for at in (0, 1, 0, 0)),
-    )  # fmt: skip
+    rows = blank(*shape)
     for row, (first, end) in enumerate(starts):
         last = min(first + (SPAN * width if chain else width), end)
         instrument, part = corpus.instrument[first:last], corpus.part[first:last]
