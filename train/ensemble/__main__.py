@@ -25,17 +25,19 @@ def main() -> int:
     parser.add_argument("recipe", help="a recipe file, or the name of a shipped one")
     parser.add_argument("corpus", type=Path, help="made by python -m train.ensemble.prepare")
     parser.add_argument("run", type=Path, help="the run's folder; continued if it holds a checkpoint")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, help="if not given: all cores, or one while others work")
     parser.add_argument("--hours", type=float, help="stop, with a checkpoint, after so long")
     parser.add_argument("--device")
     args = parser.parse_args()
     os.nice(max(0, 19 - os.nice(0)))
-    torch.set_num_threads(args.threads)
+    if args.threads is not None:
+        torch.set_num_threads(args.threads)
     until = None if args.hours is None else time.time() + 3600 * args.hours
     try:
         recipe = StagedRecipe.read(args.recipe)
         done = run_stages(
-            recipe, EnsembleCorpus(args.corpus), args.run, device=args.device, until=until,
+            recipe, EnsembleCorpus(args.corpus), args.run,
+            device=args.device, until=until, polite=args.threads is None,
             on_line=lambda line: print(time.strftime("%H:%M:%S"), line, flush=True),
         )  # fmt: skip
     except CorpusError as error:

@@ -20,7 +20,7 @@ from ..scoring import average_precision, retrieval
 from .corpus import EnsembleCorpus
 from .reading import PartedNotes
 
-__all__ = ["Measures", "features_and_grams"]
+__all__ = ["Embed", "Measures", "features_and_grams", "pitched"]
 
 FloatRows = NDArray[np.float32]
 Embed = Callable[[Sequence[PartedNotes]], FloatRows]
@@ -209,17 +209,18 @@ class Measures:
 
 def features_and_grams(reference: Sequence[PartedNotes]) -> dict[str, Embed]:
     """The hand-made baselines of `train.baselines` (pitched notes; of drums alone, all notes), by name."""
-    made = Handmade([_plain(notes) for notes in reference])
+    made = Handmade([pitched(notes) for notes in reference])
 
     def of(name: str) -> Embed:
-        return lambda pieces: made.vectors([_plain(notes) for notes in pieces])[name]
+        return lambda pieces: made.vectors([pitched(notes) for notes in pieces])[name]
 
     return {name: of(name) for name in ("features", "n-grams", "both")}
 
 
-def _plain(notes: PartedNotes) -> Notes:
-    pitched = notes.instrument != DRUMS
-    if not pitched.any():
-        pitched = ~pitched
+def pitched(notes: PartedNotes) -> Notes:
+    """Notes without drums, for what knows none; of drums alone, all."""
+    which = notes.instrument != DRUMS
+    if not which.any():
+        which = ~which
     columns = (notes.onset / GRID_HZ, notes.duration / GRID_HZ, notes.pitch, np.maximum(notes.velocity, 1))
-    return Notes(*(c[pitched] for c in columns))
+    return Notes(*(c[which] for c in columns))

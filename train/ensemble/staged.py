@@ -11,6 +11,7 @@ from (seed, step): a continued run sees what an uninterrupted one would have see
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -90,12 +91,14 @@ def run_stages(
     *,
     device: str | None = None,
     until: float | None = None,
+    polite: bool = False,
     on_line: Callable[[str], None] = print,
 ) -> bool:
     """Train as a recipe says, from the last checkpoint of the run's folder.
 
     Parameters
     ----------
+    polite : choose the number of threads by the machine's load as the run goes on
     until : time (as of `time.time`) at which to stop with a checkpoint; None to finish
 
     Returns
@@ -118,7 +121,7 @@ def run_stages(
     step = restore(folder, model, state, optimiser)  # type: ignore[arg-type]
     replace_file(folder / "recipe.toml", lambda path: path.write_text(recipe.text, encoding="utf-8"))
     runner = _Runner(recipe, corpus, folder, model, state, optimiser, chosen, on_line)
-    return runner.go(step, until)
+    return runner.go(step, until, polite)
 
 
 def _scale(model: EnsembleTransformer, recipe: StagedRecipe, corpus: EnsembleCorpus) -> None:
@@ -130,6 +133,14 @@ def _scale(model: EnsembleTransformer, recipe: StagedRecipe, corpus: EnsembleCor
     numbers = torch.cat([objective.batch(rng)["numbers"] for _ in range(SCALING_BATCHES)])
     model.fusion.get_buffer("mean").copy_(numbers.mean(0))
     model.fusion.get_buffer("deviation").copy_(numbers.std(0) + 0.02)
+
+
+def _threads() -> int:
+    """All cores while they are free, else one: threads that wait for each other on busy cores were ten
+    times slower than one alone (measured on two cores with a load of 14)."""
+    cores = os.cpu_count() or 1
+    others = os.getloadavg()[0] - torch.get_num_threads()
+    return cores if others < 0.5 * cores else 1
 
 
 def _optimiser(model: nn.Module, recipe: StagedRecipe) -> torch.optim.AdamW:
@@ -159,8 +170,10 @@ class _Runner:
         self.device, self.on_line = device, on_line
         self.measures: Measures | None = None
 
-    def go(self, step: int, until: float | None) -> bool:
+    def go(self, step: int, until: float | None, polite: bool = False) -> bool:
         logs = Logs(self.folder, step)
+        if polite:
+            torch.set_num_threads(_threads())
         saved, cores = time.monotonic(), time.process_time()
         spent = self.state.get("core_s")
         while (at := int(self.state.get("stage"))) < len(self.recipe.stages):
@@ -176,6 +189,8 @@ class _Runner:
                 step += 1
                 self.state.set("core_s", spent + time.process_time() - cores)
                 if step % self.recipe.run.log_every == 0:
+                    if polite:
+                        torch.set_num_threads(_threads())
                     numbers |= {name: self.state.get(name) for name in ("stage", "notes", "core_s")}
                     logs.write(step, numbers)
                     self.on_line(" ".join(f"{k} {v:.4g}" for k, v in {"step": step, **numbers}.items()))
