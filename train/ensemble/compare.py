@@ -1,6 +1,6 @@
 """Encoders and baselines on the held-out works of a corpus with parts, in one run.
 
-    python -m train.ensemble.compare CORPUS [--split test] [--run RUN ...] [--encoder NAME ...] [--markdown FILE]
+    python -m train.ensemble.compare CORPUS [--split test] [--run RUN ...] [--encoder NAME ...]
 
 `--run` measures the averaged weights of a run, the transformer alone and with counts; `--encoder` any encoder
 by name or folder, on pitched notes alone. Baselines are those of `train.baselines`. Designs are chosen on
