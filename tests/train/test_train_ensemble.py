@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -220,7 +219,7 @@ class TestRuns:
         quiet = {"device": "cpu", "on_line": lambda line: None}
         assert run_stages(recipe, corpus, tmp_path / "whole", **quiet)  # type: ignore[arg-type]
         stops = 0
-        while not run_stages(recipe, corpus, tmp_path / "parts", until=time.time(), **quiet):  # type: ignore[arg-type]
+        while not run_stages(recipe, corpus, tmp_path / "parts", stopped=lambda: True, **quiet):  # type: ignore[arg-type]
             stops += 1
         assert stops > 5
         one, other = (load_file(tmp_path / n / "checkpoint/weights.safetensors") for n in ("whole", "parts"))
@@ -235,7 +234,7 @@ class TestRuns:
         text = RECIPE.format(measure="1e9").replace("notes = 6000", "notes = 40000")
         recipe.write_text(text.replace("[run]\n", "[run]\ncheckpoint_minutes = 0.0\n"))
         command = [sys.executable, "-m", "train.ensemble", str(recipe), str(corpus.folder)]
-        command += [str(tmp_path / "run"), "--threads", "1", "--device", "cpu"]
+        command += [str(tmp_path / "run"), "--threads", "1", "--device", "cpu", "--nice", "0"]
         first = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert first.stdout is not None
         for line in first.stdout:
@@ -247,6 +246,24 @@ class TestRuns:
         second = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
         assert "stage slices: 0 of" not in second.stdout
         assert "all stages are done" in second.stdout
+
+    def test_the_command_stops_with_a_checkpoint_when_asked(
+        self, corpus: EnsembleCorpus, tmp_path: Path
+    ) -> None:
+        recipe = tmp_path / "recipe.toml"
+        recipe.write_text(RECIPE.format(measure="1e9").replace("notes = 6000", "notes = 1000000"))
+        command = [sys.executable, "-m", "train.ensemble", str(recipe), str(corpus.folder)]
+        command += [str(tmp_path / "run"), "--threads", "1", "--device", "cpu", "--nice", "0"]
+        run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        assert run.stdout is not None
+        for line in run.stdout:
+            if "step 2 " in line:
+                break
+        run.send_signal(signal.SIGTERM)
+        rest, _ = run.communicate(timeout=120)
+        assert run.returncode == 0
+        assert "stopped; the same command goes on" in rest
+        assert (tmp_path / "run" / "checkpoint" / "progress.json").exists()
 
     def test_recipes_that_do_not_fit_are_named(self, tmp_path: Path) -> None:
         with pytest.raises(CorpusError, match="stage"):

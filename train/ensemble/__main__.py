@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
+import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -28,16 +31,22 @@ def main() -> int:
     parser.add_argument("--threads", type=int, help="if not given: all cores, or one while others work")
     parser.add_argument("--hours", type=float, help="stop, with a checkpoint, after so long")
     parser.add_argument("--device")
+    parser.add_argument("--nice", type=int, default=19, help="lowest priority by default; 0 to compete")
     args = parser.parse_args()
-    os.nice(max(0, 19 - os.nice(0)))
+    os.nice(max(0, args.nice - os.nice(0)))
     if args.threads is not None:
         torch.set_num_threads(args.threads)
-    until = None if args.hours is None else time.time() + 3600 * args.hours
+    until = math.inf if args.hours is None else time.time() + 3600 * args.hours
+    told = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: told.set())
     try:
         recipe = StagedRecipe.read(args.recipe)
         done = run_stages(
             recipe, EnsembleCorpus(args.corpus), args.run,
-            device=args.device, until=until, polite=args.threads is None,
+            device=args.device,
+            stopped=lambda: told.is_set() or time.time() >= until,
+            polite=args.threads is None,
             on_line=lambda line: print(time.strftime("%H:%M:%S"), line, flush=True),
         )  # fmt: skip
     except CorpusError as error:

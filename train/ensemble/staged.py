@@ -90,7 +90,7 @@ def run_stages(
     folder: Path,
     *,
     device: str | None = None,
-    until: float | None = None,
+    stopped: Callable[[], bool] = lambda: False,
     polite: bool = False,
     on_line: Callable[[str], None] = print,
 ) -> bool:
@@ -99,7 +99,7 @@ def run_stages(
     Parameters
     ----------
     polite : choose the number of threads by the machine's load as the run goes on
-    until : time (as of `time.time`) at which to stop with a checkpoint; None to finish
+    stopped : asked after every step whether to stop, with a checkpoint
 
     Returns
     -------
@@ -121,7 +121,7 @@ def run_stages(
     step = restore(folder, model, state, optimiser)  # type: ignore[arg-type]
     replace_file(folder / "recipe.toml", lambda path: path.write_text(recipe.text, encoding="utf-8"))
     runner = _Runner(recipe, corpus, folder, model, state, optimiser, chosen, on_line)
-    return runner.go(step, until, polite)
+    return runner.go(step, stopped, polite)
 
 
 def _scale(model: EnsembleTransformer, recipe: StagedRecipe, corpus: EnsembleCorpus) -> None:
@@ -170,7 +170,7 @@ class _Runner:
         self.device, self.on_line = device, on_line
         self.measures: Measures | None = None
 
-    def go(self, step: int, until: float | None, polite: bool = False) -> bool:
+    def go(self, step: int, stopped: Callable[[], bool], polite: bool) -> bool:
         logs = Logs(self.folder, step)
         if polite:
             torch.set_num_threads(_threads())
@@ -195,7 +195,7 @@ class _Runner:
                     logs.write(step, numbers)
                     self.on_line(" ".join(f"{k} {v:.4g}" for k, v in {"step": step, **numbers}.items()))
                 ended = self.state.get("stage_notes") >= stage.notes
-                stopped = until is not None and time.time() >= until
+                stop = stopped()
                 if ended:
                     self.state.set("stage", at + 1)
                     self.state.set("stage_step", 0)
@@ -207,11 +207,11 @@ class _Runner:
                     logs.write(step, self._measure())
                     self.state.set("measured", self.state.get("notes"))
                 late = time.monotonic() - saved > self.recipe.run.checkpoint_minutes * 60
-                if ended or stopped or late:
+                if ended or stop or late:
                     self._keep(memories)
                     save(self.folder, self.model, self.state, self.optimiser, step)  # type: ignore[arg-type]
                     saved = time.monotonic()
-                if stopped and not ended:
+                if stop and not ended:
                     logs.close()
                     return False
                 if ended:
