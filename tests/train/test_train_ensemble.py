@@ -231,7 +231,7 @@ class TestRuns:
 
     def test_the_command_survives_being_killed(self, corpus: EnsembleCorpus, tmp_path: Path) -> None:
         recipe = tmp_path / "recipe.toml"
-        text = RECIPE.format(measure="1e9").replace("notes = 6000", "notes = 40000")
+        text = RECIPE.format(measure="1e9").replace("notes = 6000", "notes = 12000")
         recipe.write_text(text.replace("[run]\n", "[run]\ncheckpoint_minutes = 0.0\n"))
         command = [sys.executable, "-m", "train.ensemble", str(recipe), str(corpus.folder)]
         command += [str(tmp_path / "run"), "--threads", "1", "--device", "cpu", "--nice", "0"]
