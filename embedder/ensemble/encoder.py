@@ -22,7 +22,7 @@ from ..errors import EncoderError
 from ..notes import Notes
 from ..tensors import check_fit, meant, read_settings, read_tensors, write_tensors
 from .model import EnsembleConfig, EnsembleTransformer
-from .windows import columns_of, heard, vectors_of
+from .windows import columns_of, heard, ready, vectors_of
 
 __all__ = ["FORMAT", "EnsembleEncoder", "EnsembleSettings", "save_ensemble"]
 
@@ -80,7 +80,7 @@ class EnsembleEncoder(Encoder):
         self.parts = {"fused" if settings.fused else "learned": slice(0, self.dim)}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
         self._dtype = fast_dtype(self.device) if precision is None else _PRECISIONS[precision]
-        self._model = model.to(self.device, self._dtype).eval()
+        self._model = ready(model, self.device, self._dtype)
 
     @classmethod
     def from_folder(

@@ -16,7 +16,7 @@ from .front import DRUMS, Rows, blank, front
 from .fusion import BAND_COLUMNS, count_rows, numbers_of
 from .model import EnsembleTransformer
 
-__all__ = ["Columns", "WindowSums", "columns_of", "heard", "vectors_of"]
+__all__ = ["Columns", "WindowSums", "columns_of", "heard", "ready", "vectors_of"]
 
 NOTES_A_BATCH = 8192  # keeps activations in a processor's caches
 LONGEST = 1000  # windows that are counted at once
@@ -75,6 +75,15 @@ class WindowSums:
         return WindowSums(states, notes, tuple(np.add.reduceat(c, first, axis=0) for c in self.counts))
 
 
+def ready(model: EnsembleTransformer, device: torch.device, dtype: torch.dtype) -> EnsembleTransformer:
+    """The network ready to embed: notes are heard in `dtype`, vectors made of sums in float32."""
+    model = model.to(device, dtype).eval()
+    model.project.float()
+    if model.fusion is not None:
+        model.fusion.float()
+    return model
+
+
 @torch.inference_mode()
 def heard(
     model: EnsembleTransformer,
@@ -103,14 +112,13 @@ def heard(
 @torch.inference_mode()
 def vectors_of(model: EnsembleTransformer, sums: WindowSums) -> tuple[Tensor, Tensor | None]:
     """Unit rows of the transformer alone, and of states and counts together if there are counts."""
-    dtype = model.norm.weight.dtype
     pooled = model.moments(sums.states, sums.notes)
-    alone = functional.normalize(model.project(pooled.to(dtype)).float(), dim=1)
+    alone = functional.normalize(model.project(pooled).float(), dim=1)
     if sums.counts is None or model.fusion is None:
         return alone, None
     pattern, statistic, band = sums.counts
-    numbers = torch.from_numpy(numbers_of(statistic, band)).to(pooled.device, dtype)
-    return alone, model.fusion(pooled.to(dtype), torch.from_numpy(pattern).to(pooled.device, dtype), numbers)
+    numbers = torch.from_numpy(numbers_of(statistic, band)).to(pooled.device)
+    return alone, model.fusion(pooled, torch.from_numpy(pattern).to(pooled.device), numbers)
 
 
 def _counts(

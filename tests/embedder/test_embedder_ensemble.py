@@ -176,6 +176,12 @@ class TestEncoder:
         alone = encoder.embed(pieces[1:])
         assert np.allclose(alone.pieces[0], embedded.pieces[1], atol=1e-4)
 
+    def test_bfloat16_makes_nearly_the_same_vectors(self, folder: Path) -> None:
+        pieces = [some_notes(150, 1), some_notes(40, 2)]
+        exact, fast = (Encoder.load(folder, "cpu", p).embed(pieces) for p in ("float32", "bfloat16"))
+        assert ((exact.pieces * fast.pieces).sum(1) > 0.99).all()
+        assert ((exact.windows * fast.windows).sum(1) > 0.99).all()
+
     def test_a_piece_and_its_transposition_and_a_stranger(self, folder: Path) -> None:
         encoder = Encoder.load(folder, "cpu", "float32")
         notes = some_notes(150, 1)

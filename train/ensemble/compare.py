@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from embedder.encoder import Encoder, fast_dtype
 from embedder.ensemble.model import EnsembleConfig, EnsembleTransformer
+from embedder.ensemble.windows import ready
 
 from ..checkpoints import load_weights
 from .corpus import EnsembleCorpus
@@ -48,7 +49,8 @@ def systems(
         config = EnsembleConfig.from_dict(json.loads((run / "encoder" / "model.json").read_text()))
         model = EnsembleTransformer(config)
         load_weights(model, run / "encoder" / "model.safetensors")
-        model = model.to(fast_dtype(torch.device("cpu"))).eval()
+        cpu = torch.device("cpu")
+        model = ready(model, cpu, fast_dtype(cpu))
         yield f"{run.name}, transformer alone", _of_model(model, context, fused=False)
         if config.fused:
             yield f"{run.name}, with counts", _of_model(model, context, fused=True)
