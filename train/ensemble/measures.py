@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder.encoder import window_ranges
 from embedder.ensemble.front import DRUMS
 from embedder.notes import GRID_HZ, Notes
 
@@ -24,6 +25,7 @@ __all__ = ["Embed", "Measures", "features_and_grams", "pitched"]
 
 FloatRows = NDArray[np.float32]
 Embed = Callable[[Sequence[PartedNotes]], FloatRows]
+WINDOW = 256  # notes
 MOST_NOTES = 1536  # of a piece; measures are taken every hour
 PERFORMED = ("maestro", "asap", "ecomp", "rolls", "piano-midi-de")
 BANDS = ("genres", "games", "jazz", "web", "composers")
@@ -122,10 +124,20 @@ class Measures:
         chosen: list[int] = []
         for of in by_set.values():
             # Works with versions first: they are what is measured.
-            several = sorted(of, key=lambda i: (len(works[corpus.pieces[i].work]) < 2, rng.random()))
+            several = sorted(
+                of,
+                key=lambda i: (
+                    corpus.pieces[i].labels.get("kind") != "score",
+                    len(works[corpus.pieces[i].work]) < 2,
+                    rng.random(),
+                ),
+            )
             chosen += several[:per_set]
         self.records = [corpus.pieces[i] for i in chosen]
         self.pieces = [corpus.parted(i).select(slice(0, most)) for i in chosen]
+        self.windows = [
+            (i, a, b) for i, notes in enumerate(self.pieces) for a, b in window_ranges(len(notes), WINDOW)
+        ]
         self.work = np.array([r.work for r in self.records])
         self.sets = np.array([r.set for r in self.records])
         solid = [i for i, n in enumerate(self.pieces) if len(n) >= 150]
@@ -138,9 +150,12 @@ class Measures:
             and (self.pieces[i].instrument != DRUMS).sum() >= 120
         ]  # fmt: skip
         self.bands = rng.permutation(banded)[:100].tolist()
+        # A work may hold several movements, linked by a performance of all: a score is right for its own.
+        self.composition = np.array([r.labels.get("composition", "") for r in self.records])
+        self.is_score = np.array([r.labels.get("kind") == "score" for r in self.records])
+        scored = set(self.composition[self.is_score].tolist()) - {""}
         performed = [i for i in solid if self.records[i].labels.get("kind") == "performance"]
-        scored = {r.work for r in self.records if r.labels.get("kind") == "score"}
-        self.performed = [i for i in performed if self.records[i].work in scored]
+        self.performed = [i for i in performed if self.composition[i] in scored]
         queries = {
             ("copy", name): [make(self.pieces[i], rng) for i in self.copies] for name, make in ALTERED.items()
         }
@@ -154,13 +169,18 @@ class Measures:
         """Figures of vectors, by name; those that the split has no pieces for are left out."""
         gallery = embed(self.pieces)
         same = self.work[:, None] == self.work[None]
-        numbers = self._scores(gallery, same, embed) | self._versions(gallery, same)
+        windows = embed([self.pieces[i].select(slice(a, b)) for i, a, b in self.windows])
+        numbers = self._scores(gallery, windows, same, embed) | self._versions(gallery, same)
         for kind, at in (("copy", self.copies), ("band", self.bands)):
             own = np.eye(len(gallery), dtype=bool)[at]
             of_kind = {name: queries for (of, name), queries in self.queries.items() if of == kind and at}
             for name, queries in of_kind.items():
-                found = retrieval(embed(queries) @ gallery.T, own, same[at] & ~own)
+                query = embed(queries)
+                found = retrieval(query @ gallery.T, own, same[at] & ~own)
                 numbers[f"{kind}, {name}"] = found.recall_at_1
+                if name == "excerpt":
+                    found = retrieval(self._nearest_window(query, windows), own, same[at] & ~own)
+                    numbers["copy, excerpt by windows"] = found.recall_at_1
             if of_kind:
                 every = [numbers[f"{kind}, {name}"] for name in of_kind]
                 numbers[f"{kind}, mean"] = float(np.mean(every))
@@ -172,17 +192,27 @@ class Measures:
         numbers |= {name: float(np.mean(of)) for name, of in (("identity", identity), ("style", style)) if of}
         return {name: 100 * value for name, value in numbers.items()}
 
-    def _scores(self, gallery: FloatRows, same: NDArray[np.bool_], embed: Embed) -> dict[str, float]:
+    def _nearest_window(self, query: FloatRows, windows: FloatRows) -> FloatRows:
+        """Similarity of queries to the best window of each piece."""
+        first = np.flatnonzero(np.diff([piece for piece, _, _ in self.windows], prepend=-1))
+        return np.maximum.reduceat(query @ windows.T, first, axis=1)
+
+    def _scores(
+        self, gallery: FloatRows, windows: FloatRows, same: NDArray[np.bool_], embed: Embed
+    ) -> dict[str, float]:
         """Scores found by performances and by 30 s of them, mean reciprocal rank; other performances of the
         work are neither right nor wrong."""
         if not self.performed:
             return {}
-        is_score = np.array([r.labels.get("kind") == "score" for r in self.records])
-        right = same[self.performed] & is_score
-        left_out = same[self.performed] & ~is_score
-        rows = {"score from performance": gallery[self.performed]}
-        rows["score from 30 s"] = embed(self.queries["of score", "excerpt"])
-        return {name: retrieval(query @ gallery.T, right, left_out).mrr for name, query in rows.items()}
+        right = (self.composition[self.performed][:, None] == self.composition[None]) & self.is_score
+        left_out = same[self.performed] & ~right
+        excerpts = embed(self.queries["of score", "excerpt"])
+        found = {
+            "score from performance": gallery[self.performed] @ gallery.T,
+            "score from 30 s": excerpts @ gallery.T,
+            "score from 30 s, by windows": self._nearest_window(excerpts, windows),
+        }
+        return {name: retrieval(cosine, right, left_out).mrr for name, cosine in found.items()}
 
     def _versions(self, gallery: FloatRows, same: NDArray[np.bool_]) -> dict[str, float]:
         own = np.eye(len(gallery), dtype=bool)
