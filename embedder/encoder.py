@@ -21,18 +21,19 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from .checkpoint import EncoderConfig, EncoderModel, load_checkpoint
+from .checkpoint import EncoderConfig, EncoderModel, folder_of, load_checkpoint
 from .core.errors import EncoderError, MidiError
 from .embedded import Embedded
 from .features.handcrafted import Layout, pattern_counts, statistic_counts, statistics
 from .midi.reading import read_midi
 from .notes import Notes
+from .tensor_files import read_settings
 from .tokens import ATTRIBUTES, to_tokens
 
 if TYPE_CHECKING:
     from .aria.encoder import AriaEncoder
 
-__all__ = ["Embedded", "Encoder", "window_ranges"]
+__all__ = ["Embedded", "Encoder", "fast_dtype", "window_ranges"]
 
 NOTES_PER_BATCH = 4096  # keeps the activations of a block in the processor's caches
 NOTES_PER_GROUP = 65_536  # bounds the memory of one call, however many pieces it is given
@@ -71,7 +72,7 @@ class Encoder:
         self.parts = self.config.parts
         self.dim = max(part.stop for part in self.parts.values())
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._dtype = _fast_dtype(self.device) if precision is None else _PRECISIONS[precision]
+        self._dtype = fast_dtype(self.device) if precision is None else _PRECISIONS[precision]
         self._transformer = model.transformer.to(self.device, self._dtype).eval()
         self._handmade = model.handmade.to(self.device).eval()
         share = sum(self.config.weights.values())
@@ -110,6 +111,11 @@ class Encoder:
             from .aria.encoder import AriaEncoder
 
             return AriaEncoder.load(name_or_path, device, precision)
+        folder = folder_of(name_or_path)
+        if read_settings(folder / "config.json", f"encoder {folder}").get("format") == 2:
+            from .ensemble.encoder import EnsembleEncoder
+
+            return EnsembleEncoder.from_folder(folder, device, precision)
         model, digest = load_checkpoint(name_or_path)
         try:
             return cls(model, digest, device, precision)
@@ -261,7 +267,7 @@ class Encoder:
         return unit
 
 
-def _fast_dtype(device: torch.device) -> torch.dtype:
+def fast_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the processor multiplies it natively."""
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
