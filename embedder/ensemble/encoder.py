@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ..base_encoder import PRECISIONS, GroupedEncoder, fast_dtype, window_ranges
 from ..core.errors import EncoderError
 from ..embedded import Embedded
-from ..encoder import Encoder, fast_dtype, window_ranges
 from ..notes import Notes
 from ..tensor_files import check_fit, meant, read_settings, read_tensors, write_tensors
 from .model import EnsembleConfig, EnsembleTransformer
@@ -28,7 +28,6 @@ from .windows import columns_of, heard, ready, vectors_of
 __all__ = ["FORMAT", "EnsembleEncoder", "EnsembleSettings", "save_ensemble"]
 
 FORMAT = 2
-_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _ONLY_TRAINED = ("next_", "known.")  # weights that predict the next note: no encoder needs them
 
 
@@ -63,10 +62,10 @@ class EnsembleSettings:
             raise EncoderError("encoder setting fused is true or false, and true only for a fused model")
 
 
-class EnsembleEncoder(Encoder):
+class EnsembleEncoder(GroupedEncoder):
     """An encoder that hears parts and drums; make one with `Encoder.load`."""
 
-    def __init__(  # the arrays of the older encoder have no counterpart here
+    def __init__(
         self,
         settings: EnsembleSettings,
         model: EnsembleTransformer,
@@ -80,8 +79,12 @@ class EnsembleEncoder(Encoder):
         self.dim = settings.model.fused if settings.fused else settings.model.projection
         self.parts = {"fused" if settings.fused else "learned": slice(0, self.dim)}
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._dtype = fast_dtype(self.device) if precision is None else _PRECISIONS[precision]
+        self._dtype = fast_dtype(self.device) if precision is None else PRECISIONS[precision]
         self._model = ready(model, self.device, self._dtype)
+
+    def heard(self, piece: Notes) -> Notes:
+        """All notes, drums among them."""
+        return piece
 
     @classmethod
     def from_folder(

@@ -24,7 +24,8 @@ import torch
 from numpy.typing import NDArray
 
 from embedder.aria.encoder import AriaEncoder
-from embedder.encoder import Encoder, fast_dtype
+from embedder.base_encoder import GroupedEncoder, fast_dtype
+from embedder.encoder import Encoder
 from embedder.ensemble.model import EnsembleConfig, EnsembleTransformer
 from embedder.ensemble.windows import ready
 
@@ -61,7 +62,7 @@ def _of_model(model: EnsembleTransformer, context: int, *, fused: bool) -> Embed
     return lambda pieces: piece_vectors(model, pieces, context, nullcontext, fused=fused)
 
 
-def _of_encoder(encoder: Encoder | AriaEncoder) -> Embed:
+def _of_encoder(encoder: GroupedEncoder | AriaEncoder) -> Embed:
     def embed(pieces: Sequence[PartedNotes]) -> NDArray[np.float32]:
         groups = [pieces[at : at + GROUP] for at in range(0, len(pieces), GROUP)]
         return np.concatenate([encoder.embed([pitched(one) for one in of]).pieces for of in groups])

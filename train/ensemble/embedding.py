@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.encoder import window_ranges
+from embedder.base_encoder import window_ranges
 from embedder.ensemble.model import EnsembleTransformer
 from embedder.ensemble.windows import Columns, heard, vectors_of
 from embedder.notes import GRID_HZ

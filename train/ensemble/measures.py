@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from embedder.encoder import window_ranges
+from embedder.base_encoder import window_ranges
 from embedder.ensemble.front import DRUMS
 from embedder.notes import GRID_HZ, Notes
 
