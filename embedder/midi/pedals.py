@@ -115,7 +115,7 @@ def _lifts(
     state = np.searchsorted(tick, end, "left") - 1
     pressed = (state >= 0) & down[state]
     if only_sounding:
-        pressed &= tick[state] >= start
+        pressed &= tick[state] > start
     return np.where(pressed, after[state], end)
 
 
