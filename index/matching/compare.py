@@ -19,7 +19,16 @@ from .align import (
     identity_alignment,
 )
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
-from .classify import Kind, Link, classify_pair, identical_offset_s, transposition_of
+from .classify import (
+    Arrangement,
+    Kind,
+    Link,
+    arrangement_of,
+    classify_pair,
+    identical_offset_s,
+    in_arrangements,
+    transposition_of,
+)
 from .landmarks import NoteSequence, matched_notes
 
 __all__ = [
@@ -228,6 +237,8 @@ def compare_sources(one: Source, other: Source, transposition: int | None = None
         transposition = 0 if identical else transposition_of(first, second)
     comparison = align_both_ways(first, second, transposition)
     link = classify_pair(0, first, 1, second, -transposition)
+    if link is not None:
+        link = in_arrangements(link, _arrangement(one.notes), _arrangement(other.notes))
     if link is None:
         ahead, back = comparison.one, comparison.other
         covered, matched = (ahead.covered, back.covered), (ahead.matched, back.matched)
@@ -259,6 +270,12 @@ def compare_sources(one: Source, other: Source, transposition: int | None = None
         one_span_s=_span(first.sequence),
         other_span_s=_span(second.sequence),
     )
+
+
+def _arrangement(notes: Notes) -> Arrangement:
+    notes = notes.collapsed()
+    programs = np.unique(notes.pitched().instrument)
+    return arrangement_of(map(str, programs.tolist()), int(notes.is_drum.sum()))
 
 
 def _label(link: Link | None) -> str:

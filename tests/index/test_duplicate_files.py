@@ -262,6 +262,8 @@ def test_another_arrangement_is_a_relative_and_none_is_suggested_to_go(
         ("work", "relatives", None)
     ]
     assert b"spare" not in result.script()
+    compared = library.compare(folder / "band.mid", folder / "other.mid")
+    assert (compared.kind, compared.relation, compared.matched) == ("work", "relatives", 1)
     library.close()
 
 

@@ -18,6 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from embedder import write_midi
+from index import FIELDS
 from tests.support.fake_encoder import tune
 from ui.cli import app
 from ui.cli.completion import complete_filter, complete_piece, complete_tag
@@ -195,6 +196,14 @@ def test_list_has_tempo_and_tags_and_sorts(midikin: Run, added: list[Path]) -> N
     assert "'colour' is no field; there are" in midikin("list", "--sort", "colour", status=2).stderr
 
 
+def test_every_filter_is_explained_and_can_be_sorted_by(midikin: Run, added: list[Path]) -> None:
+    text = midikin("search", "--help").stdout
+    for field in FIELDS:
+        assert re.search(rf"\b{field.name}\b", text), f"`midikin search --help` does not name {field.name}"
+        if field.name != "tag":
+            assert midikin("list", "--sort", field.name).stdout.count("\n") == 13
+
+
 def test_csv_tsv_and_json_of_one_table_agree(midikin: Run, added: list[Path]) -> None:
     found = json.loads(midikin("search", "#1", "-k", 3, "--json").stdout)["results"]
     table = midikin("search", "#1", "-k", 3, "--csv").stdout
@@ -305,7 +314,7 @@ def test_tab_offers_numbers_of_pieces_files_tags_and_filters(
         (f"music/part0/{path.name}", "MIDI file") for path in sorted((tmp_path / "music/part0").iterdir())
     ]
     assert complete_tag(here, "lu") == [("lullaby", "1 piece")]
-    assert "tempo<" in dict(complete_filter(here, "te"))
+    assert "bpm<" in dict(complete_filter(here, "bp"))
     assert [offer for offer, _ in complete_filter(here, "tag=l")] == ["tag=lullaby"]
 
 
