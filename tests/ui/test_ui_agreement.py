@@ -60,8 +60,7 @@ def test_how_many_and_whether_itself_are_asked_in_one_way() -> None:
 
 def test_what_takes_a_file_to_write_calls_it_output() -> None:
     for name, command in commands():
-        if not name.startswith("train"):
-            assert "--out" not in visible(command), name
+        assert "--out" not in visible(command), name
         assert ("-o" in visible(command)) == ("--output" in visible(command)), name
 
 
@@ -86,8 +85,6 @@ def test_whatever_prints_a_table_prints_it_in_every_format() -> None:
 def test_placeholders_in_help_are_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     for name, _ in commands():
-        if name.startswith("train"):
-            continue
         text = CliRunner().invoke(app, [*name.split(), "--help"]).stdout
         assert "Usage: " in text
         assert not re.search(r"<\w+( \w+)?>|\b(INTEGER|FLOAT|TEXT|RANGE)\b", text), name
