@@ -1,4 +1,4 @@
-"""The app that `midikin ui` starts: five pages under one navigation."""
+"""The app that `midikin ui` starts: a frame, and seven pages under it."""
 
 from __future__ import annotations
 
@@ -6,37 +6,30 @@ from pathlib import Path
 
 import streamlit as st
 
-from ui.app import browse_page, duplicates_page, library_page, search_page, tags_page
 from ui.app.auth import check_visitor
-from ui.app.navigation import wanted
+from ui.app.components import PAGE_STYLE
+from ui.app.frame import draw_frame
+from ui.app.navigation import pending
+from ui.app.pages import duplicates, library, map, piece, search, tags, welcome
 
 # A named icon would be fetched from the network.
 ICON = (Path(__file__).parent / "frontend" / "icon.svg").read_text(encoding="utf-8")
-STYLE = """<style>
-[data-testid="stMainBlockContainer"] { padding: 4rem clamp(1rem, 4vw, 4rem); max-width: 90rem;
-  margin: 0 auto; }
-h1 { font-size: 1.9rem !important; padding: 0.4rem 0 !important; }
-h3 { font-size: 1.25rem !important; }
-@media (max-width: 640px) { [data-testid="stMainBlockContainer"] { padding: 4rem 0.9rem 3rem; } }
-</style>"""
 st.set_page_config(page_title="midikin", page_icon=ICON, layout="wide")
-st.html(STYLE)
+st.html(f"<style>{PAGE_STYLE}</style>")
 check_visitor()
 PAGES = {
-    "search": st.Page(
-        search_page.page, title="Search", icon=":material/search:", url_path="search", default=True
-    ),
-    "browse": st.Page(browse_page.page, title="Browse", icon=":material/map:", url_path="browse"),
-    "duplicates": st.Page(
-        duplicates_page.page, title="Duplicates", icon=":material/content_copy:", url_path="duplicates"
-    ),
-    "tags": st.Page(tags_page.page, title="Tags", icon=":material/label:", url_path="tags"),
-    "library": st.Page(
-        library_page.page, title="Library", icon=":material/library_music:", url_path="library"
-    ),
+    "search": st.Page(search.page, title="Search – midikin", url_path="search", default=True),
+    "piece": st.Page(piece.page, title="Piece – midikin", url_path="piece"),
+    "map": st.Page(map.page, title="Map – midikin", url_path="map"),
+    "duplicates": st.Page(duplicates.page, title="Duplicates – midikin", url_path="duplicates"),
+    "tags": st.Page(tags.page, title="Tags – midikin", url_path="tags"),
+    "library": st.Page(library.page, title="Library – midikin", url_path="library"),
+    "welcome": st.Page(welcome.page, title="midikin", url_path="welcome"),
+    "browse": st.Page(map.moved_page, title="Map – midikin", url_path="browse"),  # its address until 0.9
 }
-chosen = st.navigation(list(PAGES.values()), position="top")
-road = wanted()
-if road is not None:
-    st.switch_page(PAGES[road[0]], query_params=road[1])
+chosen = st.navigation(list(PAGES.values()), position="hidden")
+target = pending()
+if target is not None:
+    st.switch_page(PAGES[target[0]], query_params=target[1])
+draw_frame(chosen.url_path or "search")
 chosen.run()

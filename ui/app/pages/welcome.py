@@ -6,9 +6,9 @@ import importlib.util
 
 import streamlit as st
 
-from . import state
+from .. import state
 from .adding import add_form, job_shown
-from .navigation import go_to
+from ..navigation import go_to
 
 __all__ = ["welcome"]
 

@@ -12,10 +12,10 @@ import streamlit as st
 from embedder.core.errors import MidikinError
 from ui.cli.output import count
 
-from . import state
-from .escaping import cell, plain
+from .. import state
+from ..escaping import cell, plain
 from .tag_views import label_next, predictions, probe_scores
-from .tagging import LONGEST_TAG, parsed
+from .tag_form import LONGEST_TAG, parsed
 from .welcome import empty_here
 
 if TYPE_CHECKING:

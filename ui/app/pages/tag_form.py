@@ -9,7 +9,7 @@ import streamlit as st
 from embedder.core.errors import MidikinError
 from index import Library
 
-from .escaping import plain
+from ..escaping import plain
 
 __all__ = ["parsed", "tag_form"]
 

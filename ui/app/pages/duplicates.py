@@ -9,11 +9,11 @@ from index import Duplicates, Library
 from index.duplicates.duplicates import Member
 from ui.cli.output import count
 
-from . import state
-from .cards import comparison, facts, piece_head
-from .escaping import file_name, plain
-from .job_status import followed
-from .jobs import Job
+from .. import state
+from ..cards import comparison, facts, piece_head
+from ..escaping import file_name, plain
+from ..job_status import followed
+from ..jobs import Job
 from .review import Pair, as_decided, pairs_of
 from .welcome import empty_here
 

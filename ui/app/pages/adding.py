@@ -8,9 +8,9 @@ import streamlit as st
 
 from embedder.core.errors import LibraryError
 
-from . import state
-from .escaping import clock, plain
-from .jobs import Job
+from .. import state
+from ..escaping import clock, plain
+from ..jobs import Job
 
 __all__ = ["add_form", "job_shown"]
 

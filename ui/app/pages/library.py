@@ -8,9 +8,9 @@ import streamlit as st
 
 from index import LibraryInfo
 
-from . import state
+from .. import state
 from .adding import add_form, job_shown
-from .escaping import cell, decimals
+from ..escaping import cell, decimals
 from .welcome import welcome
 
 __all__ = ["page"]

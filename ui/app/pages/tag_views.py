@@ -9,12 +9,12 @@ import streamlit as st
 
 from ui.cli.output import count
 
-from . import state
-from .cards import facts, piece_head, title_of
-from .components import piano_roll
-from .escaping import plain
-from .job_status import followed, how_it_failed
-from .tagging import tag_form
+from .. import state
+from ..cards import facts, piece_head, title_of
+from ..components import piano_roll
+from ..escaping import plain
+from ..job_status import followed, how_it_failed
+from .tag_form import tag_form
 
 if TYPE_CHECKING:
     from index import Library, Prediction, Probe, Tag
