@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         LibraryReadOnly,
         MidiError,
         MidikinError,
+        NoteTextError,
         PieceNotFound,
         TagError,
     )
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .generation.sampling import Sampling
     from .midi.reading import Limits, MidiFile, read_midi, read_piece
     from .midi.writing import write_midi
+    from .note_text import parse_notes
     from .notes import GRID_HZ, Notes
 
 _HOME = {
@@ -52,11 +54,13 @@ _HOME = {
     "MidiError": "core.errors",
     "MidiFile": "midi.reading",
     "MidikinError": "core.errors",
+    "NoteTextError": "core.errors",
     "Notes": "notes",
     "PieceNotFound": "core.errors",
     "TagError": "core.errors",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
+    "parse_notes": "note_text",
     "read_midi": "midi.reading",
     "read_piece": "midi.reading",
     "write_midi": "midi.writing",
@@ -82,11 +86,13 @@ __all__ = [
     "MidiError",
     "MidiFile",
     "MidikinError",
+    "NoteTextError",
     "Notes",
     "PieceNotFound",
     "Sampling",
     "TagError",
     "describe",
+    "parse_notes",
     "read_midi",
     "read_piece",
     "write_midi",

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from .filters import FIELDS, FilterField, Filters, Term
     from .library import Library, default_folder
     from .maintenance import repair_library, verify_library
-    from .matching.comparison import Compared, compare_files
-    from .matching.records import FindResult, Found
-    from .matching.relations import Kind
+    from .matching.classify import Kind
+    from .matching.compare import Compared, compare_files
+    from .matching.find import FindResult, Found, Match
     from .melody.search import MelodyHit, MelodyResult
     from .probes.records import (
         Applied,
@@ -71,7 +71,7 @@ _HOME = {
     "AddProgress": "records",
     "AddReport": "records",
     "Applied": "probes.records",
-    "Compared": "matching.comparison",
+    "Compared": "matching.compare",
     "CurvePoint": "probes.records",
     "Decision": "duplicates.decisions",
     "Duplicates": "duplicates.duplicates",
@@ -81,18 +81,19 @@ _HOME = {
     "FaissStore": "vectors.faiss_store",
     "FilterField": "filters",
     "Filters": "filters",
-    "FindResult": "matching.records",
-    "Found": "matching.records",
+    "FindResult": "matching.find",
+    "Found": "matching.find",
     "Hit": "records",
     "ImportReport": "tags.records",
     "IndexInfo": "records",
     "IndexTrial": "records",
-    "Kind": "matching.relations",
+    "Kind": "matching.classify",
     "Label": "tags.records",
     "LabelAction": "tags.records",
     "LabelReport": "tags.records",
     "Library": "library",
     "LibraryInfo": "records",
+    "Match": "matching.find",
     "MelodyHit": "melody.search",
     "MelodyResult": "melody.search",
     "Piece": "records",
@@ -110,7 +111,7 @@ _HOME = {
     "TrainReport": "probes.records",
     "VectorStore": "vectors.faiss_store",
     "Verdict": "duplicates.decisions",
-    "compare_files": "matching.comparison",
+    "compare_files": "matching.compare",
     "Wish": "tags.records",
     "default_folder": "library",
 }
@@ -141,6 +142,7 @@ __all__ = [
     "LabelReport",
     "Library",
     "LibraryInfo",
+    "Match",
     "MelodyHit",
     "MelodyResult",
     "Piece",

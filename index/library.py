@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from sqlalchemy import func, select
 
 from embedder.core.errors import LibraryError
+from embedder.core.progress import OnProgress, no_progress
 
 from .add import add_folders
 from .arguments import check_part, is_number, whole
+from .duplicates.duplicates import DuplicateSearch
 from .filter_cache import Allowed
 from .filters import Filters
 from .library_encoder import EncoderLike, LibraryEncoder
-from .maintenance import Care
-from .matching.facade import Identity
+from .maintenance import Maintenance
+from .matching.matching import Matching
 from .melody.search import MelodySearch
+from .probes.probes import Probes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
 from .remove import remove
 from .search import Asked, search
@@ -28,7 +32,7 @@ from .storage.database import DATABASE_NAME, Database
 from .storage.paths import absolute, below, display, from_bytes, to_bytes
 from .storage.statistics import Statistics
 from .storage.writer_lock import writer_lock
-from .tags.facade import Tags
+from .tags.tags import Tags
 from .vectors import index_files
 from .vectors.vector_indexes import INDEX_NAMES, Catalogue
 
@@ -37,6 +41,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from embedder.notes import Notes
+
+    from .matching.compare import Compared
+    from .matching.find import FindResult
+    from .melody.search import MelodyResult
 
 __all__ = ["Library", "default_folder"]
 
@@ -53,7 +61,43 @@ def default_folder() -> Path:
     return Path(platformdirs.user_data_dir("midikin", appauthor=False)) / "library"
 
 
-class Library(Identity, Tags, Care, MelodySearch):
+# Methods of a flat Library, and the object and method that answer for them now; an empty name is a call.
+_MOVED = {
+    "label": ("tags", "label"),
+    "unlabel": ("tags", "unlabel"),
+    "label_many": ("tags", "label_many"),
+    "label_by_folder": ("tags", "label_by_folder"),
+    "import_labels": ("tags", "import_labels"),
+    "export_labels": ("tags", "export_labels"),
+    "rename_tag": ("tags", "rename"),
+    "labels": ("tags", "labels"),
+    "tags_of": ("tags", "of"),
+    "label_history": ("tags", "history"),
+    "undo_labels": ("tags", "undo"),
+    "train_probe": ("probes", "train_tag"),
+    "train_probes": ("probes", "train"),
+    "refresh_probes": ("probes", "refresh"),
+    "probe": ("probes", "show"),
+    "apply_probes": ("probes", "apply"),
+    "predictions": ("probes", "predictions"),
+    "accept_predictions": ("probes", "accept"),
+    "reject_predictions": ("probes", "reject"),
+    "suggest": ("probes", "suggest"),
+    "explain": ("probes", "explain"),
+    "timeline": ("probes", "timeline"),
+    "decide": ("duplicates", "decide"),
+    "undo_decision": ("duplicates", "undo"),
+    "decisions": ("duplicates", "decisions"),
+    "build_index": ("maintenance", "build_index"),
+    "tune_index": ("maintenance", "tune_index"),
+    "backup": ("maintenance", "backup"),
+    "merge": ("maintenance", "merge"),
+    "reembed": ("maintenance", "reembed"),
+    "prepare": ("maintenance", "prepare"),
+}
+
+
+class Library:
     """Pieces of MIDI music in a folder on disk, that can be searched for what sounds alike.
 
     Open one with `Library.open`; use it as a context manager or call `close`. One Library may be used from
@@ -63,6 +107,11 @@ class Library(Identity, Tags, Care, MelodySearch):
     ----------
     folder : the library's folder
     read_only : whether it can only be searched
+    tags : labels that people give (`index.tags.tags.Tags`); called, it lists the tags
+    probes : what learns tags from labels (`index.probes.probes.Probes`); called, it lists the probes
+    duplicates : pieces that hold the same music (`index.duplicates.duplicates.DuplicateSearch`); called, it
+        looks for them
+    maintenance : indexes, soundness, copies, another encoder (`index.maintenance.Maintenance`)
     """
 
     def __init__(self, database: Database, encoder: EncoderLike | str | None) -> None:
@@ -73,6 +122,23 @@ class Library(Identity, Tags, Care, MelodySearch):
         self._catalogue = _catalogue(database)
         self._statistics = Statistics(database)
         self._allowed = Allowed(database)
+        self._matching = Matching(database, self._allowed)
+        self._melodies = MelodySearch(database)
+        self.tags = Tags(database)
+        self.probes = Probes(database)
+        self.duplicates = DuplicateSearch(database, self._matching)
+        self.maintenance = Maintenance(database, self._encoder, self._catalogue, self.probes.refresh)
+
+    if not TYPE_CHECKING:  # a checker should not take every name for one that there is
+
+        def __getattr__(self, name: str) -> Any:
+            """The methods of before that are now those of `tags`, `probes`, `duplicates` or `maintenance`."""
+            if name not in _MOVED:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            room, method = _MOVED[name]
+            message = f"Library.{name} is now Library.{room}.{method}"
+            warnings.warn(message, DeprecationWarning, stacklevel=2)
+            return getattr(getattr(self, room), method)
 
     @classmethod
     def open(
@@ -170,8 +236,8 @@ class Library(Identity, Tags, Care, MelodySearch):
                 progress=tell,
             )
             if not report.interrupted:
-                self._store_fingerprints()
-                self._predict_newer()
+                self._matching.store_fingerprints()
+                self.probes.predict_newer()
                 for name in INDEX_NAMES:
                     self._catalogue.settle(name)
             return report
@@ -266,6 +332,109 @@ class Library(Identity, Tags, Care, MelodySearch):
         asked = Asked(query, k, start_s, end_s, passages, filters, include_self)
         return search(self._database, self._catalogue, self._encoder, self._allowed, asked)
 
+    def find(
+        self,
+        query: Target | Notes | int,
+        k: int = 10,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        transposed: bool = True,
+        min_confidence: float | None = None,
+        include_self: bool = True,
+        every_place: bool = False,
+        filters: Filters | Iterable[str] | None = None,
+    ) -> FindResult:
+        """Find the pieces that a passage is from, and where in them.
+
+        Parameters
+        ----------
+        query : a MIDI file, notes, or a piece of the library by its number; 10 notes are enough if they are
+            characteristic
+        k : how many answers at most
+        start_s, end_s : only the notes that begin in this part of the query
+        transposed : look in other keys too, where nothing sure is found in the query's own
+        min_confidence : leave out answers below it; 0.75 if not given, 0.9 of fewer than 15 notes: then about
+            one fragment in a hundred that is not in the library gets a false answer
+        include_self : let the very file that is asked about be an answer, if the library holds it
+        every_place : every place of a piece that holds the passage, not only the best one
+        filters : conditions that every answer meets, or strings for `Filters.parse`
+
+        Raises
+        ------
+        MidiError
+            If the file cannot be read or the part holds too few notes.
+        PieceNotFound
+            If there is no piece of that number.
+        ValueError
+            If k, a filter or the part makes no sense.
+        """
+        return self._matching.find(
+            query,
+            k,
+            start_s=start_s,
+            end_s=end_s,
+            transposed=transposed,
+            min_confidence=min_confidence,
+            include_self=include_self,
+            every_place=every_place,
+            filters=filters,
+        )
+
+    def compare(
+        self, one: Target | Notes | int, other: Target | Notes | int, *, transposition: int | None = None
+    ) -> Compared:
+        """Compare the notes of two pieces: where they agree, how much of each is covered, what differs.
+
+        Parameters
+        ----------
+        one, other : MIDI files, notes, or pieces of the library by their numbers
+        transposition : by how many semitones the one sounds higher; the likeliest is looked for if not given
+
+        Raises
+        ------
+        MidiError
+            If a file cannot be read or holds no notes.
+        PieceNotFound
+            If there is no piece of a number.
+        """
+        return self._matching.compare(one, other, transposition=transposition)
+
+    def search_melody(
+        self,
+        query: Target | Notes | int,
+        k: int = 10,
+        *,
+        start_s: float | None = None,
+        end_s: float | None = None,
+        include_self: bool = False,
+        on_progress: OnProgress = no_progress,
+    ) -> MelodyResult:
+        """Find the pieces in which a melody is sung.
+
+        The first search extracts the melody of every piece, which takes a while for large libraries.
+
+        Parameters
+        ----------
+        query : a MIDI file, notes, or a piece of the library by its number; 15 notes are often enough
+        k : how many answers at most
+        start_s, end_s : only the notes that begin in this part of the query
+        include_self : let the very file that is asked about be an answer
+        on_progress : gets how many melodies have been extracted, of how many
+
+        Raises
+        ------
+        MidiError
+            If the file cannot be read or its melody has too few notes.
+        PieceNotFound
+            If there is no piece of that number.
+        EncoderError
+            If the melody model cannot be used.
+        """
+        return self._melodies.search(
+            query, k, start_s=start_s, end_s=end_s, include_self=include_self, on_progress=on_progress
+        )
+
     def piece(self, number: int) -> Piece:
         """The piece of this number.
 
@@ -343,7 +512,7 @@ class Library(Identity, Tags, Care, MelodySearch):
                 failures=failures,
                 encoder=self._database.encoder(connection)[0],
                 dim=dim or None,
-                size_bytes=_size_bytes(self.folder) + self._fingerprints.size_bytes(),
+                size_bytes=_size_bytes(self.folder) + self._matching.fingerprints.size_bytes(),
                 schema_version=self._database.number(connection, "schema"),
                 commit=self._database.commit_number(connection),
                 read_only=self.read_only,

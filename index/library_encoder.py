@@ -53,10 +53,14 @@ class LibraryEncoder:
     """
 
     def __init__(self, given: EncoderLike | str | None, folder: Path) -> None:
+        self._folder = folder
+        self.replace(given)
+
+    def replace(self, given: EncoderLike | str | None) -> None:
+        """Be another encoder from now on; as when it is made."""
         self._loaded = None if given is None or isinstance(given, str) else given
         self._free = given is None
-        self.source = given if isinstance(given, str) else None
-        self._folder = folder
+        self.source: str | None = given if isinstance(given, str) else None
         # What is stored must hold in another working folder too.
         self._as_path = absolute(self.source) if self.source and os.path.exists(self.source) else None
 

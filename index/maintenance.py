@@ -1,4 +1,4 @@
-"""The part of `Library` that looks after it: its search indexes, its soundness, its copies, its encoder."""
+"""`library.maintenance`: search indexes, soundness, copies, another encoder."""
 
 from __future__ import annotations
 
@@ -25,21 +25,49 @@ from .vectors.vector_indexes import INDEX_NAMES, Catalogue
 
 if TYPE_CHECKING:
     from .distributed.merge import Merged
-    from .probes.records import TrainReport
     from .vectors.autotune import Trial
 
-__all__ = ["Care", "repair_library", "verify_library"]
+__all__ = ["Maintenance", "repair_library", "verify_library"]
 
 
-class Care:
-    """What a library offers for its own upkeep; `Library` has all of it."""
+class Maintenance:
+    """The upkeep of a library.
 
-    folder: Path
-    read_only: bool
-    _database: Database
-    _catalogue: Catalogue
-    _encoder: LibraryEncoder
-    refresh_probes: Callable[[], TrainReport]
+    Parameters
+    ----------
+    database, encoder, catalogue : of the library; `encoder` becomes the new one when all is embedded anew
+    refresh_probes : trains the probes anew that were made for another encoder
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        encoder: LibraryEncoder,
+        catalogue: Catalogue,
+        refresh_probes: Callable[[], object],
+    ) -> None:
+        self._database = database
+        self._encoder = encoder
+        self._catalogue = catalogue
+        self._refresh_probes = refresh_probes
+
+    def verify(self) -> VerifyReport:
+        """Check every page, row and file of the library; nothing is changed.
+
+        Damage is not raised but reported. `verify_library` does the same for a library that does not open.
+        """
+        return verify_library(self._database.folder)
+
+    def repair(self, *, wait_s: float | None = None) -> RepairReport:
+        """Mend the library: what is damaged in its database goes, all that can be read stays.
+
+        `repair_library` does the same for a library that does not open, and says what is raised.
+        """
+        self._database.reconnect()  # an open connection would go on reading the damaged file
+        try:
+            return repair_library(self._database.folder, wait_s=wait_s)
+        finally:
+            self._database.reconnect()
 
     def build_index(self, name: str = "pieces", kind: str | None = None) -> list[IndexTrial]:
         """Build a search index anew, beside the one that is there, which serves until it is done.
@@ -87,7 +115,7 @@ class Care:
         DiskFull, LibraryReadOnly
         """
         _only_files("backup")
-        return backup(self.folder / DATABASE_NAME, Path(absolute(target))).parent
+        return backup(self._database.folder / DATABASE_NAME, Path(absolute(target))).parent
 
     def merge(self, results: str | os.PathLike[str], *, wait_s: float | None = None) -> Merged:
         """Take in what shards have given (`index.distributed.shards`): every result in a folder that is done.
@@ -103,7 +131,7 @@ class Care:
         """
         from .distributed.merge import merge_all
 
-        with writer_lock(self.folder, wait_s):
+        with writer_lock(self._database.folder, wait_s):
             merged = merge_all(self._database, Path(absolute(results)))
             for name in INDEX_NAMES:
                 self._catalogue.settle(name)
@@ -139,13 +167,13 @@ class Care:
         """
         with self._database.read() as connection:
             source = self._database.get(connection, "encoder_source")
-        new = LibraryEncoder(encoder, self.folder)
+        new = LibraryEncoder(encoder, self._database.folder)
         loaded = new.get(None, source)
         report = reembed(self._database, loaded, new.source, progress or (lambda state: None), wait_s)
         if report.switched:
-            self._encoder = LibraryEncoder(encoder, self.folder)
+            self._encoder.replace(encoder)
             self.prepare()
-            self.refresh_probes()
+            self._refresh_probes()
         return report
 
     def prepare(self) -> None:
@@ -156,10 +184,9 @@ class Care:
     def _rebuilt(self, name: str, settings: list[str] | str | None) -> list[IndexTrial]:
         if name not in INDEX_NAMES:
             raise ValueError(f"no index is called {name!r}; there are {' and '.join(INDEX_NAMES)}")
-        if self.read_only:
-            raise LibraryReadOnly(
-                f"{display(str(self.folder))}: the library cannot be written; it can only be searched"
-            )
+        if self._database.read_only:
+            folder = display(str(self._database.folder))
+            raise LibraryReadOnly(f"{folder}: the library cannot be written; it can only be searched")
         if settings == "all":
             settings = list(autotune.candidates(*self._catalogue.extent(name)))
         assert not isinstance(settings, str)

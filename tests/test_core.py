@@ -9,6 +9,7 @@ import pytest
 
 from embedder.core.arrays import connected_components, ragged_ranges, unit_rows
 from embedder.core.files import atomic_file, atomic_write, printable, replace_with, sha256_of
+from embedder.core.text import count, percent, tempo_change
 
 
 def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path) -> None:
@@ -63,3 +64,14 @@ def test_ragged_ranges_stand_one_behind_another() -> None:
 def test_components_are_numbered_by_their_first_nodes() -> None:
     assert connected_components(6, [(4, 1), (5, 0), (1, 2)]).tolist() == [0, 1, 1, 2, 1, 0]
     assert connected_components(2, []).tolist() == [0, 1]
+
+
+def test_nouns_agree_with_their_numbers() -> None:
+    assert [count(n, "piece") for n in (0, 1, 2, 1234)] == ["0 pieces", "1 piece", "2 pieces", "1,234 pieces"]
+    assert count(2, "copy", "copies") == "2 copies"
+
+
+def test_shares_and_tempi_in_words() -> None:
+    assert (percent(0.49), percent(1)) == ("49 %", "100 %")
+    words = [tempo_change(ratio) for ratio in (0.94, 1.25, 2, 1.004)]
+    assert words == ["6 % slower", "25 % faster", "100 % faster", None]

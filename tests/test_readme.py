@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 from typer.testing import CliRunner
 
 from embedder import write_midi
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 from ui.cli import app
 from ui.cli.registry import COMMANDS
 

@@ -328,10 +328,8 @@ def _works(
 
 def _copies(read: _Read, links: Sequence[tuple[int, int, float]]) -> set[int]:
     """Pieces that are another piece's performance, perhaps edited; of each pair the later one."""
-    from index.matching.block_matching import Sketch
-    from index.matching.classify import judge
-    from index.matching.landmarks import line_of
-    from index.matching.relations import Kind
+    from index.matching.block_matching import IndexedPiece
+    from index.matching.classify import Kind, classify_pair
 
     tables: dict[Path, dict[str, NDArray[Any]]] = {}
     copies: set[int] = set()
@@ -346,8 +344,8 @@ def _copies(read: _Read, links: Sequence[tuple[int, int, float]]) -> set[int]:
                 if len(tables) > 8:
                     tables.pop(next(iter(tables)))
                 tables[part] = _load(part)
-            sketches.append(Sketch(line_of(_notes(tables[part], read.row[piece]))))
-        link = judge(one, sketches[0], other, sketches[1], 0)
+            sketches.append(IndexedPiece.of(_notes(tables[part], read.row[piece])))
+        link = classify_pair(one, sketches[0], other, sketches[1], 0)
         if link is not None and link.kind in (Kind.NOTES, Kind.EDITED):
             copies.add(other)
     return copies

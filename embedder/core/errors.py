@@ -2,6 +2,7 @@
 
     MidikinError
     ├── MidiError          a file that is not usable MIDI music
+    ├── NoteTextError      a typed tune that cannot be read
     ├── EncoderError       weights or a configuration that cannot be used
     ├── CorpusError        a training corpus or recipe that cannot be used
     └── LibraryError       the library on disk
@@ -28,6 +29,7 @@ __all__ = [
     "LibraryReadOnly",
     "MidiError",
     "MidikinError",
+    "NoteTextError",
     "PieceNotFound",
     "TagError",
 ]
@@ -47,6 +49,10 @@ class MidiError(MidikinError):
         super().__init__(f"{path}: {reason}" if path else reason)
         self.reason = " ".join(reason.split())
         self.path = path
+
+
+class NoteTextError(MidikinError):
+    """Text that is no tune in any of the notations that `embedder.note_text` reads."""
 
 
 class EncoderError(MidikinError):

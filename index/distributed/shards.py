@@ -117,7 +117,7 @@ def run_shard(shard: Shard, encoder: EncoderLike | None = None) -> Done:
     with scratch_folder as scratch:
         with Library.open(Path(scratch, "work"), encoder=encoder or _encoder(shard.encoder)) as library:
             report = library.add(shard.files, workers=1)
-            copy = library.backup(Path(scratch, "copy")) / DATABASE_NAME
+            copy = library.maintenance.backup(Path(scratch, "copy")) / DATABASE_NAME
         if report.interrupted:
             raise KeyboardInterrupt
         with open(copy, "rb") as file:

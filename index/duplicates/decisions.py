@@ -1,8 +1,8 @@
-"""Decisions of people about pairs of pieces: kept with date and evidence, undone at will, never lost.
+"""Decisions of people about pairs of pieces: stored with date and evidence, undone at will, never lost.
 
-A decision names the two contents by their hashes, not their numbers: it outlives pieces that are removed and
-added again, new encoders and new fingerprints. Undoing does not delete, it dates the end; the latest decision
-of a pair that has not been undone is the one that counts.
+A decision identifies the two contents by their hashes, not their numbers: it outlives pieces that are removed
+and added again, new encoders and new fingerprints. Undoing does not delete, it records the end; the latest
+decision of a pair that has not been undone is the active one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ from embedder.core.errors import LibraryError
 
 from ..storage.schema import metadata
 
-__all__ = ["Decision", "Verdict", "decisions", "list_decisions", "record", "standing", "undo"]
+__all__ = [
+    "Decision",
+    "Verdict",
+    "active_decisions",
+    "decisions",
+    "list_decisions",
+    "record_decision",
+    "undo_decision",
+]
 
 decisions = Table(
     "decisions",
@@ -53,10 +61,10 @@ class Decision:
     Attributes
     ----------
     one, other : SHA-256 of the two contents, in alphabetical order
-    keeper : the one to keep, for a duplicate
+    keeper : the content to keep, for a duplicate
     evidence : what was known when it was decided
-    decided_s, undone_s : seconds since 1970; undone_s is None while it stands
-    pieces, paths : number and a path of the one and of the other while the library holds them, or None
+    decided_s, undone_s : seconds since 1970; undone_s is None while it is active
+    pieces, paths : number and a path of each of the two while the library holds them, or None
     """
 
     id: int
@@ -74,7 +82,7 @@ class Decision:
         return asdict(self)
 
 
-def record(
+def record_decision(
     connection: Connection,
     one: str,
     other: str,
@@ -82,7 +90,7 @@ def record(
     evidence: dict[str, Any],
     keeper: str | None = None,
 ) -> int:
-    """Store a decision about two contents; its number. An earlier one about them is undone by it."""
+    """Store a decision about two contents; returns its number. An earlier one about them is undone by it."""
     if one == other:
         raise ValueError("a decision needs two different contents")
     if verdict is Verdict.DUPLICATE and keeper not in (one, other):
@@ -90,8 +98,8 @@ def record(
     first, second = sorted((one, other))
     now = time.time()
     table = decisions.c
-    standing_pair = (table.one == first) & (table.other == second) & table.undone_s.is_(None)
-    connection.execute(update(decisions).where(standing_pair).values(undone_s=now))
+    active_pair = (table.one == first) & (table.other == second) & table.undone_s.is_(None)
+    connection.execute(update(decisions).where(active_pair).values(undone_s=now))
     row = insert(decisions).values(
         one=first,
         other=second,
@@ -105,22 +113,22 @@ def record(
     return int(key[0])
 
 
-def undo(connection: Connection, number: int) -> None:
+def undo_decision(connection: Connection, number: int) -> None:
     """End a decision.
 
     Raises
     ------
     LibraryError
-        If no decision of that number stands.
+        If there is no active decision of that number.
     """
     table = decisions.c
     ended = update(decisions).where((table.id == number) & table.undone_s.is_(None))
     if not connection.execute(ended.values(undone_s=time.time())).rowcount:
-        raise LibraryError(f"no decision {number} stands; `midikin decisions` lists them")
+        raise LibraryError(f"there is no active decision {number}; `midikin decisions` lists them")
 
 
 def list_decisions(connection: Connection, *, undone: bool = False) -> list[Decision]:
-    """All decisions that stand, or with `undone` all there ever were, oldest first."""
+    """Active decisions, or with `undone` all there ever were, oldest first."""
     query = select(decisions).order_by(decisions.c.id)
     if not undone:
         query = query.where(decisions.c.undone_s.is_(None))
@@ -139,6 +147,6 @@ def list_decisions(connection: Connection, *, undone: bool = False) -> list[Deci
     ]
 
 
-def standing(found: Iterable[Decision]) -> dict[tuple[str, str], Decision]:
-    """The decision that counts for each pair of contents."""
-    return {(one.one, one.other): one for one in found if one.undone_s is None}
+def active_decisions(listed: Iterable[Decision]) -> dict[tuple[str, str], Decision]:
+    """The active decision about each pair of contents."""
+    return {(decision.one, decision.other): decision for decision in listed if decision.undone_s is None}

@@ -1,130 +1,43 @@
-"""Duplicates: the groups of a library, with keepers and evidence, in the light of earlier decisions."""
+"""`library.duplicates`: groups of pieces that hold the same music, with keepers, evidence and decisions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from ..matching.align import LEAST_CHANCE, surprise_bits
+from embedder.core.arrays import connected_components
+from embedder.core.errors import PieceNotFound
+from embedder.core.progress import OnProgress, no_progress
+
+from ..matching.align import MIN_CHANCE, surprise_bits
+from ..matching.classify import Evidence, Kind, Link, Span
 from ..matching.fingerprints import Snapshot
-from ..matching.relations import Evidence, Kind, Link, Span
-from ..named import Named
+from ..matching.matching import Matching
 from ..records import Piece
 from ..storage import piece_reader, schema
-from ..storage.paths import display
-from .decisions import Decision, Verdict, list_decisions, standing
-from .grouping import LARGE_GROUP, PieceGroup, group_links
-from .keeper import merit_of, suggest_keeper
+from ..storage.database import Database
+from ..storage.piece_writer import known_contents
+from . import report
+from .decisions import (
+    Decision,
+    Verdict,
+    active_decisions,
+    list_decisions,
+    record_decision,
+    undo_decision,
+)
+from .grouping import PieceGroup, group_links
+from .keeper import keeper_score, suggest_keeper
 from .pairs import find_links
+from .records import DuplicateGroup, DuplicateLink, Member
 
-__all__ = ["DuplicateGroup", "DuplicateLink", "Duplicates", "Member", "find_duplicates"]
+__all__ = ["DuplicateSearch", "Duplicates", "find_duplicates"]
 
-Progress = Callable[[str, int, int], None]
-
-
-@dataclass(frozen=True)
-class Member(Named):
-    """A piece of a group, with all files that hold these bytes."""
-
-    piece_id: int
-    paths: tuple[str, ...]
-    sha256: str
-    title: str | None
-    notes: int
-    start_s: float
-    end_s: float
-
-    @property
-    def path(self) -> str:
-        return self.paths[0]
-
-    @property
-    def displays(self) -> tuple[str, ...]:
-        return tuple(display(path) for path in self.paths)
-
-    def to_json(self) -> dict[str, Any]:
-        return super().to_json() | {"paths": list(self.paths), "path": self.path}
-
-
-@dataclass(frozen=True)
-class DuplicateLink:
-    """Two members that hold the same music, and what was decided about them."""
-
-    link: Link
-    verdict: Verdict | None
-    keeper: int | None = None  # of a pair decided as duplicates
-
-    def to_json(self) -> dict[str, Any]:
-        link = self.link
-        return {
-            "one": link.one,
-            "other": link.other,
-            "kind": link.kind.value,
-            "contained": link.contained,
-            "same_performance": link.same_performance,
-            "verdict": None if self.verdict is None else self.verdict.value,
-            "keeper": self.keeper,
-            "evidence": link.evidence.to_json(),
-            "says": str(link.evidence),
-        }
-
-
-@dataclass(frozen=True)
-class DuplicateGroup:
-    """Files that hold the same music.
-
-    Attributes
-    ----------
-    kind : the loosest kind of sameness among them that was needed to join them
-    members : the keeper first; of a whole and its parts, the whole first
-    keeper, why : the piece that is suggested to stay, and the reason
-    settled : every member has been decided about
-    """
-
-    number: int
-    kind: Kind
-    members: tuple[Member, ...]
-    links: tuple[DuplicateLink, ...]
-    keeper: int
-    why: str
-    settled: bool
-
-    def best_link(self, member: Member) -> Link | None:
-        """The strongest link of a member, with the keeper if possible; None of the keeper itself."""
-        if member.piece_id == self.keeper:
-            return None
-        own = [one.link for one in self.links if member.piece_id in (one.link.one, one.link.other)]
-        return max(own, key=lambda link: (self.keeper in (link.one, link.other), link.strength), default=None)
-
-    def says(self, member: Member) -> str:
-        """Why the keeper should stay; of another member what it is to the keeper."""
-        if member.piece_id == self.keeper:
-            return f"keep: {self.why}"
-        best = self.best_link(member)
-        if best is None:
-            return ""
-        seen = best.evidence if best.one == member.piece_id else best.evidence.turned()
-        return f"{_relation(best, member.piece_id)}: {seen}"
-
-    @property
-    def large(self) -> bool:
-        """Whether the group is so large that it should be looked at."""
-        return len(self.members) > LARGE_GROUP
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "number": self.number,
-            "kind": self.kind.value,
-            "keeper": self.keeper,
-            "why": self.why,
-            "settled": self.settled,
-            "large": self.large,
-            "members": [member.to_json() for member in self.members],
-            "links": [link.to_json() for link in self.links],
-        }
+_Decided = Mapping[tuple[str, str], Decision]
 
 
 @dataclass(frozen=True)
@@ -133,7 +46,7 @@ class Duplicates:
 
     Attributes
     ----------
-    pieces : how many pieces were looked at
+    pieces : how many pieces were searched
     compared : how many pairs were compared note by note
     """
 
@@ -142,26 +55,20 @@ class Duplicates:
     groups: tuple[DuplicateGroup, ...]
 
     def csv(self) -> str:
-        """A table with one line a file."""
-        from .report import to_csv
-
-        return to_csv(self)
+        """A table with one row a file."""
+        return report.to_csv(self.groups)
 
     def html(self) -> str:
-        """A page that needs nothing else, with the shared passages drawn."""
-        from .report_html import to_html
-
-        return to_html(self)
+        """A self-contained page, with the shared passages drawn."""
+        return report.to_html(self.groups, self.pieces, self.compared)
 
     def script(self) -> bytes:
         """Commands for the user to review and run: only for what was decided, the rest as comments."""
-        from .report import shell_script
-
-        return shell_script(self)
+        return report.shell_script(self.groups)
 
     def only_open(self) -> Duplicates:
-        """Without the groups that are settled."""
-        return replace(self, groups=tuple(group for group in self.groups if not group.settled))
+        """Without the groups that are resolved."""
+        return replace(self, groups=tuple(group for group in self.groups if not group.resolved))
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -171,67 +78,153 @@ class Duplicates:
         }
 
 
+class DuplicateSearch:
+    """Duplicates in a library and decisions about them; calling it searches for them.
+
+    Parameters
+    ----------
+    database : of the library
+    matching : its fingerprints and comparisons
+    """
+
+    def __init__(self, database: Database, matching: Matching) -> None:
+        self._database = database
+        self._matching = matching
+
+    def __call__(
+        self,
+        *,
+        loosest: Kind | str = Kind.CONTAINS,
+        workers: int | None = None,
+        progress: OnProgress = no_progress,
+    ) -> Duplicates:
+        """Group the library's pieces that hold the same music. No file is touched.
+
+        Parameters
+        ----------
+        loosest : the loosest kind of sameness to report: bytes, notes, edited, work or contains
+        workers : processes; as many as there are cores, up to 8, if not given
+        progress : gets the stage ("candidates", "pairs"), how much is done, and of how much
+        """
+        with self._database.read() as connection:
+            return find_duplicates(
+                connection,
+                self._matching.snapshot(connection),
+                loosest=Kind(loosest),
+                workers=workers or max(1, min(8, os.cpu_count() or 1)),
+                progress=progress,
+            )
+
+    def decide(
+        self,
+        one: int,
+        other: int,
+        verdict: Verdict | str,
+        *,
+        keeper: int | None = None,
+        evidence: dict[str, Any] | None = None,
+    ) -> int:
+        """Decide about two pieces of the library, by number; returns the number of the decision.
+
+        Parameters
+        ----------
+        verdict : "keep" (both stay), "duplicate" (the keeper stays) or "not-same"
+        keeper : the number of the piece to keep, for a duplicate
+        evidence : stored with it; a comparison of the two if not given
+
+        Raises
+        ------
+        PieceNotFound
+            If there is no piece of a number.
+        ValueError
+            If the verdict or the keeper makes no sense.
+        """
+        if evidence is None:
+            evidence = self._matching.compare(one, other).summary()
+        hashes = {}
+        with self._database.write() as connection:
+            for number in (one, other):
+                column = schema.pieces.c.sha256
+                sha256 = connection.execute(select(column).where(schema.pieces.c.id == number)).scalar()
+                if sha256 is None:
+                    raise PieceNotFound(f"no piece of the library has the number {number}")
+                hashes[number] = sha256
+            keep = None if keeper is None else hashes.get(keeper, "")
+            return record_decision(connection, hashes[one], hashes[other], Verdict(verdict), evidence, keep)
+
+    def undo(self, number: int) -> None:
+        """End a decision; the pair is open again.
+
+        Raises
+        ------
+        LibraryError
+            If there is no active decision of that number.
+        """
+        with self._database.write() as connection:
+            undo_decision(connection, number)
+
+    def decisions(self, *, undone: bool = False) -> list[Decision]:
+        """Active decisions, or with `undone` all there ever were, oldest first."""
+        with self._database.read() as connection:
+            listed = list_decisions(connection, undone=undone)
+            pieces = _by_hash(connection, {sha256 for item in listed for sha256 in (item.one, item.other)})
+        unknown = (None, None)
+        located = []
+        for decision in listed:
+            one, other = pieces.get(decision.one, unknown), pieces.get(decision.other, unknown)
+            located.append(replace(decision, pieces=(one[0], other[0]), paths=(one[1], other[1])))
+        return located
+
+
 def find_duplicates(
-    connection: Connection, snapshot: Snapshot, *, loosest: Kind, workers: int, progress: Progress
+    connection: Connection, snapshot: Snapshot, *, loosest: Kind, workers: int, progress: OnProgress
 ) -> Duplicates:
-    """Group a library; see `Library.duplicates`."""
+    """Group a library; see `DuplicateSearch`."""
     columns = schema.pieces.c
-    wanted = (columns.id, columns.sha256, columns.digest, columns.notes, columns.start_s, columns.end_s)
-    facts = connection.execute(select(*wanted).order_by(columns.id)).all()
-    hashes = {row.id: row.sha256 for row in facts}
-    first: dict[str, int] = {}
-    stands_for: dict[int, list[int]] = {}
-    identical: dict[int, Evidence] = {}
-    for row in facts:
-        identical[row.id] = _identical(row.notes, row.start_s, row.end_s)
-        stands_for.setdefault(first.setdefault(row.digest, row.id), []).append(row.id)
-    links, compared = find_links(snapshot, sorted(stands_for), workers=workers, progress=progress)
+    query = select(columns.id, columns.sha256, columns.digest, columns.notes, columns.start_s, columns.end_s)
+    rows = connection.execute(query.order_by(columns.id)).all()
+    hashes = {row.id: row.sha256 for row in rows}
+    # Of pieces whose notes are identical, the first is compared for all.
+    first_of: dict[str, int] = {}
+    identical: dict[int, list[int]] = {}
+    for row in rows:
+        identical.setdefault(first_of.setdefault(row.digest, row.id), []).append(row.id)
+    links, compared = find_links(snapshot, sorted(identical), workers=workers, progress=progress)
+    evidence = {row.id: _identical_evidence(row.notes, row.start_s, row.end_s) for row in rows}
     links += [
-        Link(one, other, Kind.NOTES, False, identical[one])
-        for one, others in stands_for.items()
+        Link(first, other, Kind.NOTES, False, evidence[first])
+        for first, others in identical.items()
         for other in others[1:]
     ]
-    decided = standing(list_decisions(connection))
+    decided = active_decisions(list_decisions(connection))
     refused = {
-        _pair(link.one, link.other)
+        link.pair
         for link in links
-        if (found := _decision(decided, hashes, link)) and found.verdict is Verdict.NOT_SAME
+        if (decision := _decision(decided, hashes, link)) and decision.verdict is Verdict.NOT_SAME
     }
-    links = [link for link in links if _pair(link.one, link.other) not in refused]
+    links = [link for link in links if link.pair not in refused]
     groups = group_links(links, compared | refused, loosest=loosest)
     groups += _same_bytes(connection, {piece for group in groups for piece in group.members})
-    found_groups = _dressed(connection, groups, decided, hashes)
-    return Duplicates(pieces=len(facts), compared=len(compared), groups=found_groups)
+    return Duplicates(len(rows), len(compared), _complete(connection, groups, decided, hashes))
 
 
-def _relation(link: Link, piece: int) -> str:
-    """What a piece is to the other of its link."""
-    partner = link.other if link.one == piece else link.one
-    if link.kind is not Kind.CONTAINS:
-        return f"{_RELATIONS[link.kind]} #{partner}"
-    if link.same_performance:
-        return f"cut from #{partner}" if piece == link.one else f"the whole of #{partner}"
-    return f"{'in' if piece == link.one else 'holds'} #{partner}, played by other hands"
-
-
-_RELATIONS = {Kind.NOTES: "the same notes as", Kind.EDITED: "an edit of", Kind.WORK: "the same work as"}
-
-
-def _identical(notes: int, start_s: float, end_s: float) -> Evidence:
-    """Evidence for two pieces whose notes are known to be the same to the last bit."""
-    bits = surprise_bits(1.0, LEAST_CHANCE, notes)
+def _identical_evidence(notes: int, start_s: float, end_s: float) -> Evidence:
+    """Evidence for two pieces whose notes are identical."""
     return Evidence(
-        1.0, 1.0, 1.0, 1.0, 0, 1.0, 0.0, LEAST_CHANCE, bits, (Span(start_s, end_s, start_s, end_s),)
+        covered=1.0,
+        other_covered=1.0,
+        matched=1.0,
+        other_matched=1.0,
+        transposition=0,
+        tempo_ratio=1.0,
+        straight_s=0.0,
+        chance=MIN_CHANCE,
+        surprise_bits=surprise_bits(1.0, MIN_CHANCE, notes),
+        passages=(Span(start_s, end_s, start_s, end_s),),
     )
 
 
-def _pair(one: int, other: int) -> tuple[int, int]:
-    return min(one, other), max(one, other)
-
-
-def _decision(
-    decided: Mapping[tuple[str, str], Decision], hashes: Mapping[int, str], link: Link
-) -> Decision | None:
+def _decision(decided: _Decided, hashes: Mapping[int, str], link: Link) -> Decision | None:
     one, other = sorted((hashes[link.one], hashes[link.other]))
     return decided.get((one, other))
 
@@ -240,63 +233,53 @@ def _same_bytes(connection: Connection, grouped: set[int]) -> list[PieceGroup]:
     """Pieces that several files hold and that are in no other group."""
     column = schema.paths.c.piece_id
     several = select(column).group_by(column).having(func.count() > 1).order_by(column)
-    found = connection.execute(several).scalars()
-    return [PieceGroup(Kind.BYTES, (piece,), ()) for piece in found if piece not in grouped]
+    pieces = connection.execute(several).scalars()
+    return [PieceGroup(Kind.BYTES, (piece,), ()) for piece in pieces if piece not in grouped]
 
 
-def _dressed(
-    connection: Connection,
-    groups: list[PieceGroup],
-    decided: Mapping[tuple[str, str], Decision],
-    hashes: Mapping[int, str],
+def _complete(
+    connection: Connection, groups: list[PieceGroup], decided: _Decided, hashes: Mapping[int, str]
 ) -> tuple[DuplicateGroup, ...]:
     """Groups with paths, keepers and decisions."""
     numbers = {piece for group in groups for piece in group.members}
     pieces = piece_reader.pieces_by_id(connection, numbers)
-    merits = {n: merit_of(pieces[n], piece_reader.notes_of(connection, n)) for n in sorted(numbers)}
-    dressed = []
+    scores = {n: keeper_score(pieces[n], piece_reader.notes_of(connection, n)) for n in sorted(numbers)}
+    complete = []
     for number, group in enumerate(groups, 1):
         if group.kind is Kind.CONTAINS:
-            keeper, why = group.members[0], "holds all the others and more"
+            keeper, reason = group.members[0], "contains all the others and more"
         else:
-            keeper, why = suggest_keeper(group.members, merits)
-        found = [(link, _decision(decided, hashes, link)) for link in group.links]
-        order = sorted(group.members, key=lambda piece: (piece != keeper, piece))
-        dressed.append(
+            keeper, reason = suggest_keeper(group.members, scores)
+        order = sorted(group.members, key=lambda piece, keeper=keeper: (piece != keeper, piece))  # type: ignore[misc]
+        complete.append(
             DuplicateGroup(
                 number=number,
                 kind=group.kind,
                 members=tuple(_member(pieces[piece], hashes[piece]) for piece in order),
-                links=tuple(_judged(link, decision, hashes) for link, decision in found),
+                links=tuple(_decided_link(link, decided, hashes) for link in group.links),
                 keeper=keeper,
-                why=why,
-                settled=_settled(group, decided, hashes),
+                reason=reason,
+                resolved=_is_resolved(group, decided, hashes),
             )
         )
-    return tuple(dressed)
+    return tuple(complete)
 
 
-def _judged(link: Link, decision: Decision | None, hashes: Mapping[int, str]) -> DuplicateLink:
+def _decided_link(link: Link, decided: _Decided, hashes: Mapping[int, str]) -> DuplicateLink:
+    decision = _decision(decided, hashes, link)
     if decision is None:
         return DuplicateLink(link, None)
-    kept = [piece for piece in (link.one, link.other) if hashes[piece] == decision.keeper]
-    return DuplicateLink(link, decision.verdict, kept[0] if kept else None)
+    keepers = [piece for piece in (link.one, link.other) if hashes[piece] == decision.keeper]
+    return DuplicateLink(link, decision.verdict, keepers[0] if keepers else None)
 
 
-def _settled(
-    group: PieceGroup, decided: Mapping[tuple[str, str], Decision], hashes: Mapping[int, str]
-) -> bool:
-    """Whether decisions tie all members together; a new member has none, and so reopens its group."""
+def _is_resolved(group: PieceGroup, decided: _Decided, hashes: Mapping[int, str]) -> bool:
+    """Whether decisions connect all members; a new member has none, and so reopens its group."""
     if len(group.members) < 2:
         return False
-    own = {hashes[piece] for piece in group.members}
-    inside = [pair for pair in decided if own.issuperset(pair)]
-    reached, grew = {hashes[group.members[0]]}, True
-    while grew:
-        near = {one for pair in inside if reached & set(pair) for one in pair}
-        grew = not near <= reached
-        reached |= near
-    return reached == own
+    number = {hashes[piece]: place for place, piece in enumerate(group.members)}
+    edges = [(number[one], number[other]) for one, other in decided if one in number and other in number]
+    return not connected_components(len(number), edges).any()
 
 
 def _member(piece: Piece, sha256: str) -> Member:
@@ -309,3 +292,10 @@ def _member(piece: Piece, sha256: str) -> Member:
         start_s=piece.start_s,
         end_s=piece.end_s,
     )
+
+
+def _by_hash(connection: Connection, hashes: set[str]) -> dict[str, tuple[int, str]]:
+    """Number and path of the pieces with these contents."""
+    numbers = known_contents(connection, hashes)
+    pieces = piece_reader.pieces_by_id(connection, numbers.values())
+    return {content: (number, pieces[number].path) for content, number in numbers.items()}

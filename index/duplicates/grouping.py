@@ -2,7 +2,7 @@
 
 Links are taken from the strictest and strongest on. Two pieces join freely; a group takes in another piece or
 group only with mutual support: of the pairs across that were compared, at least half must be linked, and at
-least two if there are two. A link that says "contains" never joins groups: a medley would otherwise merge all
+least two if there are two. A link of kind "contains" never joins groups: a medley would otherwise merge all
 its works. Wholes and their parts are groups of their own.
 """
 
@@ -11,7 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ..matching.relations import KINDS, Kind, Link
+import numpy as np
+
+from embedder.core.arrays import connected_components
+
+from ..matching.classify import Kind, Link
 
 __all__ = ["LARGE_GROUP", "PieceGroup", "group_links"]
 
@@ -26,7 +30,7 @@ class PieceGroup:
     Attributes
     ----------
     kind : the loosest kind of link that was needed to join the members; CONTAINS for a whole and its parts
-    members : numbers of the pieces, rising; of a whole and its parts, the whole first
+    members : numbers of the pieces, ascending; of a whole and its parts, the whole first
     links : all links among the members
     """
 
@@ -46,87 +50,78 @@ def group_links(
         joining
     loosest : leave out links of looser kinds
     """
-    allowed = [link for link in links if KINDS.index(link.kind) <= KINDS.index(loosest)]
+    allowed = [link for link in links if link.kind.rank <= loosest.rank]
     joining = [link for link in allowed if link.kind is not Kind.CONTAINS]
-    owner = _joined(joining, compared)
+    group_of = _join(joining, compared)
     inside: dict[int, list[Link]] = {}
     for link in joining:
-        if owner[link.one] == owner[link.other]:
-            inside.setdefault(owner[link.one], []).append(link)
+        if group_of[link.one] == group_of[link.other]:
+            inside.setdefault(group_of[link.one], []).append(link)
     members: dict[int, list[int]] = {}
-    for piece, root in owner.items():
-        members.setdefault(root, []).append(piece)
+    for piece, group in group_of.items():
+        members.setdefault(group, []).append(piece)
     groups = [
-        PieceGroup(_loosest(found), tuple(sorted(members[root])), tuple(found))
-        for root, found in inside.items()
+        PieceGroup(_loosest_needed(own), tuple(sorted(members[group])), tuple(own))
+        for group, own in inside.items()
     ]
     groups.sort(key=lambda group: (-len(group.members), group.members))
     return groups + _wholes(link for link in allowed if link.kind is Kind.CONTAINS)
 
 
-def _joined(links: list[Link], compared: set[tuple[int, int]]) -> dict[int, int]:
-    """For each piece, one piece that stands for its group."""
-    owner = {piece: piece for link in links for piece in (link.one, link.other)}
-    members = {piece: [piece] for piece in owner}
-    linked = {(min(link.one, link.other), max(link.one, link.other)) for link in links}
-    waiting = sorted(links, key=lambda link: (KINDS.index(link.kind), -link.strength, link.one, link.other))
-    while waiting:
-        put_off = []
-        for link in waiting:
-            one, other = owner[link.one], owner[link.other]
-            if one == other:
+def _join(links: list[Link], compared: set[tuple[int, int]]) -> dict[int, int]:
+    """For each piece, the piece that represents its group."""
+    group_of = {piece: piece for link in links for piece in (link.one, link.other)}
+    members = {piece: [piece] for piece in group_of}
+    linked = {link.pair for link in links}
+    pending = sorted(links, key=lambda link: (link.kind.rank, -link.strength, link.one, link.other))
+    while pending:
+        deferred = []
+        for link in pending:
+            first, second = group_of[link.one], group_of[link.other]
+            if first == second:
                 continue
-            if not _supported(link, members[one], members[other], linked, compared):
-                put_off.append(link)
+            if not _supported(link, members[first], members[second], linked, compared):
+                deferred.append(link)
                 continue
-            if len(members[one]) < len(members[other]):
-                one, other = other, one
-            for piece in members[other]:
-                owner[piece] = one
-            members[one] += members.pop(other)
-        if len(put_off) == len(waiting):
-            break
+            if len(members[first]) < len(members[second]):
+                first, second = second, first
+            for piece in members[second]:
+                group_of[piece] = first
+            members[first] += members.pop(second)
         # What joined meanwhile may be the support that a link lacked.
-        waiting = put_off if len(put_off) < len(waiting) else []
-    return owner
+        pending = deferred if len(deferred) < len(pending) else []
+    return group_of
 
 
 def _supported(
     link: Link,
-    ones: list[int],
-    others: list[int],
+    firsts: list[int],
+    seconds: list[int],
     linked: set[tuple[int, int]],
     compared: set[tuple[int, int]],
 ) -> bool:
     """Whether a link may join two groups."""
-    across = [(min(a, b), max(a, b)) for a in ones for b in others]
+    across = [(min(a, b), max(a, b)) for a in firsts for b in seconds]
     votes = sum(pair in linked for pair in across)
-    asked = sum(pair in compared for pair in across)
+    voters = sum(pair in compared for pair in across)
     # A single copy of one member (the melody of a song, say) need not resemble the others.
-    alone = min(len(ones), len(others)) == 1 and link.kind is not Kind.WORK
-    wanted = 1 if alone else min(2, len(across))
-    return votes >= wanted and votes >= _SUPPORT * asked
+    alone = min(len(firsts), len(seconds)) == 1 and link.kind is not Kind.WORK
+    required = 1 if alone else min(2, len(across))
+    return votes >= required and votes >= _SUPPORT * voters
 
 
-def _loosest(links: list[Link]) -> Kind:
-    """The loosest kind that is needed to hold the members together: strict links first."""
-    owner = {piece: piece for link in links for piece in (link.one, link.other)}
-
-    def root(piece: int) -> int:
-        while owner[piece] != piece:
-            owner[piece] = owner[owner[piece]]
-            piece = owner[piece]
-        return piece
-
-    needed = links[0].kind
-    loosest = 0
-    for link in sorted(links, key=lambda link: KINDS.index(link.kind)):
-        one, other = root(link.one), root(link.other)
-        if one != other:
-            owner[one] = other
-            if KINDS.index(link.kind) >= loosest:
-                loosest, needed = KINDS.index(link.kind), link.kind
-    return needed
+def _loosest_needed(links: list[Link]) -> Kind:
+    """The loosest kind that is needed to connect the members: strict links first."""
+    number: dict[int, int] = {}
+    for link in links:
+        for piece in (link.one, link.other):
+            number.setdefault(piece, len(number))
+    edges = [(number[link.one], number[link.other]) for link in links]
+    for kind in sorted({link.kind for link in links}, key=lambda kind: kind.rank):
+        strict = [edge for edge, link in zip(edges, links, strict=True) if link.kind.rank <= kind.rank]
+        if not np.any(connected_components(len(number), strict)):
+            return kind
+    raise ValueError("the links do not connect their pieces")
 
 
 def _wholes(links: Iterable[Link]) -> list[PieceGroup]:
@@ -134,6 +129,6 @@ def _wholes(links: Iterable[Link]) -> list[PieceGroup]:
     for link in links:
         parts.setdefault(link.other, []).append(link)
     return [
-        PieceGroup(Kind.CONTAINS, (whole, *sorted(link.one for link in found)), tuple(found))
-        for whole, found in sorted(parts.items(), key=lambda item: (-len(item[1]), item[0]))
+        PieceGroup(Kind.CONTAINS, (whole, *sorted(link.one for link in own)), tuple(own))
+        for whole, own in sorted(parts.items(), key=lambda item: (-len(item[1]), item[0]))
     ]

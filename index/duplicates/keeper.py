@@ -7,78 +7,76 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from embedder.core.text import count
 from embedder.notes import Notes
 
 from ..records import Piece
 
-__all__ = ["Merit", "merit_of", "suggest_keeper"]
+__all__ = ["KeeperScore", "keeper_score", "suggest_keeper"]
 
 _NEARLY = 0.03  # shares of notes closer than this count as equally complete
 _EXPRESSIVE_VELOCITIES = 8
 
 
 @dataclass(frozen=True)
-class Merit:
-    """What speaks for keeping a piece.
+class KeeperScore:
+    """What counts in favour of keeping a piece.
 
     Attributes
     ----------
-    notes : how many
-    velocities : how many different ones; a file typed in by hand has one or a few
-    timings : share of onset intervals that are unlike the commonest ones; near 0 where everything is on a
-        grid
-    facts : title and tempo that the file states, in words
-    files : how many paths hold it
+    notes : number of notes
+    velocities : how many different ones; a file entered by hand has one or a few
+    free_timing : share of onset intervals that are unlike the most frequent ones; near 0 where everything is
+        on a grid
+    metadata : what the file states, in words: a title, a tempo
     """
 
     notes: int
     velocities: int
-    timings: float
-    facts: tuple[str, ...]
-    files: int
+    free_timing: float
+    metadata: tuple[str, ...]
 
     @property
     def expression(self) -> int:
-        """0 for mechanical, 1 for played or shaped loudness, 2 for both loudness and time."""
-        return int(self.velocities >= _EXPRESSIVE_VELOCITIES) + int(self.timings >= 0.5)
+        """0 for mechanical, 1 for expressive dynamics or timing, 2 for both."""
+        return int(self.velocities >= _EXPRESSIVE_VELOCITIES) + int(self.free_timing >= 0.5)
 
 
-def merit_of(piece: Piece, notes: Notes) -> Merit:
-    """Merit of a piece."""
+def keeper_score(piece: Piece, notes: Notes) -> KeeperScore:
+    """Score of a piece."""
     steps = np.rint(np.diff(notes.onset) * 1000)
     _, counts = np.unique(steps, return_counts=True)
-    common = np.sort(counts)[::-1][:8].sum() / max(1, len(steps))
-    facts = []
+    on_grid = np.sort(counts)[::-1][:8].sum() / max(1, len(steps))
+    metadata = []
     if piece.title:
-        facts.append("a title")
+        metadata.append("a title")
     if piece.descriptors.tempo_bpm is not None:
-        facts.append("a tempo")
-    return Merit(
+        metadata.append("a tempo")
+    return KeeperScore(
         notes=len(notes),
         velocities=len(np.unique(notes.velocity)),
-        timings=1 - float(common),
-        facts=tuple(facts),
-        files=len(piece.paths),
+        free_timing=1 - float(on_grid),
+        metadata=tuple(metadata),
     )
 
 
-def suggest_keeper(members: Sequence[int], merits: Mapping[int, Merit]) -> tuple[int, str]:
+def suggest_keeper(members: Sequence[int], scores: Mapping[int, KeeperScore]) -> tuple[int, str]:
     """The member to keep, and the reason in words."""
-    most = max(merits[piece].notes for piece in members)
-    complete = [piece for piece in members if merits[piece].notes >= (1 - _NEARLY) * most]
-    expression = max(merits[piece].expression for piece in complete)
-    shaped = [piece for piece in complete if merits[piece].expression == expression]
-    facts = max(len(merits[piece].facts) for piece in shaped)
-    told = [piece for piece in shaped if len(merits[piece].facts) == facts]
-    keeper = min(told, key=lambda piece: (-merits[piece].notes, -merits[piece].velocities, piece))
+    most_notes = max(scores[piece].notes for piece in members)
+    complete = [piece for piece in members if scores[piece].notes >= (1 - _NEARLY) * most_notes]
+    expression = max(scores[piece].expression for piece in complete)
+    expressive = [piece for piece in complete if scores[piece].expression == expression]
+    metadata = max(len(scores[piece].metadata) for piece in expressive)
+    titled = [piece for piece in expressive if len(scores[piece].metadata) == metadata]
+    keeper = min(titled, key=lambda piece: (-scores[piece].notes, -scores[piece].velocities, piece))
     reasons = []
     if len(complete) < len(members):
-        reasons.append(f"most complete ({merits[keeper].notes} notes)")
-    if len(shaped) < len(complete):
-        reasons.append("most expressive in loudness and time")
-    if len(told) < len(shaped):
-        reasons.append(f"states {' and '.join(merits[keeper].facts)}")
+        reasons.append(f"most complete ({count(scores[keeper].notes, 'note')})")
+    if len(expressive) < len(complete):
+        reasons.append("most expressive dynamics and timing")
+    if len(titled) < len(expressive):
+        reasons.append(f"states {' and '.join(scores[keeper].metadata)}")
     if not reasons:
-        more = merits[keeper].notes > min(merits[piece].notes for piece in told)
-        reasons.append("has the most notes of equals" if more else "the first of equals")
+        fewer = scores[keeper].notes > min(scores[piece].notes for piece in titled)
+        reasons.append(f"most notes ({scores[keeper].notes:,})" if fewer else "added first")
     return keeper, ", ".join(reasons)

@@ -1,89 +1,125 @@
-"""Linking: all pairs of a library that hold the same music, found and judged by several processes.
+"""All pairs of a library that hold the same music, found and classified by several processes.
 
-The work is two passes over the pieces: each names its candidates, then each pair is judged once. Both are cut
-into portions that worker processes take; they read the segments in place, so memory is shared and little
-travels between them.
+Two passes over the pieces: each names its candidates, then each pair is classified once. Both are cut into
+batches that child processes take; they map the segments from their files, so memory is shared and little is
+sent between them.
 """
 
 from __future__ import annotations
 
-import signal
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from heapq import heappop, heappush
-from multiprocessing import get_context
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..matching.block_matching import Sketch
+from embedder.core.arrays import BoolArray
+from embedder.core.processes import ChildProcesses
+from embedder.core.progress import OnProgress
+
+from ..matching.block_matching import IndexedPiece
 from ..matching.candidates import find_candidates
-from ..matching.classify import judge
+from ..matching.classify import Link, classify_pair
 from ..matching.fingerprints import Snapshot
 from ..matching.postings import Segment, open_segment
-from ..matching.relations import Link
 
-__all__ = ["Pair", "Progress", "find_links"]
+__all__ = ["Pair", "find_links"]
 
-_PORTION = 50  # pieces a worker takes at a time
-_PORTION_PAIRS = 1_000  # at most: pairs of one neighbourhood should meet in one worker
-_PORTIONS = 32  # at least, where there are pairs for them
-_HELD_NOTES = 2_000_000  # of sketches that a worker keeps, about 90 bytes a note
+_BATCH = 50  # pieces
+_MAX_BATCH_PAIRS = 1_000  # pairs of one neighbourhood should meet in one process
+_MIN_BATCHES = 32  # where there are pairs for them
+_CACHED_NOTES = 2_000_000  # of indexed pieces that a process keeps, about 90 bytes a note
 
 Pair = tuple[int, int]  # the lower number first
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
 
 
-class _Worker:
-    """What one process needs to name candidates and judge pairs."""
+class _PairFinder:
+    """What one process needs to name candidates and classify pairs."""
 
-    def __init__(self, segments: Sequence[Segment], alive: Sequence[NDArray[np.bool_]]) -> None:
+    def __init__(self, segments: Sequence[Segment], alive: Sequence[BoolArray]) -> None:
         self.segments = segments
         self.alive = alive
-        self.place = {
+        self.row_of = {
             int(piece_id): (number, row)
             for number, (segment, mask) in enumerate(zip(segments, alive, strict=True))
             for row, piece_id in enumerate(segment.ids)
             if mask[row]
         }
-        self._sketches: OrderedDict[int, Sketch] = OrderedDict()
-        self._held = 0
+        self._pieces: OrderedDict[int, IndexedPiece] = OrderedDict()
+        self._cached_notes = 0
 
-    def sketch(self, piece_id: int) -> Sketch:
-        if piece_id in self._sketches:
-            self._sketches.move_to_end(piece_id)
-            return self._sketches[piece_id]
-        number, row = self.place[piece_id]
-        sketch = Sketch(self.segments[number].line(row))
-        self._sketches[piece_id] = sketch
-        self._held += len(sketch.line)
-        while self._held > _HELD_NOTES and len(self._sketches) > 2:
-            _, dropped = self._sketches.popitem(last=False)
-            self._held -= len(dropped.line)
-        return sketch
+    def piece(self, piece_id: int) -> IndexedPiece:
+        if piece_id in self._pieces:
+            self._pieces.move_to_end(piece_id)
+            return self._pieces[piece_id]
+        number, row = self.row_of[piece_id]
+        piece = IndexedPiece(self.segments[number].sequence(row))
+        self._pieces[piece_id] = piece
+        self._cached_notes += len(piece.sequence)
+        while self._cached_notes > _CACHED_NOTES and len(self._pieces) > 2:
+            _, dropped = self._pieces.popitem(last=False)
+            self._cached_notes -= len(dropped.sequence)
+        return piece
 
     def candidates(self, pieces: Sequence[int]) -> list[Pair]:
-        """Pairs that the given pieces propose, the lower number first."""
+        """Pairs that the given pieces propose."""
         pairs: set[Pair] = set()
         for piece_id in pieces:
-            sketch = self.sketch(piece_id)
+            piece = self.piece(piece_id)
             for transposed in (False, True):
-                found = find_candidates(self.segments, self.alive, piece_id, sketch, transposed=transposed)
-                pairs |= {(min(piece_id, c.piece_id), max(piece_id, c.piece_id)) for c in found}
+                others = find_candidates(self.segments, self.alive, piece_id, piece, transposed=transposed)
+                pairs |= {(min(piece_id, c.piece_id), max(piece_id, c.piece_id)) for c in others}
         return sorted(pairs)
 
     def links(self, pairs: Sequence[Pair]) -> list[Link]:
         """Links of those pairs that hold the same music."""
-        judged = (judge(one, self.sketch(one), other, self.sketch(other)) for one, other in pairs)
-        return [link for link in judged if link is not None]
+        links = (classify_pair(a, self.piece(a), b, self.piece(b)) for a, b in pairs)
+        return [link for link in links if link is not None]
+
+
+_Request = tuple[str, Sequence[int] | Sequence[Pair]]
+
+
+def start_pair_finder(
+    files: Sequence[Path], alive: Sequence[BoolArray]
+) -> Callable[[_Request], list[Pair] | list[Link]]:
+    """What a child process runs: answers ("candidates", pieces) and ("links", pairs)."""
+    finder = _PairFinder([open_segment(file) for file in files], alive)
+    methods = {"candidates": finder.candidates, "links": finder.links}
+    return lambda request: methods[request[0]](request[1])  # type: ignore[operator]
+
+
+class _Local:
+    """Work done in this process, one batch after the other."""
+
+    def __init__(self, finder: _PairFinder) -> None:
+        self._finder = finder
+
+    def candidates(self, batches: Iterable[Sequence[int]]) -> Iterator[list[Pair]]:
+        return map(self._finder.candidates, batches)
+
+    def links(self, batches: Iterable[Sequence[Pair]]) -> Iterator[list[Link]]:
+        return map(self._finder.links, batches)
+
+
+class _Distributed:
+    """Work distributed to child processes; answers come in order."""
+
+    def __init__(self, processes: ChildProcesses) -> None:
+        self._processes = processes
+
+    def candidates(self, batches: Iterable[Sequence[int]]) -> Iterator[list[Pair]]:
+        return self._processes.map(("candidates", batch) for batch in batches)
+
+    def links(self, batches: Iterable[Sequence[Pair]]) -> Iterator[list[Link]]:
+        return self._processes.map(("links", batch) for batch in batches)
 
 
 def find_links(
-    snapshot: Snapshot, pieces: Sequence[int], *, workers: int, progress: Progress
+    snapshot: Snapshot, pieces: Sequence[int], *, workers: int, progress: OnProgress
 ) -> tuple[list[Link], set[Pair]]:
     """All links among some pieces of a library.
 
@@ -91,120 +127,70 @@ def find_links(
     ----------
     pieces : their numbers
     workers : processes; 1 works in this one
-    progress : told the phase ("candidates", "pairs"), how many are done, and of how many
+    progress : gets the stage ("candidates", "pairs"), how many are done, and of how many
 
     Returns
     -------
     links : one for each pair that holds the same music
-    judged : all pairs that were compared, the lower number first
+    compared : all pairs that were compared, the lower number first
     """
     mask = [
         alive & np.isin(segment.ids, pieces)
         for segment, alive in zip(snapshot.segments, snapshot.alive, strict=True)
     ]
     files = [file for file in snapshot.files if file is not None]
-    if workers > 1 and len(files) == len(snapshot.segments) and len(pieces) > _PORTION:
-        with ProcessPoolExecutor(
-            workers, mp_context=get_context("spawn"), initializer=_begin, initargs=(files, mask)
-        ) as pool:
-            return _link(pieces, progress, _Spread(pool))
-    return _link(pieces, progress, _Here(_Worker(snapshot.segments, mask)))
+    if workers > 1 and len(files) == len(snapshot.segments) and len(pieces) > _BATCH:
+        with ChildProcesses(workers, f"{__name__}:{start_pair_finder.__name__}", files, mask) as processes:
+            return _find_links(pieces, progress, _Distributed(processes))
+    return _find_links(pieces, progress, _Local(_PairFinder(snapshot.segments, mask)))
 
 
-def _link(pieces: Sequence[int], progress: Progress, work: _Here | _Spread) -> tuple[list[Link], set[Pair]]:
+def _find_links(
+    pieces: Sequence[int], progress: OnProgress, work: _Local | _Distributed
+) -> tuple[list[Link], set[Pair]]:
     proposed: set[Pair] = set()
+    batches = _batches(pieces, _BATCH)
     done = 0
-    for count, some in work.candidates(_portions(pieces, _PORTION)):
-        proposed.update(some)
-        done += count
+    for batch, candidates in zip(batches, work.candidates(batches), strict=True):
+        proposed.update(candidates)
+        done += len(batch)
         progress("candidates", done, len(pieces))
     pairs = _by_neighbourhood(proposed)
+    pair_batches = _batches(pairs, max(1, min(_MAX_BATCH_PAIRS, len(pairs) // _MIN_BATCHES)))
     links: list[Link] = []
     done = 0
-    for count, found in work.links(_portions(pairs, max(1, min(_PORTION_PAIRS, len(pairs) // _PORTIONS)))):
-        links += found
-        done += count
+    for pair_batch, batch_links in zip(pair_batches, work.links(pair_batches), strict=True):
+        links += batch_links
+        done += len(pair_batch)
         progress("pairs", done, len(pairs))
     return links, proposed
 
 
 def _by_neighbourhood(pairs: Collection[Pair]) -> list[Pair]:
-    """Pairs in an order in which a worker needs few pieces at a time.
+    """Pairs in an order in which a process needs few pieces at a time.
 
     Pieces are taken one after the other, next always the one with most neighbours among those taken before;
-    each pair comes as soon as both its pieces are there.
+    each pair comes as soon as both its pieces have been taken.
     """
     neighbours: defaultdict[int, list[int]] = defaultdict(list)
-    for one, other in pairs:
-        neighbours[one].append(other)
-        neighbours[other].append(one)
-    place: dict[int, int] = {}
-    known = dict.fromkeys(neighbours, 0)  # neighbours taken before
+    for a, b in pairs:
+        neighbours[a].append(b)
+        neighbours[b].append(a)
+    rank: dict[int, int] = {}
+    taken_neighbours = dict.fromkeys(neighbours, 0)
     for start in sorted(neighbours, key=lambda piece: (len(neighbours[piece]), piece)):
         heap = [(0, start)]
         while heap:
             piece = heappop(heap)[1]
-            if piece in place:
+            if piece in rank:
                 continue
-            place[piece] = len(place)
+            rank[piece] = len(rank)
             for near in neighbours[piece]:
-                if near not in place:
-                    known[near] += 1
-                    heappush(heap, (-known[near], near))
-
-    def when(pair: Pair) -> tuple[int, ...]:
-        return tuple(sorted((place[pair[0]], place[pair[1]]), reverse=True))
-
-    return sorted(pairs, key=when)
+                if near not in rank:
+                    taken_neighbours[near] += 1
+                    heappush(heap, (-taken_neighbours[near], near))
+    return sorted(pairs, key=lambda pair: sorted((rank[pair[0]], rank[pair[1]]), reverse=True))
 
 
-def _portions(items: Sequence[T], size: int) -> list[Sequence[T]]:
+def _batches(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[first : first + size] for first in range(0, len(items), size)]
-
-
-# -- where the work is done --------------------------------------------------------------------------
-
-
-class _Here:
-    """Work done in this process, one portion after the other."""
-
-    def __init__(self, worker: _Worker) -> None:
-        self._worker = worker
-
-    def candidates(self, portions: Iterable[Sequence[int]]) -> Iterator[tuple[int, list[Pair]]]:
-        return ((len(portion), self._worker.candidates(portion)) for portion in portions)
-
-    def links(self, portions: Iterable[Sequence[Pair]]) -> Iterator[tuple[int, list[Link]]]:
-        return ((len(portion), self._worker.links(portion)) for portion in portions)
-
-
-class _Spread:
-    """Work spread over processes; answers come in order."""
-
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
-        self._pool = pool
-
-    def candidates(self, portions: Iterable[Sequence[int]]) -> Iterator[tuple[int, list[Pair]]]:
-        return self._pool.map(_candidates, portions)
-
-    def links(self, portions: Iterable[Sequence[Pair]]) -> Iterator[tuple[int, list[Link]]]:
-        return self._pool.map(_links, portions)
-
-
-_worker: _Worker | None = None  # of a worker process
-
-
-def _begin(files: Sequence[Path], alive: Sequence[NDArray[np.bool_]]) -> None:
-    global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    _worker = _Worker([open_segment(file) for file in files], alive)
-
-
-def _candidates(portion: Sequence[int]) -> tuple[int, list[Pair]]:
-    assert _worker is not None
-    return len(portion), _worker.candidates(portion)
-
-
-def _links(portion: Sequence[Pair]) -> tuple[int, list[Link]]:
-    assert _worker is not None
-    return len(portion), _worker.links(portion)

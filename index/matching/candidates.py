@@ -1,9 +1,9 @@
-"""Candidates: pieces that may hold the same music as a given one, from landmarks alone.
+"""Candidate pairs: pieces that may hold the same music as a given one, from landmarks alone.
 
-Every piece asks for a sample of its own rarest landmarks. The sample and the positions read are bounded, so
-the cost of a piece does not grow with the library, and that of all pieces grows about as they do. A part
-finds the whole that contains it even where the whole, being long, would not notice the part: a pair counts if
-either side finds it.
+Each piece queries the inverted index with a sample of its own rarest landmarks. The sample and the postings
+read are bounded, so the cost of a piece does not grow with the library, and that of all pieces grows about
+linearly. A part finds the whole that contains it even where the whole, being long, would not notice the part:
+a pair counts if either side finds it.
 """
 
 from __future__ import annotations
@@ -12,50 +12,47 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from .block_matching import Sketch
-from .landmarks import PITCH_BITS
-from .postings import Segment
-from .voting import ranges
+from embedder.core.arrays import BoolArray, IntArray
+
+from .block_matching import IndexedPiece
+from .landmarks import PITCH_MASK
+from .postings import Segment, expand_ranges, rarest_first
 
 __all__ = ["PieceCandidate", "find_candidates"]
 
 _SAMPLE = 1_500  # landmarks
-_BUDGET = 40_000  # positions
-_MOST, _MOST_TRANSPOSED = 40, 16  # works have many players; copies in other keys ask for their originals too
-# Share of the landmarks asked for: players of one work share a third and more, takes of a song an eighth,
-# other music in the same key up to a tenth. Keys that only happen to fit must do better.
-_LEAST_SHARE, _LEAST_SHARE_TRANSPOSED = 0.1, 0.12
+_BUDGET = 40_000  # postings
+_MAX, _MAX_TRANSPOSED = 40, 16  # works have many players; copies in other keys query for their originals too
+# Share of the sampled landmarks: players of one work share a third and more, takes of a song an eighth, other
+# music in the same key up to a tenth. Keys that only happen to fit must do better.
+_MIN_SHARE, _MIN_SHARE_TRANSPOSED = 0.1, 0.12
 # A folk tune shares so much with a dozen others by chance, and half with an arrangement of itself.
-_FEW_LANDMARKS, _MORE_OF_FEW = 600, 0.1
-_FEWEST = 5
-_PITCHES = (1 << PITCH_BITS) - 1
-
-IntArray = NDArray[np.int64]
+_FEW_LANDMARKS, _EXTRA_SHARE_OF_FEW = 600, 0.1
+_MIN_LANDMARKS = 5
 
 
 @dataclass(frozen=True)
 class PieceCandidate:
-    """A piece that shares landmarks with the one that asked.
+    """A piece that shares landmarks with the query piece.
 
     Attributes
     ----------
     piece_id : the piece
-    up : semitones from the asking piece up to this one
-    share : share of the landmarks asked for that it has
+    transposition : semitones from the query piece up to this one
+    share : share of the sampled landmarks that it has
     """
 
     piece_id: int
-    up: int
+    transposition: int
     share: float
 
 
 def find_candidates(
     segments: Sequence[Segment],
-    alive: Sequence[NDArray[np.bool_]],
+    alive: Sequence[BoolArray],
     piece_id: int,
-    sketch: Sketch,
+    piece: IndexedPiece,
     *,
     transposed: bool,
 ) -> list[PieceCandidate]:
@@ -65,69 +62,55 @@ def find_candidates(
     ----------
     transposed : look in other keys than the piece's own, and only there
     """
-    keys = sketch.key.astype(np.int64)
+    keys = piece.key
     if len(keys) > _SAMPLE:
         keys = keys[np.linspace(0, len(keys) - 1, _SAMPLE).astype(np.int64)]
-    bounds = [_bounds(segment.keys, keys, transposed) for segment in segments]
-    length = sum(
-        (
-            segment.start[high] - segment.start[low]
-            for segment, (low, high) in zip(segments, bounds, strict=True)
-        ),
-        start=np.zeros(len(keys), np.int64),
-    )
-    order = np.argsort(length, kind="stable")
-    order = order[: max(1, int(np.searchsorted(np.cumsum(length[order]), _BUDGET)))]
-    found: list[PieceCandidate] = []
-    for segment, (low, high), mask in zip(segments, bounds, alive, strict=True):
-        held, of_held = ranges(low[order], high[order])
-        place, of_place = ranges(segment.start[held], segment.start[held + 1])
-        which = of_held[of_place]
-        sound = np.flatnonzero(segment.position[place] < segment.span)  # a damaged position may be anything
-        place, which = place[sound], which[sound]
-        row = np.searchsorted(segment.event0, segment.position[place], "right") - 1
-        up = np.zeros(len(place), np.int64)
+    mask = np.uint32(PITCH_MASK)
+    low, high = (keys & ~mask, keys | mask) if transposed else (keys, None)
+    ranges = [segment.index.key_ranges(low, high) for segment in segments]
+    count = np.zeros(len(keys), np.int64)
+    for segment, (first, last) in zip(segments, ranges, strict=True):
+        count += segment.index.postings_in(first, last)
+    order = rarest_first(count, _BUDGET)
+    min_share = _MIN_SHARE_TRANSPOSED if transposed else _MIN_SHARE
+    min_share += _EXTRA_SHARE_OF_FEW if len(keys) < _FEW_LANDMARKS else 0.0
+    candidates: list[PieceCandidate] = []
+    for segment, (first, last), usable in zip(segments, ranges, alive, strict=True):
+        key, of_key = expand_ranges(first[order], last[order])
+        posting, of_posting = expand_ranges(segment.start[key], segment.start[key + 1])
+        which = of_key[of_posting]
+        valid = np.flatnonzero(segment.position[posting] < segment.span)  # a damaged one may be anything
+        posting, which = posting[valid], which[valid]
+        row = np.searchsorted(segment.group0, segment.position[posting], "right") - 1
+        shift = np.zeros(len(posting), np.int64)
         if transposed:
-            pitch = (segment.keys[held] & np.uint32(_PITCHES)).astype(np.int64)
-            up = pitch[of_place[sound]] - (keys[order] & _PITCHES)[which]
-        least = _LEAST_SHARE_TRANSPOSED if transposed else _LEAST_SHARE
-        least += _MORE_OF_FEW if len(keys) < _FEW_LANDMARKS else 0.0
-        found += _counted(segment, mask, row, up, which, len(order), least)
-    others = [c for c in found if c.piece_id != piece_id and not (transposed and c.up == 0)]
-    return sorted(others, key=lambda c: -c.share)[: _MOST_TRANSPOSED if transposed else _MOST]
+            pitch = (segment.keys[key] & mask).astype(np.int64)
+            shift = pitch[of_posting[valid]] - (keys[order] & mask).astype(np.int64)[which]
+        candidates += _count_by_piece(segment, usable, row, shift, which, len(order), min_share)
+    others = [c for c in candidates if c.piece_id != piece_id and not (transposed and c.transposition == 0)]
+    return sorted(others, key=lambda c: -c.share)[: _MAX_TRANSPOSED if transposed else _MAX]
 
 
-def _bounds(held: NDArray[np.uint32], keys: IntArray, transposed: bool) -> tuple[IntArray, IntArray]:
-    """Half-open ranges of a segment's keys that are the given ones, or those in any key of music."""
-    if transposed:
-        low = held.searchsorted((keys & ~_PITCHES).astype(np.uint32), "left")
-        return low, held.searchsorted((keys | _PITCHES).astype(np.uint32), "right")
-    low = held.searchsorted(keys.astype(np.uint32), "left")
-    if not len(held):
-        return low, low
-    return low, low + (held[np.minimum(low, len(held) - 1)] == keys)
-
-
-def _counted(
+def _count_by_piece(
     segment: Segment,
-    mask: NDArray[np.bool_],
+    usable: BoolArray,
     row: IntArray,
-    up: IntArray,
+    shift: IntArray,
     which: IntArray,
-    asked: int,
-    least: float,
+    sampled: int,
+    min_share: float,
 ) -> list[PieceCandidate]:
-    """Pieces by the number of different landmarks that they have."""
-    target = row * 256 + up + 128
-    # Plain sorts: they are several times as fast as numpy's way to what is unique.
-    pairs = np.sort(target * asked + which)
-    named = pairs[np.flatnonzero(np.diff(pairs, prepend=-1))] // asked
-    first = np.flatnonzero(np.diff(named, prepend=-1))
-    targets, counts = named[first], np.diff(first, append=len(named))
-    good = np.flatnonzero((counts >= max(_FEWEST, least * asked)) & mask[targets // 256])
+    """Pieces with the number of different landmarks that they share."""
+    target = row * 256 + shift + 128
+    # Plain sorts: they are several times as fast as np.unique.
+    pairs = np.sort(target * sampled + which)
+    matched = pairs[np.flatnonzero(np.diff(pairs, prepend=-1))] // sampled
+    first = np.flatnonzero(np.diff(matched, prepend=-1))
+    targets, counts = matched[first], np.diff(first, append=len(matched))
+    good = np.flatnonzero((counts >= max(_MIN_LANDMARKS, min_share * sampled)) & usable[targets // 256])
     return [
         PieceCandidate(
-            int(segment.ids[targets[i] // 256]), int(targets[i] % 256) - 128, float(counts[i] / asked)
+            int(segment.ids[targets[i] // 256]), int(targets[i] % 256) - 128, float(counts[i] / sampled)
         )
         for i in good
     ]

@@ -1,4 +1,4 @@
-"""Search by melody: the part of `Library` that finds pieces by the line that is sung in them.
+"""Search by melody: pieces by the line that is sung in them.
 
 A query of one voice is a melody as it stands; of any other music its melody is extracted, as it was of every
 piece (`embedder.melody`). Key and tempo do not matter. Where a piece's file is still there, its tracks count.
@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
 from embedder.core.errors import MidiError
+from embedder.core.progress import OnProgress, no_progress
+from embedder.core.text import count
 from embedder.notes import Notes
 
 from ..arguments import check_part, whole
 from ..matching.sources import Target, resolve
 from ..named import Named
+from ..records import Piece
 from ..storage import piece_reader, schema
 from ..storage.database import Database
-from .cache_file import MelodyCache, MelodyLine
-from .line_index import FEWEST, Tune, TuneIndex
+from .melody_cache import MelodyCache, PieceMelody
+from .melody_index import MIN_NOTES, MelodyIndex, MelodyMatch
 
 __all__ = ["MelodyHit", "MelodyResult", "MelodySearch"]
 
@@ -35,7 +37,7 @@ class MelodyHit(Named):
     ----------
     start_s, end_s : first and last onset of the passage
     transposition : by how many semitones the query sounds higher
-    matched : share of the query's notes that stand there in order, 0..1
+    matched : share of the query's notes that occur there in order, 0..1
     """
 
     rank: int
@@ -50,7 +52,12 @@ class MelodyHit(Named):
 
 @dataclass(frozen=True)
 class MelodyResult:
-    """Answers, best first; `notes` of the query's melody were looked for in `pieces` pieces."""
+    """Answers, best first, to a query whose melody has `notes` notes, among `pieces` pieces.
+
+    Attributes
+    ----------
+    extracted : whether the melody is only part of the query's notes
+    """
 
     notes: int
     extracted: bool
@@ -62,14 +69,18 @@ class MelodyResult:
 
 
 class MelodySearch:
-    """What `Library` inherits to answer for melodies; it brings the database and the folder."""
+    """The melodies of a library's pieces, extracted and indexed by the first search.
 
-    folder: Path
-    read_only: bool
-    _database: Database
-    _held_tunes: tuple[list[int], list[MelodyLine], TuneIndex] | None = None
+    Parameters
+    ----------
+    database : of the library
+    """
 
-    def search_melody(
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._indexed: tuple[list[int], list[PieceMelody], MelodyIndex] | None = None
+
+    def search(
         self,
         query: Target,
         k: int = 10,
@@ -77,29 +88,9 @@ class MelodySearch:
         start_s: float | None = None,
         end_s: float | None = None,
         include_self: bool = False,
-        on_progress: Callable[[int, int], None] = lambda done, total: None,
+        on_progress: OnProgress = no_progress,
     ) -> MelodyResult:
-        """Find the pieces in which a melody is sung.
-
-        The first search extracts the melody of every piece, which takes a while for large libraries.
-
-        Parameters
-        ----------
-        query : a MIDI file, notes, or a piece of the library by its number; 15 notes are often enough
-        k : how many answers at most
-        start_s, end_s : only the notes that begin in this part of the query
-        include_self : let the very file that is asked about be an answer
-        on_progress : told how many melodies are extracted, of how many
-
-        Raises
-        ------
-        MidiError
-            If the file cannot be read or its melody has too few notes.
-        PieceNotFound
-            If there is no piece of that number.
-        EncoderError
-            If the melody model cannot be used.
-        """
+        """See `Library.search_melody`."""
         from embedder.melody import lead, melody_of_query
         from embedder.midi.reading import parts_of
 
@@ -107,65 +98,65 @@ class MelodySearch:
         check_part(start_s, end_s)
         with self._database.read() as connection:
             source = resolve(connection, query)
-            part = source.notes.slice_time(start_s, end_s)
-            line = melody_of_query(part, None if source.path is None else parts_of(part, source.path))
-            if len(line) < FEWEST:
+            excerpt = source.notes.slice_time(start_s, end_s)
+            parts = None if source.path is None else parts_of(excerpt, source.path)
+            melody = melody_of_query(excerpt, parts)
+            if len(melody) < MIN_NOTES:
                 raise MidiError(
-                    f"a melody of {len(line)} notes is too short to look for; give at least {FEWEST}",
+                    f"a melody of {count(len(melody), 'note')} is too short to look for; "
+                    f"give at least {MIN_NOTES}",
                     source.display if source.path else None,
                 )
             numbers = connection.execute(select(schema.pieces.c.id).order_by(schema.pieces.c.id)).scalars()
-            wanted = list(numbers)
+            pieces = list(numbers)
             library = self._database.library_id(connection)
 
-            def melody(number: int) -> Notes:
+            def extract(number: int) -> Notes:
                 notes = piece_reader.notes_of(connection, number)
                 path = piece_reader.pieces_by_id(connection, [number])[number].path
                 return notes.select(lead(notes, parts_of(notes, path)))
 
-            lines, tunes = self._tunes(wanted, library, melody, on_progress)
-            found = tunes.search(line.pitch, k + 1)
-            kept = [
-                (wanted[tune.number], tune)
-                for tune in found
-                if include_self or wanted[tune.number] != source.piece_id
+            melodies, index = self._index(pieces, library, extract, on_progress)
+            matches = [
+                (pieces[match.number], match)
+                for match in index.search(melody.pitch, k + 1)
+                if include_self or pieces[match.number] != source.piece_id
             ][:k]
-            pieces = piece_reader.pieces_by_id(connection, {number for number, _ in kept})
+            records = piece_reader.pieces_by_id(connection, {number for number, _ in matches})
         hits = [
-            _hit(rank, number, tune, lines[tune.number], pieces[number].path, pieces[number].title)
-            for rank, (number, tune) in enumerate(kept, 1)
+            _hit(rank, records[number], match, melodies[match.number])
+            for rank, (number, match) in enumerate(matches, 1)
         ]
-        return MelodyResult(len(line), len(line) < len(part), len(wanted), tuple(hits))
+        return MelodyResult(len(melody), len(melody) < len(excerpt), len(pieces), tuple(hits))
 
-    def _tunes(
+    def _index(
         self,
-        wanted: list[int],
+        pieces: list[int],
         library: str,
-        melody: Callable[[int], Notes],
-        on_progress: Callable[[int, int], None],
-    ) -> tuple[list[MelodyLine], TuneIndex]:
-        """Melodies of all pieces and their index, kept as long as the pieces are the same."""
+        extract: Callable[[int], Notes],
+        on_progress: OnProgress,
+    ) -> tuple[list[PieceMelody], MelodyIndex]:
+        """Melodies of all pieces and their index, reused as long as the pieces are the same."""
         from embedder.melody import melody_model
 
-        held = self._held_tunes
-        if held is not None and held[0] == wanted:
-            return held[1], held[2]
+        if self._indexed is not None and self._indexed[0] == pieces:
+            return self._indexed[1:]
         made_by = f"{library} {melody_model().digest} by part"
-        cache = MelodyCache(self.folder, made_by, read_only=self.read_only)
-        lines = cache.lines(wanted, melody, on_progress)
-        tunes = TuneIndex([line.pitch for line in lines])
-        self._held_tunes = wanted, lines, tunes
-        return lines, tunes
+        cache = MelodyCache(self._database.folder, made_by, read_only=self._database.read_only)
+        melodies = cache.melodies(pieces, extract, on_progress)
+        index = MelodyIndex([melody.pitch for melody in melodies])
+        self._indexed = pieces, melodies, index
+        return melodies, index
 
 
-def _hit(rank: int, number: int, tune: Tune, line: MelodyLine, path: str, title: str | None) -> MelodyHit:
+def _hit(rank: int, piece: Piece, match: MelodyMatch, melody: PieceMelody) -> MelodyHit:
     return MelodyHit(
         rank=rank,
-        piece_id=number,
-        path=path,
-        title=title,
-        start_s=float(line.onset_s[tune.first]),
-        end_s=float(line.onset_s[max(tune.last - 1, tune.first)]),
-        transposition=tune.up,
-        matched=tune.matched,
+        piece_id=piece.id,
+        path=piece.path,
+        title=piece.title,
+        start_s=float(melody.onset_s[match.first]),
+        end_s=float(melody.onset_s[max(match.last - 1, match.first)]),
+        transposition=match.transposition,
+        matched=match.matched,
     )

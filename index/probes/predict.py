@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 from sqlalchemy import Connection, Row, select
@@ -16,7 +16,7 @@ from ..tags.labels import tag_named
 from ..tags.names import shown
 from ..tags.schema import probes
 from .gallery import Gallery, count_gallery, load_gallery
-from .records import Applied
+from .records import Applied, TrainReport
 from .review import open_predictions
 from .store import (
     Predicted,
@@ -28,18 +28,21 @@ from .store import (
     tags_with_probes,
 )
 
-if TYPE_CHECKING:
-    from ..tags.facade import Tags
-
 __all__ = ["apply_probes", "apply_to_newer", "judge_all"]
 
 Progress = Callable[[str, int, int], None]
 
 
+class Train(Protocol):
+    """Trains the probes of some tags; `Probes.train` is one."""
+
+    def __call__(self, tags: Iterable[str], *, progress: Progress) -> TrainReport: ...
+
+
 def apply_probes(
-    library: Tags, database: Database, names: Iterable[str] | None, told: Progress
+    database: Database, names: Iterable[str] | None, train: Train, told: Progress
 ) -> list[Applied]:
-    """Store what probes say of all pieces; see `Library.apply_probes`."""
+    """Store what probes say of all pieces; see `Probes.apply`."""
     begun = time.monotonic()
     with database.read() as connection:
         rows = (
@@ -52,7 +55,7 @@ def apply_probes(
     if not rows:
         raise TagError("no probe yet; train some with `midikin probe train`")
     if stale:
-        report = library.train_probes(stale, progress=told)
+        report = train(stale, progress=told)
         if report.problems:
             raise TagError(f"a stale probe cannot be trained anew: {report.problems[0].reason}")
     with database.read() as connection:

@@ -21,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from ..duplicates.decisions import Verdict, list_decisions, standing
-from ..matching.landmarks import find_landmarks, line_of
+from ..duplicates.decisions import Verdict, active_decisions, list_decisions
+from ..matching.landmarks import find_landmarks, note_sequence
 from ..storage import schema
 from ..storage.codecs import unpack_notes
 from ..storage.piece_writer import chunks
@@ -91,7 +91,7 @@ def _landmarks(connection: Connection, numbers: Sequence[int]) -> list[NDArray[n
 @lru_cache(maxsize=_HELD)
 def _keys_of(packed: bytes) -> NDArray[np.uint32]:
     """The landmarks of packed notes, each once."""
-    return np.unique(find_landmarks(line_of(unpack_notes(packed))).key)
+    return np.unique(find_landmarks(note_sequence(unpack_notes(packed))).key)
 
 
 def _mixed(keys: NDArray[np.uint32]) -> NDArray[np.uint64]:
@@ -108,7 +108,7 @@ def _decided(
         query = select(schema.pieces.c.sha256, schema.pieces.c.id).where(schema.pieces.c.id.in_(some))
         of_hash.update((row.sha256, row.id) for row in connection.execute(query))
     same, other = [], set()
-    for one, two in (decided := standing(list_decisions(connection))):
+    for one, two in (decided := active_decisions(list_decisions(connection))):
         if one in of_hash and two in of_hash:
             first, second = sorted((of_hash[one], of_hash[two]))
             if decided[one, two].verdict is Verdict.NOT_SAME:

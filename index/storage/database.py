@@ -248,6 +248,11 @@ class Database:
         except UnicodeDecodeError as error:  # the driver's, from a page that holds nonsense
             raise damaged("its text cannot be read") from error
 
+    def reconnect(self) -> None:
+        """Drop idle connections and take the file that is at the library's path now as this library's."""
+        self._engine.dispose()
+        self._identity = _identity(self.path)
+
     def close(self) -> None:
         self._engine.dispose()
         if self._claim is not None:

@@ -34,14 +34,13 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fake_encoder import FakeEmbedded  # noqa: E402
-
-from embedder.encoder import window_ranges  # noqa: E402
-from embedder.notes import Notes  # noqa: E402
-from index import AddProgress, Library  # noqa: E402
-from index.storage.schema import DESCRIPTOR_COLUMNS  # noqa: E402
+from embedder.encoder import window_ranges
+from embedder.notes import Notes
+from index import AddProgress, Library
+from index.storage.schema import DESCRIPTOR_COLUMNS
+from tests.support.fake_encoder import FakeEmbedded
 
 WINDOW, DIM = 256, 256
 

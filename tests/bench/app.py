@@ -30,14 +30,14 @@ from typing import Any
 import numpy as np
 import psutil
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from playwright.sync_api import sync_playwright  # noqa: E402
-from search import fill  # noqa: E402
-from ui_app_chromium import FLAGS, find_chromium  # noqa: E402
+from playwright.sync_api import sync_playwright
+from search import fill
 
-from index import Library  # noqa: E402
-from ui.app.components import (  # noqa: E402
+from index import Library
+from tests.support.chromium import FLAGS, find_chromium
+from ui.app.components import (
     MAP_BODY,
     MAP_CODE,
     MAP_STYLE,
@@ -45,7 +45,7 @@ from ui.app.components import (  # noqa: E402
     map_data,
     map_points,
 )
-from ui.app.launch import Launch, free_port  # noqa: E402
+from ui.app.launch import Launch, free_port
 
 SEARCHES = 30
 MOVES = 60

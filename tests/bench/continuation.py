@@ -36,8 +36,7 @@ from embedder import Encoder, Notes
 from embedder.generation.continuer import Continuer
 from embedder.generation.language_model import load_language
 from embedder.tokens import from_tokens, to_tokens
-from index.matching.confidence import default_confidence
-from index.matching.find import find_occurrences
+from index.matching.find import default_confidence, find_matches
 from index.matching.fingerprints import Fingerprints, Snapshot
 from train.corpus import Corpus
 from train.language import language_bits, split_tokens
@@ -208,7 +207,7 @@ def copies(corpus: Corpus, pieces: list[tuple[int, Notes]], made: list[Notes], g
 
 def _is_found(snapshot: Snapshot, notes: Notes) -> bool:
     least = default_confidence(len(notes))
-    return any(one.confidence >= least for one in find_occurrences(snapshot, notes))
+    return any(one.confidence >= least for one in find_matches(snapshot, notes))
 
 
 def main() -> None:

@@ -31,13 +31,12 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-import servers  # noqa: E402
-
-from index import Library  # noqa: E402
-from index.distributed.runners import Processes  # noqa: E402
-from index.distributed.shards import Done, plan  # noqa: E402
+from index import Library
+from index.distributed.runners import Processes
+from index.distributed.shards import Done, plan
+from tests.support import servers
 
 PIECES = 10_000_000
 AT = 10
@@ -124,7 +123,7 @@ def costs(data: Path, files: int, shard: int, machines: int, cores: int) -> None
             embedding_ms = line(f"embedded, {workers} worker{'s' if workers > 1 else ''}", pieces, taken)
         with Library.open(folder / "library") as library:
             with cost() as taken:
-                assert library.merge(folder / "by1").pieces == pieces
+                assert library.maintenance.merge(folder / "by1").pieces == pieces
             merging_ms = line("merged", pieces, taken)
             stored = library.info()
     kilobytes = stored.size_bytes / pieces / 1000
@@ -140,7 +139,7 @@ def on_servers(source: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         embedded = stack.enter_context(Library.open(source, create=False))
         pieces = embedded.info().pieces
-        copy = embedded.backup(Path(scratch, "copy")) / "midikin.db"
+        copy = embedded.maintenance.backup(Path(scratch, "copy")) / "midikin.db"
         with open(copy, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         done = Done("shard-all", pieces, pieces, 0, 0, digest, 0.0)
@@ -151,7 +150,7 @@ def on_servers(source: Path) -> None:
         shared = stack.enter_context(Library.open(Path(scratch, "shared")))
         print(f"{'a piece':34} {'ms by clock':>12} {'ms of processor':>16} {'a second':>10}")
         with cost() as taken:
-            assert shared.merge(copy.parent).pieces == pieces
+            assert shared.maintenance.merge(copy.parent).pieces == pieces
         line("merged into PostgreSQL", pieces, taken)
         with cost() as taken:
             shared.search(1, AT)

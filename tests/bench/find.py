@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from embedder.core.errors import MidiError
 from embedder.midi.reading import read_midi
 from embedder.notes import Notes
-from index.matching.find import find_occurrences
+from index.matching.find import find_matches
 from index.matching.fingerprints import Fingerprints, Snapshot
 
 LIMIT_MS = 100.0
@@ -56,7 +56,7 @@ def timed(snapshot: Snapshot, queries: list[Notes], name: str) -> None:
     times = []
     for query in queries:
         begun = time.process_time()
-        find_occurrences(snapshot, query)
+        find_matches(snapshot, query)
         times.append(1e3 * (time.process_time() - begun))
     middle, high = np.median(times), np.quantile(times, 0.95)
     print(f"{name:16} {middle:8.1f} {high:8.1f} {middle / LIMIT_MS:9.0%}", flush=True)

@@ -27,7 +27,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 if "guided" in sys.argv[1:2]:  # what is imported before it is asked for is not watched
     import atheris
@@ -37,9 +37,8 @@ if "guided" in sys.argv[1:2]:  # what is imported before it is asked for is not 
         import embedder.midi.fallback_reader
         import embedder.midi.reading  # noqa: F401
 
-from fake_encoder import FakeEncoder, tune  # noqa: E402
-
-from embedder.core.errors import MidikinError  # noqa: E402
+from embedder.core.errors import MidikinError
+from tests.support.fake_encoder import FakeEncoder, tune
 
 SLOW_S = 10.0
 Target = Callable[[bytes], None]
@@ -79,7 +78,7 @@ def seeds(data: Path | None, rng: random.Random, count: int = 60) -> list[bytes]
     if data is not None:
         paths = sorted(path for path in data.rglob("*.mid") if path.stat().st_size < 20_000)
         found += [path.read_bytes() for path in rng.sample(paths, min(count, len(paths)))]
-    from hostile import hostile_files
+    from tests.support.hostile import hostile_files
 
     return found + [content for content in hostile_files().values() if len(content) < 20_000]
 
@@ -92,7 +91,7 @@ def read(data: bytes) -> None:
 
 def manifest(data: bytes) -> None:
     """A cached index whose manifest is anything."""
-    from index.vectors.faiss_store import index_files
+    from index.vectors import index_files
 
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "pieces.json").write_bytes(data)
@@ -113,7 +112,7 @@ def damaged_model(load: Callable[[Path], object], file: Path, rest: bytes, data:
 
 def models(folder: str) -> dict[str, tuple[Target, list[bytes]]]:
     """Settings and weights that are anything, of every kind of model."""
-    from small_models import KINDS, write_small_models
+    from tests.support.small_models import KINDS, write_small_models
 
     written = write_small_models(Path(folder))
     targets: dict[str, tuple[Target, list[bytes]]] = {}
@@ -140,9 +139,8 @@ def recipe(data: bytes) -> None:
 
 def labels(folder: str) -> tuple[Target, list[bytes]]:
     """A table of labels that is anything, for a library of four tunes."""
-    from fake_encoder import write_tunes
-
     from index import Library
+    from tests.support.fake_encoder import write_tunes
 
     paths = write_tunes(Path(folder) / "music", 4)
     library = Library.open(Path(folder) / "library", encoder=FakeEncoder())
@@ -151,7 +149,7 @@ def labels(folder: str) -> tuple[Target, list[bytes]]:
 
     def target(data: bytes) -> None:
         table.write_bytes(data)
-        library.import_labels(table)
+        library.tags.import_labels(table)
 
     lines = "".join(f"{path},waltz,{number}\n" for number, path in enumerate(paths))
     facets = f"file,dance,number\n{lines}".encode()

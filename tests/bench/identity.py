@@ -30,15 +30,13 @@ from embedder.midi.reading import read_midi
 from embedder.notes import Notes
 from index.duplicates.grouping import group_links
 from index.duplicates.pairs import find_links
-from index.matching.block_matching import Sketch
+from index.matching.align import PieceAlignment
+from index.matching.block_matching import IndexedPiece
 from index.matching.candidates import find_candidates
-from index.matching.classify import judge
-from index.matching.compare import OneWay, compare
-from index.matching.confidence import default_confidence
-from index.matching.find import find_occurrences
+from index.matching.classify import KINDS, Kind, classify_pair
+from index.matching.compare import align_both_ways
+from index.matching.find import default_confidence, find_matches
 from index.matching.fingerprints import Fingerprints, Snapshot
-from index.matching.landmarks import line_of
-from index.matching.relations import KINDS, Kind
 
 SETS = ("asap", "maestro", "piano-midi-de", "pianist8", "vgmidi", "pop909", "nottingham")
 SAME_SONG = {"017", "018"}  # POP909 holds one song under two numbers
@@ -113,7 +111,7 @@ def holders(corpus: Corpus, snapshot: Snapshot) -> dict[str, set[int]]:
         if corpus.rows[i]["kind"] == "score" and reported(title):
             more = {i}
             while more:
-                found = find_occurrences(snapshot, corpus.notes[i], transposed=False, without=held[title])
+                found = find_matches(snapshot, corpus.notes[i], transposed=False, without=held[title])
                 more = {one.piece_id for one in found if one.confidence >= 0.5 and one.matched >= 0.1}
                 held[title] |= more
     return held
@@ -191,7 +189,7 @@ def fragments(corpus: Corpus, snapshot: Snapshot, queries: int, kinds: str) -> N
             query = cut(corpus.notes[i], rng)
             title = corpus.rows[i]["title"]
             begun = time.process_time()
-            found = find_occurrences(snapshot, query, without=own[i])
+            found = find_matches(snapshot, query, without=own[i])
             times.append(time.process_time() - begun)
             right = bool(found) and found[0].piece_id in held[title]
             first.append(right)
@@ -203,7 +201,7 @@ def fragments(corpus: Corpus, snapshot: Snapshot, queries: int, kinds: str) -> N
                 strict, either = placed(corpus, i, found[0].piece_id, at_s, found[0].start_s)
                 place.append(strict)
                 repeat.append(either)
-            elsewhere = find_occurrences(snapshot, query, without=own[i] | held[title])
+            elsewhere = find_matches(snapshot, query, without=own[i] | held[title])
             false.append(any(one.confidence >= least for one in elsewhere))
         print(
             f"{name:24} {np.mean(first):6.1%} {np.mean(answered):8.1%} {np.mean(place):6.1%} "
@@ -216,12 +214,12 @@ def fragments(corpus: Corpus, snapshot: Snapshot, queries: int, kinds: str) -> N
 def placed(corpus: Corpus, i: int, answer: int, at_s: float, said_s: float) -> tuple[bool, bool]:
     """Whether a moment of a performance was placed within 2 s in another piece: strictly, and counting
     a literal repeat of the passage as right too. The truth is the alignment of both whole files."""
-    found = compare(Sketch(line_of(corpus.notes[i])), Sketch(line_of(corpus.notes[answer])), 0)
+    found = align_both_ways(IndexedPiece.of(corpus.notes[i]), IndexedPiece.of(corpus.notes[answer]), 0)
     strict = _maps(found.one, at_s, said_s)
     return strict, strict or _maps(found.other, said_s, at_s)
 
 
-def _maps(way: OneWay, at_s: float, said_s: float) -> bool:
+def _maps(way: PieceAlignment, at_s: float, said_s: float) -> bool:
     for passage in way.passages:
         if passage.start_s - 2 <= at_s <= passage.end_s + 2:
             there = float(np.interp(at_s, passage.knots_s, passage.other_knots_s))
@@ -304,16 +302,16 @@ def containment(corpus: Corpus, snapshot: Snapshot, count: int | None) -> None:
     ]
     tally: dict[str, int] = defaultdict(int)
     for part, whole in named.items():
-        sketch = Sketch(line_of(corpus.notes[part]))
+        sketch = IndexedPiece.of(corpus.notes[part])
         found = find_candidates(snapshot.segments, kept, part, sketch, transposed=False)
         proposed = {one.piece_id for one in found}
         if whole not in proposed:
-            back = Sketch(line_of(corpus.notes[whole]))
+            back = IndexedPiece.of(corpus.notes[whole])
             asked = find_candidates(snapshot.segments, snapshot.alive, whole, back, transposed=False)
             proposed |= {whole} & {whole for one in asked if one.piece_id == part}
         kind = None
         for other in sorted(proposed):
-            link = judge(part, sketch, other, Sketch(line_of(corpus.notes[other])))
+            link = classify_pair(part, sketch, other, IndexedPiece.of(corpus.notes[other]))
             if link is None:
                 continue
             if other == whole:
@@ -377,13 +375,13 @@ def edits(corpus: Corpus, folder: Path, workers: int, count: int) -> None:
         tally = ", ".join(f"{kind} {own.count(kind)}" for kind in KINDS if own.count(kind))
         print(f"  {name:22} {np.mean([kind is not None for kind in own]):7.2%}   {tally}")
     false = tried = 0
-    sketches = {i: Sketch(line_of(corpus.notes[i])) for i in [int(i) for i in rng.permutation(numbers)[:200]]}
+    sketches = {i: IndexedPiece.of(corpus.notes[i]) for i in [int(i) for i in rng.permutation(numbers)[:200]]}
     names = list(sketches)
     while tried < 5000:
         a, b = (names[int(i)] for i in rng.integers(0, len(names), 2))
         if _unrelated(corpus, a, b):
             tried += 1
-            if judge(a, sketches[a], b, sketches[b]) is not None:
+            if classify_pair(a, sketches[a], b, sketches[b]) is not None:
                 false += 1
                 print("  linked:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
     print(f"  false links among {tried} random pairs of different works: {false}")

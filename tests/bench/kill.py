@@ -22,11 +22,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fake_encoder import FakeEncoder, tune, write_tunes  # noqa: E402
-
-from index import Library, verify_library  # noqa: E402
+from index import Library, verify_library
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 FILES = 60
 
@@ -75,14 +74,15 @@ def work(folder: Path, seed: int) -> None:
                 library.remove([piece.id for piece in gone])
                 diary.note(removed=[piece.path for piece in gone])
             elif step == "build":
-                library.build_index(rng.choice(["pieces", "windows"]), rng.choice([None, "sq8", "exact"]))
+                name, kind = rng.choice(["pieces", "windows"]), rng.choice([None, "sq8", "exact"])
+                library.maintenance.build_index(name, kind)
             elif step == "decide" and library.info().pieces > 1:
                 one, other = rng.sample([piece.id for piece in library.pieces(limit=100)], 2)
-                diary.note(decided=library.decide(one, other, rng.choice(["keep", "not-same"])))
+                diary.note(decided=library.duplicates.decide(one, other, rng.choice(["keep", "not-same"])))
             elif step == "search":
                 library.search(tune(rng.randrange(FILES)), k=10, passages=rng.random() < 0.5)
             elif step == "backup":
-                library.backup(folder / "copy")
+                library.maintenance.backup(folder / "copy")
 
 
 def check(folder: Path) -> list[str]:
@@ -106,7 +106,7 @@ def check(folder: Path) -> list[str]:
         held = {path for piece in pieces for path in piece.paths}
         if not sure <= held:
             wrong.append(f"{len(sure - held)} files that were added are gone")
-        decisions = {decision.id for decision in library.decisions(undone=True)}
+        decisions = {decision.id for decision in library.duplicates.decisions(undone=True)}
         if decisions != set(range(1, len(decisions) + 1)) or len(decisions) < decided:
             wrong.append(f"decision {decided} was made, {len(decisions)} are there")
         for passages in (False, True):

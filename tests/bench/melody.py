@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from embedder import MidiError, Notes
 from embedder.melody import lead, skyline
 from embedder.voices import VOICES
-from index.melody.line_index import FEWEST, TuneIndex
+from index.melody.melody_index import MIN_NOTES, MelodyIndex
 from train.voices import TEST_SHARE, VALIDATION_SHARE, read_voices
 from train.works import split_of
 
@@ -61,7 +61,7 @@ def main() -> None:
     for name, chosen in rows.items():
         if asked.only not in (None, name):
             continue
-        index = TuneIndex([notes.pitch[chosen(notes, voice)] for _, notes, voice in songs])
+        index = MelodyIndex([notes.pitch[chosen(notes, voice)] for _, notes, voice in songs])
         cells = [f"{100 * first(index, queries, length):.1f}" for length in PARTS]
         print("\t".join((name, *cells)), flush=True)
 
@@ -81,13 +81,13 @@ def other_take(path: Path) -> np.ndarray | None:
     """Pitches of the melody track of another take of a song, if one has a track of that name."""
     for other in sorted(path.parent.glob("versions/*.mid"), reverse=True):
         for track in symusic.Score(other).tracks:
-            if track.name.strip().lower() == "melody" and len(track.notes) >= FEWEST:
+            if track.name.strip().lower() == "melody" and len(track.notes) >= MIN_NOTES:
                 sung = track.notes.numpy()
                 return sung["pitch"][np.lexsort((sung["pitch"], sung["time"]))].astype(np.int64)
     return None
 
 
-def first(index: TuneIndex, queries: dict[int, np.ndarray], length: int | None) -> float:
+def first(index: MelodyIndex, queries: dict[int, np.ndarray], length: int | None) -> float:
     rng = np.random.default_rng(1)
     right = []
     for number, line in queries.items():

@@ -25,13 +25,12 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent.parent.parent), str(Path(__file__).parent.parent)]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from index.vectors.faiss_store.faiss_store import keys_of  # noqa: E402
-
-from index import Library  # noqa: E402
-from index.storage.codecs import SPAN, pack_notes, pack_vectors  # noqa: E402
-from index.storage.schema import DESCRIPTOR_COLUMNS  # noqa: E402
+from index import Library
+from index.storage.codecs import SPAN, pack_notes, pack_vectors
+from index.storage.schema import DESCRIPTOR_COLUMNS
+from index.vectors.faiss_store import keys_of
 
 CLUSTERS = 128
 BATCH = 20_000
@@ -102,7 +101,7 @@ def fill(folder: Path, real: str, pieces: int, dim: int) -> None:
     print(f"{len(vectors)} synthetic:    {neighbours(mixture.draw(len(vectors)))}")
     np.savez(folder / "queries.npz", held_out=mixture.draw(QUERIES), real=vectors[:QUERIES])
     Library.open(folder / "library").close()
-    from fake_encoder import tune
+    from tests.support.fake_encoder import tune
 
     notes, span = pack_notes(tune(0, 60)), np.zeros(1, dtype=SPAN).tobytes()
     connection = sqlite3.connect(folder / "library" / "midikin.db")
@@ -146,7 +145,9 @@ def fill(folder: Path, real: str, pieces: int, dim: int) -> None:
 def build(folder: Path, tune: bool) -> None:
     begun = time.perf_counter()
     with Library.open(folder / "library", create=False) as library:
-        trials = library.tune_index("pieces") if tune else library.build_index("pieces")
+        trials = (
+            library.maintenance.tune_index("pieces") if tune else library.maintenance.build_index("pieces")
+        )
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
     print(f"built in {time.perf_counter() - begun:.0f} s, peak memory {peak:.2f} GB")
     print(f"{'kind':6} {'recall@10':>9} {'p50 ms':>7} {'p99 ms':>7} {'bytes/vector':>12} {'MB':>7}")

@@ -18,17 +18,16 @@ from pathlib import Path
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).resolve().parents[1])]
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from fake_encoder import FakeEmbedded, tune  # noqa: E402
-
-from embedder.descriptors import describe  # noqa: E402
-from embedder.midi.pool import FileRead  # noqa: E402
-from embedder.midi.reading import MidiFile  # noqa: E402
-from embedder.notes import Notes  # noqa: E402
-from index import Library  # noqa: E402
-from index.storage.codecs import SPAN  # noqa: E402
-from index.storage.piece_writer import Vectors, insert_piece, put_path  # noqa: E402
+from embedder.descriptors import describe
+from embedder.midi.pool import FileRead
+from embedder.midi.reading import MidiFile
+from embedder.notes import Notes
+from index import Library
+from index.storage.codecs import SPAN
+from index.storage.piece_writer import Vectors, insert_piece, put_path
+from tests.support.fake_encoder import FakeEmbedded, tune
 
 QUERIES = 200
 
@@ -104,7 +103,7 @@ def main() -> None:
         query = tune(999)
         with Library.open(folder, encoder=ReadyMade(vectors)) as library:
             begun = time.perf_counter()
-            library.prepare()
+            library.maintenance.prepare()
             built_s = time.perf_counter() - begun
         with Library.open(folder, encoder=ReadyMade(vectors)) as library:
             begun = time.perf_counter()

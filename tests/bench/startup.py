@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
 
 def measure(command: Sequence[str], runs: int) -> tuple[float, float]:
@@ -39,9 +39,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=5)
     runs = parser.parse_args().runs
-    from fake_encoder import tune, write_tunes
-
     from embedder import write_midi
+    from tests.support.fake_encoder import tune, write_tunes
 
     midikin = [sys.executable, "-m", "ui.cli"]
     with tempfile.TemporaryDirectory() as folder:

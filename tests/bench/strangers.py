@@ -18,8 +18,7 @@ from pathlib import Path
 import numpy as np
 from identity import FRAGMENTS, SETS, Corpus, load
 
-from index.matching.confidence import default_confidence
-from index.matching.find import FEWEST_NOTES, find_occurrences
+from index.matching.find import MIN_NOTES, default_confidence, find_matches
 from index.matching.fingerprints import Snapshot
 
 CLASSICAL = {"asap", "maestro", "piano-midi-de"}
@@ -53,9 +52,9 @@ def measure(corpus: Corpus, snapshot: Snapshot, name: str, count: int) -> None:
         answered: list[bool] = []
         for i in chosen:
             query = cut(corpus.notes[i], rng)
-            if len(query) < FEWEST_NOTES:
+            if len(query) < MIN_NOTES:
                 continue
-            found = find_occurrences(snapshot, query, without=own)
+            found = find_matches(snapshot, query, without=own)
             best.append(max((one.confidence for one in found), default=0.0))
             answered.append(best[-1] >= default_confidence(len(query)))
         sure = np.array(best)

@@ -36,9 +36,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select, update
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
-
-from fake_encoder import tune  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from embedder.descriptors import describe  # noqa: E402
 from embedder.midi.pool import FileRead  # noqa: E402
@@ -55,6 +53,7 @@ from index.storage import schema  # noqa: E402
 from index.storage.codecs import SPAN, unpack_vectors  # noqa: E402
 from index.storage.piece_writer import Vectors, insert_piece, put_path  # noqa: E402
 from index.tags.labels import tag_named  # noqa: E402
+from tests.support.fake_encoder import tune  # noqa: E402
 
 SETS = {"maestro": "composer", "pianist8": "artist"}
 TAUGHT = 48  # numbers at the end of the shipped encoder's vectors
@@ -136,7 +135,7 @@ def label_sets(library: Library, data: Path, only_held_out: bool) -> list[str]:
         if len(rows) > (rows_held := sum(str(data / name / row["file"]) in held for row in rows)):
             print(f"{name}: the library holds {rows_held} of {len(rows)} pieces")
             rows = [row for row in rows if str(data / name / row["file"]) in held]
-        library.label_many([Wish(str(data / name / row["file"]), tag, row[column]) for row in rows])
+        library.tags.label_many([Wish(str(data / name / row["file"]), tag, row[column]) for row in rows])
         tags.append(tag)
     return tags
 
@@ -148,7 +147,7 @@ def quality(library: Library, tags: list[str]) -> None:
     )
     for tag in tags:
         begun = time.process_time()
-        probe = library.train_probe(tag)
+        probe = library.probes.train_tag(tag)
         seconds = time.process_time() - begun
         scores = probe.scores
         rivals = [scores.handmade, scores.majority]
@@ -220,9 +219,9 @@ def drawn(found: Labelled, count: int) -> tuple[float, float]:
 def outside(library: Library, tags: list[str]) -> None:
     """Each set's probe on the other set: every piece of it should be left untagged."""
     for tag, other in zip(tags, tags[::-1], strict=True):
-        (applied,) = library.apply_probes([tag])
-        foreign = {label.piece_id for label in library.labels(other)}
-        left = {one.piece_id for one in library.predictions(tag, outside=True, limit=1_000_000)}
+        (applied,) = library.probes.apply([tag])
+        foreign = {label.piece_id for label in library.tags.labels(other)}
+        left = {one.piece_id for one in library.probes.predictions(tag, outside=True, limit=1_000_000)}
         share = len(left & foreign) / len(foreign)
         print(f"{tag}: {100 * share:.1f} % of the {len(foreign)} pieces of the other set are left untagged")
         print(f"  applied to {applied.pieces:,} pieces in {applied.seconds:.2f} s")
@@ -271,17 +270,17 @@ def speed(pieces: int, tags: int, labels: int, dim: int) -> None:
             own = [i + 1 for i, kind in enumerate(kinds) if kind == tag]
             rest = [i + 1 for i, kind in enumerate(kinds) if kind != tag]
             half = labels // 2
-            library.label(f"tag {tag}", rng.permutation(own)[:half].tolist())
-            library.label(f"tag {tag}", rng.permutation(rest)[:half].tolist(), holds=False)
+            library.tags.label(f"tag {tag}", rng.permutation(own)[:half].tolist())
+            library.tags.label(f"tag {tag}", rng.permutation(rest)[:half].tolist(), holds=False)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         wall, cpu = time.monotonic(), time.process_time()
-        report = library.train_probes()
+        report = library.probes.train()
         train = time.monotonic() - wall, time.process_time() - cpu
         wall, cpu = time.monotonic(), time.process_time()
-        library.apply_probes()
+        library.probes.apply()
         applying = time.monotonic() - wall, time.process_time() - cpu
         wall, cpu = time.monotonic(), time.process_time()
-        library.suggest("tag 0")
+        library.probes.suggest("tag 0")
         asking = time.monotonic() - wall, time.process_time() - cpu
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"{pieces:,} pieces, {len(report.trained)} probes of {labels} labels each")

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aria_models import tiny_aria
-from bands import band_file
-from fake_encoder import tune
 
 from embedder import Encoder, EncoderError, Notes, read_midi, write_midi
 from embedder.aria.encoder import AriaEncoder
 from embedder.aria.windows import AriaRuns
+from tests.support.aria_models import tiny_aria
+from tests.support.bands import band_file
+from tests.support.fake_encoder import tune
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,6 @@ from typing import Any
 import httpx
 import huggingface_hub
 import pytest
-from aria_models import tiny_aria
 from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -26,6 +25,7 @@ from embedder import Encoder, EncoderError
 from embedder.aria import download as downloading
 from embedder.aria import hub
 from embedder.aria.download import download
+from tests.support.aria_models import tiny_aria
 
 NAME = "loubb/aria-medium-embedding"
 MIB = 2**20

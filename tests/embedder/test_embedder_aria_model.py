@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from aria_models import tiny_aria
 from safetensors.torch import load, save_file
 
 from embedder import Encoder, EncoderError
@@ -19,6 +18,7 @@ from embedder.aria import devices
 from embedder.aria.devices import place
 from embedder.aria.tokenizer import file_ids
 from embedder.aria.weights import open_weights
+from tests.support.aria_models import tiny_aria
 
 CPU = [torch.device("cpu")]
 

@@ -11,16 +11,16 @@ from typing import Any
 import mido
 import numpy as np
 import pytest
-from bands import band_file
-from hostile import header, hostile_files, track, tune, varint
 from hypothesis import given, settings
-from strategies import notes
 
 from embedder import MidiError, Notes, read_midi
 from embedder.aria import vocabulary as v
 from embedder.aria.midi_export import ids_to_midi
 from embedder.aria.score import read_score
 from embedder.aria.tokenizer import Played, file_ids, ids_to_notes, notes_ids, played, run_ids
+from tests.support.bands import band_file
+from tests.support.hostile import header, hostile_files, track, tune, varint
+from tests.support.strategies import notes
 
 FAMILIES = [
     "piano",

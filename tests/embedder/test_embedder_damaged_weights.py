@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load, save_file
-from small_models import KINDS, write_small_models
 
 from embedder import EncoderError
+from tests.support.small_models import KINDS, write_small_models
 
 
 @pytest.fixture(scope="module")

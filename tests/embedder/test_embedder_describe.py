@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import strategies
 from hypothesis import given
 
 from embedder import Notes, describe, read_midi
 from embedder.descriptors import KEYS, key_of
+from tests.support import strategies
 
 
 @given(strategies.notes(min_size=1))

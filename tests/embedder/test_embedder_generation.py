@@ -10,8 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from aria_models import tiny_aria, tiny_language
-from fake_encoder import tune
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load, save_file
@@ -22,6 +20,8 @@ from embedder.generation.continuer import Continuer
 from embedder.generation.language_model import load_language, save_language
 from embedder.generation.sampling import Dice, Sampling
 from embedder.tokens import ATTRIBUTES, END
+from tests.support.aria_models import tiny_aria, tiny_language
+from tests.support.fake_encoder import tune
 
 KINDS = ("notes", "aria")
 

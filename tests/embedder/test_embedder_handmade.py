@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from strategies import notes as drawn_notes
 
 from embedder import Notes
 from embedder.encoder import window_ranges
@@ -16,6 +15,7 @@ from embedder.features.handcrafted import (
     statistic_counts,
     statistics,
 )
+from tests.support.strategies import notes as drawn_notes
 
 
 def melody(seed: int = 0, count: int = 200) -> Notes:

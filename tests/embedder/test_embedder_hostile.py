@@ -6,13 +6,13 @@ import time
 from functools import cache
 from pathlib import Path
 
-import hostile
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from embedder import Limits, MidiError, MidiFile, describe, read_piece
+from tests.support import hostile
 
 LONGEST_S = 10.0
 FILES = hostile.hostile_files()

@@ -7,11 +7,11 @@ import pickle
 
 import numpy as np
 import pytest
-import strategies
 from hypothesis import given
 from hypothesis import strategies as st
 
 from embedder import GRID_HZ, Notes
+from tests.support import strategies
 
 
 def rows(notes: Notes) -> list[tuple[float, float, int, int]]:

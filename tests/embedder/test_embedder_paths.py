@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import hostile
 import pytest
 
 from embedder import Limits, MidiError, read_midi, read_piece
+from tests.support import hostile
 
 
 def reason(path: str | os.PathLike[str]) -> str:

@@ -11,13 +11,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import hostile
 import psutil
 import pytest
 
 from embedder import MidiError, describe, read_piece
 from embedder.midi import pool
 from embedder.midi.pool import FileRead, read_many
+from tests.support import hostile
 
 # A worker whose reader does what the name of a file says, and reads the others.
 MISCHIEF = """

@@ -6,7 +6,6 @@ import io
 import struct
 from collections.abc import Iterator
 
-import hostile
 import mido
 import numpy as np
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from embedder import Limits, MidiError, Notes, read_midi, read_piece
 from embedder.midi import reading, symusic_reader
 from embedder.midi.symusic_reader import Refused
+from tests.support import hostile
 
 Row = tuple[float, float, int]
 

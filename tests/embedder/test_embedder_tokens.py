@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from hypothesis import given
-from strategies import notes as drawn_notes
 
 from embedder import Notes
 from embedder.tokens import ATTRIBUTES, END, from_tokens, to_tokens
+from tests.support.strategies import notes as drawn_notes
 
 
 @given(drawn_notes(min_size=1))

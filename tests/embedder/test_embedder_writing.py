@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import strategies
 from hypothesis import given, settings
 
 from embedder import Notes, read_midi, read_piece, write_midi
+from tests.support import strategies
 
 
 @given(strategies.notes(min_size=1))

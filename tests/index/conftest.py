@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
 
 from index import Library
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_piece
-from small_recipes import recipe_text
 from typer.testing import CliRunner
 
 from embedder import Encoder, write_midi
+from tests.support.small_recipes import recipe_text
+from tests.train.conftest import random_piece
 from train.flops import matrix_rate, training_flops
 from train.logs import Logs
 from ui.cli import app

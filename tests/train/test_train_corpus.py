@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import random_piece
 from numpy.typing import NDArray
 
 from embedder import CorpusError
+from tests.train.conftest import random_piece
 from train.corpus import Corpus, write_corpus
 
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aria_models import tiny_aria
-from bands import write_bands
-from fake_encoder import FakeEncoder
 from typer.testing import CliRunner
 
 from embedder import CorpusError, Encoder, Notes, write_midi
+from tests.support.aria_models import tiny_aria
+from tests.support.bands import write_bands
+from tests.support.fake_encoder import FakeEncoder
 from train.evaluation import EvaluationSettings, collect, evaluate
 from train.evaluation.alterations import ALTERATIONS, excerpt
 from train.evaluation.linear_probe import Probe, probe_figures, probes

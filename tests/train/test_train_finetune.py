@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from aria_models import tiny_aria, tiny_language
 from safetensors.torch import load, save_file
 
 from embedder import CorpusError, EncoderError, Notes, write_midi
 from embedder.classifier import Classifier, StatisticsHead
 from embedder.features.handcrafted import STATISTICS
+from tests.support.aria_models import tiny_aria, tiny_language
 from train.finetune import (
     Finetuned,
     FinetuneSettings,

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import random_piece
-from small_recipes import recipe_text
 
 from embedder import CorpusError, Encoder
 from embedder.features.handcrafted import PLAIN
 from embedder.features.projection import HandmadeHead
+from tests.support.small_recipes import recipe_text
+from tests.train.conftest import random_piece
 from train.assemble import assemble, read_head, write_head
 from train.baselines import BASELINES, Handmade
 from train.corpus import Corpus

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from small_recipes import check_killed_run, recipe_text
 
 from embedder import CorpusError
 from embedder.transformer import ModelConfig, NoteTransformer
+from tests.support.small_recipes import check_killed_run, recipe_text
 from train.corpus import Corpus
 from train.loop import run
 from train.objectives import equip, make_objective

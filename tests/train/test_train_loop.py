@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_recipes import Killed, check_killed_run, recipe_text
 from torch import nn
 
 from embedder import CorpusError
 from embedder.tensor_files import write_tensors
 from embedder.transformer import NoteTransformer
+from tests.support.small_recipes import Killed, check_killed_run, recipe_text
 from train.checkpoints import restore, save
 from train.corpus import Corpus
 from train.loop import learning_rate, run

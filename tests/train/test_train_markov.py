@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from aria_models import tiny_language
 
 from embedder.generation.language_model import load_language
 from embedder.tokens import ATTRIBUTES, END
+from tests.support.aria_models import tiny_language
 from train.corpus import Corpus
 from train.language import _windows, language_bits, split_tokens
 from train.markov import NoteChain, with_end

@@ -9,8 +9,6 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_recipes import check_killed_run, recipe_text
-from songs import REGISTERS, write_song, write_songs
 from typer.testing import CliRunner
 
 from embedder import CorpusError, EncoderError, MidiError, Notes, read_midi
@@ -19,6 +17,8 @@ from embedder.midi.symusic_reader import Refused, read_with_symusic
 from embedder.tokens import to_tokens
 from embedder.transformer import NoteTransformer
 from embedder.voices import VOICES, surroundings
+from tests.support.small_recipes import check_killed_run, recipe_text
+from tests.support.songs import REGISTERS, write_song, write_songs
 from train.corpus import Corpus
 from train.loop import load_weights, run
 from train.objectives import make_objective

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from songs import write_song, write_songs
 from typer.testing import CliRunner
 
 from embedder import CorpusError, Notes, read_midi
 from embedder.transformer import ModelConfig, NoteTransformer
+from tests.support.songs import write_song, write_songs
 from train.checkpoints import export
 from train.evaluation.datasets import Collection, EvaluatedPiece
 from train.evaluation.linear_probe import Probe, share_accuracy

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_recipes import recipe_text
 
 from embedder import CorpusError
 from embedder.transformer import ModelConfig, NoteTransformer
+from tests.support.small_recipes import recipe_text
 from train.corpus import Corpus
 from train.dist import Processes
 from train.loop import run

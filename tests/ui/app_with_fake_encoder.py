@@ -8,11 +8,10 @@ from pathlib import Path
 
 # In this order: tests/index must not stand for index.
 TESTS = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(TESTS.parent), str(TESTS)]
-
-from fake_encoder import FakeEncoder  # noqa: E402
+sys.path.insert(0, str(TESTS.parent))
 
 import embedder.encoder  # noqa: E402
+from tests.support.fake_encoder import FakeEncoder  # noqa: E402
 from ui.app import launch  # noqa: E402
 
 embedder.encoder.Encoder.load = lambda *name, **device: FakeEncoder()  # type: ignore[method-assign,assignment]

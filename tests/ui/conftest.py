@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
 from typer.testing import CliRunner
+
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 
 Run = Callable[..., Any]
 

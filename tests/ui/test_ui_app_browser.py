@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
-from ui_app_chromium import FLAGS, MISSING, chromium_of
 
 from embedder.midi.writing import write_midi
 from index import Library
+from tests.support.chromium import FLAGS, MISSING, chromium_of
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 from ui.app import launch
 
 playwright = pytest.importorskip(
@@ -365,7 +365,7 @@ def test_a_duplicate_is_reviewed_and_another_visitor_sees_it(
     other.get_by_text("1 of 1 pairs decided").wait_for(timeout=30_000)
     other.close()
     with Library.open(stocked.log.parent / "library", create=False) as library:
-        assert [one.verdict for one in library.decisions()] == ["duplicate"]
+        assert [one.verdict for one in library.duplicates.decisions()] == ["duplicate"]
 
 
 def test_a_point_of_the_map_is_opened_and_a_region_is_chosen_and_tagged(stocked: App, page: object) -> None:
@@ -392,13 +392,13 @@ def test_a_point_of_the_map_is_opened_and_a_region_is_chosen_and_tagged(stocked:
     page.get_by_role("button", name="Tag", exact=True).click()
     page.get_by_text("10 pieces tagged").wait_for()
     with Library.open(stocked.log.parent / "library", create=False) as library:
-        assert len(library.labels("walk")) == 10
+        assert len(library.tags.labels("walk")) == 10
 
 
 def test_a_tag_is_labelled_learnt_and_accepted(stocked: App, page: object) -> None:
     with Library.open(stocked.log.parent / "library", create=False, encoder=FakeEncoder()) as library:
         for number in range(1, 5):
-            library.label("half", number, holds=number % 2 == 0)
+            library.tags.label("half", number, holds=number % 2 == 0)
     page.goto(f"{stocked.url}/tags?tag=half")
     settled(page)
     page.get_by_role("button", name="yes", exact=True).first.click()
@@ -419,7 +419,7 @@ def test_a_tag_is_labelled_learnt_and_accepted(stocked: App, page: object) -> No
     accept.click()
     page.get_by_text("predictions accepted").wait_for()
     with Library.open(stocked.log.parent / "library", create=False) as library:
-        assert len(library.labels("half")) == 5 + many
+        assert len(library.tags.labels("half")) == 5 + many
 
 
 @pytest.mark.parametrize(("size", "scheme"), [((390, 844), "dark"), ((1280, 800), "light")])

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 from streamlit.testing.v1 import AppTest
-from ui_app_driving import fresh_app, press, run, texts
 
 from embedder.midi.writing import write_midi
 from index import Library
+from tests.support.app_driving import fresh_app, press, run, texts
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 from ui.app import state
 
 MAIN = Path(state.__file__).with_name("main.py")
@@ -164,7 +164,7 @@ def test_filters_apply_in_every_way(library: Library) -> None:
         assert ", of 1 piece" in texts(page)
     page = run("search", piece=str(number), way="music", where="name=tune005.mid")
     assert "none of 1 piece holds" in texts(page)
-    library.label("calm", [number_of(library, "slower.mid")])
+    library.tags.label("calm", [number_of(library, "slower.mid")])
     assert "slower.mid" in texts(run("search", piece=str(number), where="tag=calm"))
     assert "No piece meets all" in texts(run("search", piece=str(number), way="music", where="tag=wild"))
 
@@ -295,11 +295,11 @@ def test_pairs_are_reviewed_and_decisions_are_on_disk_at_once(found: Library) ->
     assert "One performance, edited, group of 3" in texts(page)
     assert "0 of 2 pairs decided" in page.get("progress")[0].proto.text
     press(page, "Same, A stays")
-    (decision,) = found.decisions()
+    (decision,) = found.duplicates.decisions()
     assert decision.verdict == "duplicate"
     assert "pair" in page.query_params
     press(page, "Not the same")
-    assert {one.verdict for one in found.decisions()} == {"duplicate", "not-same"}
+    assert {one.verdict for one in found.duplicates.decisions()} == {"duplicate", "not-same"}
     assert "Every pair has been decided" in texts(page)
 
 
@@ -308,16 +308,18 @@ def test_a_decision_of_one_visitor_is_seen_by_the_other_and_undone(found: Librar
     press(one, "Same, both stay")
     other.run()
     assert len([button for button in other.button if button.label == "Undo"]) == 0
-    assert found.decisions()[0].verdict == "keep"
+    assert found.duplicates.decisions()[0].verdict == "keep"
     from ui.app.review import pairs_of
 
     decided = next(
-        pair for pair in pairs_of(state.jobs().last("duplicates").result, found.decisions()) if pair.decision
+        pair
+        for pair in pairs_of(state.jobs().last("duplicates").result, found.duplicates.decisions())
+        if pair.decision
     )
     page = run("duplicates", pair=decided.name)
     assert "Decided: the same, both stay" in texts(page)
     press(page, "Undo")
-    assert found.decisions() == []
+    assert found.duplicates.decisions() == []
 
 
 def test_later_goes_on_and_the_address_names_the_pair(found: Library) -> None:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
 from streamlit.testing.v1 import AppTest
-from ui_app_driving import fresh_app, press, run, texts
 
 from index import Library
+from tests.support.app_driving import fresh_app, press, run, texts
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 from ui.app import state
 from ui.app.jobs import Job
 from ui.app.tagging import parsed
@@ -37,7 +37,7 @@ def labelled(library: Library) -> Library:
     """Half of them are labelled, by folder."""
     for piece in library.pieces(limit=99):
         if piece.id <= 9:
-            library.label("part", piece.id, value=Path(piece.display).parent.name)
+            library.tags.label("part", piece.id, value=Path(piece.display).parent.name)
     return library
 
 
@@ -66,12 +66,12 @@ def test_a_new_tag_begins_with_its_first_labels(library: Library) -> None:
     page.text_input[0].set_value("mood: calm")
     page.text_input[1].set_value("#1, 3")
     press(page, "Label them")
-    assert {label.piece_id for label in library.labels("mood")} == {1, 3}
+    assert {label.piece_id for label in library.tags.labels("mood")} == {1, 3}
     assert page.query_params["tag"] == "mood"
     page.text_input[0].set_value("mood: wild")
     page.text_input[1].set_value("path~part0")
     press(page, "Label them")
-    assert len(library.labels("mood")) == 2 + sum(
+    assert len(library.tags.labels("mood")) == 2 + sum(
         "part0" in p.display for p in library.pieces() if p.id not in (1, 3)
     )
 
@@ -96,18 +96,18 @@ def test_every_piece_is_labelled_by_its_folder_and_that_is_undone(library: Libra
     page = run("tags")
     page.text_input[2].set_value("part")
     press(page, "By folder")
-    assert len(library.labels("part")) == 12
+    assert len(library.tags.labels("part")) == 12
     page = run("tags", tag="part", view="labels")
     assert sorted(set(page.dataframe[0].value["value"])) == ["part0", "part1", "part2"]
     press(page, "Undo")
-    assert library.labels("part") == []
+    assert library.tags.labels("part") == []
 
 
 def test_what_to_label_next(labelled: Library) -> None:
     page = run("tags", tag="part")
-    before = len(labelled.labels("part"))
+    before = len(labelled.tags.labels("part"))
     press(page, "part1")
-    assert len(labelled.labels("part")) == before + 1
+    assert len(labelled.tags.labels("part")) == before + 1
 
 
 def test_a_probe_is_trained_and_its_predictions_are_accepted(labelled: Library) -> None:
@@ -118,7 +118,7 @@ def test_a_probe_is_trained_and_its_predictions_are_accepted(labelled: Library) 
     page.slider[0].set_value(0.0).run()
     assert len(page.dataframe[0].value) == 3
     press(page, "Accept all, 3, that are at least 0% sure")
-    assert len(labelled.labels("part")) == 12
+    assert len(labelled.tags.labels("part")) == 12
     assert "as sure as that of no piece" in texts(page)
     scores = run("tags", tag="part", view="probe")
     assert not scores.error
@@ -126,9 +126,9 @@ def test_a_probe_is_trained_and_its_predictions_are_accepted(labelled: Library) 
 
 
 def test_what_was_left_untagged_is_shown(labelled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    labelled.train_probe("part")
+    labelled.probes.train_tag("part")
     monkeypatch.setattr("index.probes.ood.Boundary.far", lambda self, turned: np.ones(len(turned), bool))
-    labelled.apply_probes(["part"])
+    labelled.probes.apply(["part"])
     page = run("tags", tag="part", view="predictions")
     assert "as sure as that of no piece" in texts(page)
     page.button_group[1].set_value("outside").run()
@@ -139,7 +139,7 @@ def test_what_was_left_untagged_is_shown(labelled: Library, monkeypatch: pytest.
 def test_other_pages_go_on_while_a_probe_is_trained(
     labelled: Library, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    labelled.label("other", 1)
+    labelled.tags.label("other", 1)
     job = Job(1, "probe", {"tag": "part"}, phase="training", done=1, total=4)
     monkeypatch.setattr(state.jobs(), "last", lambda kind: job if kind == "probe" else None)
     page = run("tags", tag="part", view="predictions")
@@ -157,14 +157,14 @@ def test_a_tag_is_renamed(labelled: Library) -> None:
 
 
 def test_too_few_labels_are_said_and_not_an_exception(library: Library) -> None:
-    library.label("x", 1)
+    library.tags.label("x", 1)
     page = trained(run("tags", tag="x", view="predictions"))
     assert len(page.error) == 1
     assert "Train the probe" in [button.label for button in page.button]
 
 
 def test_a_tag_s_name_never_becomes_markup(library: Library) -> None:
-    library.label("**b** <i>", 1)
+    library.tags.label("**b** <i>", 1)
     page = run("tags", tag="**b** <i>", view="labels")
     assert page.selectbox[0].value == "**b** <i>"
     said = [line.value for line in page.markdown if "<i" in line.value or "b" in line.value]
@@ -176,7 +176,7 @@ def test_labels_come_from_a_file(library: Library) -> None:
     page = run("tags")
     page.file_uploader[0].set_value(("labels.csv", data.encode(), "text/csv")).run()
     press(page, "Take these labels")
-    assert {label.value for label in library.labels("mood")} == {"calm", "wild"}
+    assert {label.value for label in library.tags.labels("mood")} == {"calm", "wild"}
     assert "1 file not in the library" in texts(page)
     page = run("tags", tag="mood", view="labels")
     page.file_uploader[0].set_value(("bad.csv", b"\xff\xfe\x00", "text/csv")).run()
@@ -188,7 +188,7 @@ def test_labels_come_from_a_file(library: Library) -> None:
 
 def test_tags_of_one_visitor_are_seen_by_the_other(library: Library) -> None:
     other = run("tags")
-    library.label("new", 2)
+    library.tags.label("new", 2)
     other.run()
     assert other.selectbox[0].value == "new"
     assert run("browse", colour="tag:new").selectbox[0].value == "tag:new"

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import tune
-from hostile import hostile_files
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import notes as any_notes
 
 from embedder.core.errors import MidiError, MidikinError
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
+from tests.support.fake_encoder import tune
+from tests.support.hostile import hostile_files
+from tests.support.strategies import notes as any_notes
 from ui.app.auth import may_enter
 from ui.app.escaping import cell, plain
 from ui.app.launch import Launch, free_port, is_loopback

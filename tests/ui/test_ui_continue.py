@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from aria_models import tiny_aria, tiny_language
-from fake_encoder import FakeEncoder, tune
 from typer.testing import CliRunner
 
 from embedder import Notes, read_midi, write_midi
 from embedder.classifier import Classifier
 from index import Library
+from tests.support.aria_models import tiny_aria, tiny_language
+from tests.support.fake_encoder import FakeEncoder, tune
 from ui.cli import app
 
 
@@ -134,7 +134,9 @@ def test_a_classifier_answers_for_files_and_tags_a_library(here: Path) -> None:
     ]
     with Library.open(here / "library", encoder=FakeEncoder()) as library:
         library.add([str(here / f"{number}.mid") for number in range(12)], workers=1)
-        library.label("mood", str(here / "1.mid"), value="dark")  # a person says so, whatever it sounds like
+        library.tags.label(
+            "mood", str(here / "1.mid"), value="dark"
+        )  # a person says so, whatever it sounds like
     at = ("--library", "library")
     every = json.loads(run("classify", "moods", *at, "--json"))["answers"]
     by_name = json.loads(run("classify", "moods", "#3", names[0], "#1", *at, "--json"))["answers"]
@@ -147,7 +149,7 @@ def test_a_classifier_answers_for_files_and_tags_a_library(here: Path) -> None:
     assert run("classify", "moods", *at, *at_least).count("#") == len(sure)
     report = json.loads(run("classify", "moods", *at, "--tag", "mood", *at_least, "--json"))
     with Library.open(here / "library", encoder=FakeEncoder()) as library:
-        labels = {label.path: (label.value, label.source) for label in library.labels("mood")}
+        labels = {label.path: (label.value, label.source) for label in library.tags.labels("mood")}
         paths = {f"#{piece.id}": piece.path for piece in library.pieces()}
     assert labels.pop(str(here / "1.mid")) == ("dark", "user")
     assert labels == {
@@ -160,11 +162,11 @@ def test_a_classifier_answers_for_files_and_tags_a_library(here: Path) -> None:
     blank = json.loads(run("classify", "moods", *at, "--tag", " mood ", "--json"))
     with Library.open(here / "library", encoder=FakeEncoder()) as library:
         assert blank["set"] == 12 - 1 - report["set"]
-        assert [label.value for label in library.labels("mood") if label.source == "user"] == ["dark"]
+        assert [label.value for label in library.tags.labels("mood") if label.source == "user"] == ["dark"]
     run("tags", "undo", *at)
     run("tags", "undo", *at)
     with Library.open(here / "library", encoder=FakeEncoder()) as library:
-        assert [label.source for label in library.labels("mood")] == ["user"]
+        assert [label.source for label in library.tags.labels("mood")] == ["user"]
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from fake_encoder import FakeEncoder, tune, write_tunes
 from typer.testing import CliRunner, Result
 
 from embedder.midi.writing import write_midi
 from index import Library
+from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 from ui.cli import app
 
 Run = Callable[..., Result]

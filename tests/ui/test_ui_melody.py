@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
-from songs import write_songs
 
 from embedder import read_midi
 from embedder.melody import skyline
+from tests.support.songs import write_songs
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import write_tunes
 
+from tests.support.fake_encoder import write_tunes
 from ui.cli.options import parse_time, piece_target
 from ui.cli.output import clock, print_pairs, print_table
 

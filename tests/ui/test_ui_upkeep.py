@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_encoder import FakeEncoder, write_tunes
+
+from tests.support.fake_encoder import FakeEncoder, write_tunes
 
 Run = Callable[..., Any]
 

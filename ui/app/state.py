@@ -123,12 +123,12 @@ def duplicates_left() -> int:
     job = jobs().last("duplicates")
     if job is None or job.result is None:
         return 0
-    return _groups_left(job.number, len(library().decisions()), job.result)
+    return _groups_left(job.number, len(library().duplicates.decisions()), job.result)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _groups_left(job: int, decisions: int, _duplicates: Duplicates) -> int:
     from .pages.review import pairs_of
 
-    pairs = pairs_of(_duplicates, library().decisions())
+    pairs = pairs_of(_duplicates, library().duplicates.decisions())
     return len({pair.group.number for pair in pairs if pair.decision is None})

@@ -100,8 +100,8 @@ def _probe(emit: Emit, tag: str) -> dict[str, Any]:
     from index import Library
 
     with Library.open(create=False) as library:
-        library.train_probe(tag, progress=_progress(emit))
-        library.apply_probes([tag], progress=_progress(emit))
+        library.probes.train_tag(tag, progress=_progress(emit))
+        library.probes.apply([tag], progress=_progress(emit))
     return {"state": "done"}
 
 

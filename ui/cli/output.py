@@ -12,6 +12,8 @@ import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from embedder.core.text import count
+
 __all__ = [
     "clock",
     "count",
@@ -34,11 +36,6 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
-
-
-def count(number: int, word: str) -> str:
-    """A number with its noun: 1 piece, 2,000 pieces."""
-    return f"{number:,} {word}" + ("" if number == 1 else "s")
 
 
 def remark(text: str) -> None:

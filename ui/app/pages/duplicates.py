@@ -6,7 +6,7 @@ import streamlit as st
 
 from embedder.core.errors import PieceNotFound
 from index import Duplicates, Library
-from index.duplicates.duplicates import Member
+from index.duplicates.records import Member
 from ui.cli.output import count
 
 from .. import state
@@ -24,7 +24,7 @@ KINDS = {
     "bytes": "the same bytes",
     "notes": "the same notes",
     "edited": "one performance, edited",
-    "work": "one work, in other hands",
+    "work": "another performance or arrangement",
     "contains": "one holds the other",
 }
 VERDICTS = {"duplicate": "a duplicate", "keep": "the same, both stay", "not-same": "not the same"}
@@ -33,7 +33,7 @@ VERDICTS = {"duplicate": "a duplicate", "keep": "the same, both stay", "not-same
 def page() -> None:
     """Duplicates."""
     st.title("Duplicates")
-    with state.said_plainly():
+    with state.errors_shown():
         library = state.library()
         info = library.info()
         if not info.pieces:
@@ -58,7 +58,7 @@ def _begin_here(job: Job | None) -> None:
         "Every piece is compared with all that may hold the same music, note by note: copies, edits, other "
         "performances of one work, and pieces inside others. No file is ever touched."
     )
-    standing = len(state.library().decisions())
+    standing = len(state.library().duplicates.decisions())
     if standing:
         st.caption(f"{count(standing, 'decision')} on record; they stay, and are taken into account.")
     st.selectbox(
@@ -74,12 +74,12 @@ def _begin_here(job: Job | None) -> None:
 
 
 def _begin() -> None:
-    with state.said_plainly():
+    with state.errors_shown():
         state.jobs().start("duplicates", loosest=st.session_state.get("loosest", "work"))
 
 
 def _again() -> None:
-    with state.said_plainly():
+    with state.errors_shown():
         before = state.jobs().last("duplicates")
         state.jobs().start("duplicates", **(before.request if before else {}))
 
@@ -89,7 +89,7 @@ def _again() -> None:
 
 def _review(library: Library, job: Job) -> None:
     found: Duplicates = job.result
-    decided = library.decisions()
+    decided = library.duplicates.decisions()
     pairs = pairs_of(found, decided)
     _bar(library, job, pairs)
     if not pairs:
@@ -109,7 +109,7 @@ def _review(library: Library, job: Job) -> None:
 @st.fragment(run_every=NOTICE_S)
 def _watch(known: int) -> None:
     """See what others decide meanwhile."""
-    if len(state.library().decisions()) != known:
+    if len(state.library().duplicates.decisions()) != known:
         st.rerun()
 
 
@@ -118,7 +118,7 @@ def _bar(library: Library, job: Job, pairs: list[Pair]) -> None:
     done = sum(pair.decision is not None for pair in pairs)
     if pairs:
         st.progress(done / len(pairs), f"{done:,} of {len(pairs):,} pairs decided")
-    found = as_decided(job.result, library.decisions())
+    found = as_decided(job.result, library.duplicates.decisions())
     with st.container(horizontal=True):
         for label, name, mime, make in (
             ("Report (CSV)", "midikin-duplicates.csv", "text/csv", found.csv),
@@ -161,7 +161,7 @@ def _pair(library: Library, pair: Pair, open_pairs: list[Pair]) -> None:
     left, right = st.columns(2, gap="medium")
     for column, letter, member in ((left, "A", pair.keeper), (right, "B", pair.other)):
         with column, st.container(border=True, gap="xsmall"):
-            _member(library, letter, member, suggested=member.piece_id == group.keeper, why=group.why)
+            _member(library, letter, member, suggested=member.piece_id == group.keeper, why=group.reason)
     comparison(library, pair.keeper.piece_id, pair.other.piece_id, key=f"pair-{pair.name}")
 
 
@@ -223,16 +223,16 @@ def _next(pair: Pair, open_pairs: list[Pair]) -> str:
 
 
 def _decide(one: int, other: int, verdict: str, keeper: int | None, after: str) -> None:
-    with state.said_plainly():
-        state.library().decide(one, other, verdict, keeper=keeper)
+    with state.errors_shown():
+        state.library().duplicates.decide(one, other, verdict, keeper=keeper)
         st.session_state.setdefault("decided", []).append(f"{one}-{other}")
         st.toast(f"On record: {VERDICTS[verdict]}.", icon=":material/check:")
         _show(after)
 
 
 def _undo(number: int, name: str) -> None:
-    with state.said_plainly():
-        state.library().undo_decision(number)
+    with state.errors_shown():
+        state.library().duplicates.undo(number)
         _show(name)
 
 

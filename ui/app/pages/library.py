@@ -21,7 +21,7 @@ FAILURES = 1000  # shown; the file to download has them all
 def page() -> None:
     """Library."""
     st.title("Library")
-    with state.said_plainly():
+    with state.errors_shown():
         library = state.library()
         info = library.info()
         if not info.pieces and not info.failures:

@@ -136,8 +136,8 @@ def _words(library: Library, view: MapView, colour: str, focus: int | None) -> S
         st.toast("Duplicates are not known yet: scan for them on the page Duplicates.")
     if colour.startswith("tag:"):
         name = colour.removeprefix("tag:")
-        predicted = {one.piece_id: one.value for one in library.predictions(name, limit=len(pieces))}
-        return by_tag(pieces, library.labels(name), predicted)
+        predicted = {one.piece_id: one.value for one in library.probes.predictions(name, limit=len(pieces))}
+        return by_tag(pieces, library.tags.labels(name), predicted)
     return [None] * len(pieces)
 
 

@@ -158,7 +158,7 @@ def _versions(piece: Piece) -> None:
             return
         pairs = [
             pair
-            for pair in pairs_of(job.result, state.library().decisions())
+            for pair in pairs_of(job.result, state.library().duplicates.decisions())
             if piece.id in (pair.keeper.piece_id, pair.other.piece_id)
         ]
         if not pairs:
@@ -175,7 +175,7 @@ def _versions(piece: Piece) -> None:
 def _tags(library: Library, piece: Piece) -> None:
     with st.container(key="sheet-tags", gap="xsmall"):
         st.subheader("Tags")
-        labels = [label for label in library.labels(piece=piece.id) if label.start_s is None]
+        labels = [label for label in library.tags.labels(piece=piece.id) if label.start_s is None]
         badges = []
         for label in labels:
             value = label.value if label.value is not None else ("yes" if label.holds else "no")

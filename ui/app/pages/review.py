@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from index import Decision, Duplicates
-    from index.duplicates.duplicates import DuplicateGroup, DuplicateLink, Member
+    from index.duplicates.records import DuplicateGroup, DuplicateLink, Member
 
 __all__ = ["Pair", "as_decided", "pairs_of"]
 
@@ -110,7 +110,7 @@ def as_decided(found: Duplicates, decided: Sequence[Decision]) -> Duplicates:
                     members=members,
                     links=inside,
                     keeper=keeper,
-                    settled=len(part) > 1
+                    resolved=len(part) > 1
                     and len(_parts(replace(group, members=members), tied)) == 1
                     and len(_parts(replace(group, members=members), tied)[0]) == len(part),
                 )

@@ -47,7 +47,7 @@ def tag_form(library: Library, numbers: Sequence[int], *, key: str) -> None:
         return
     try:
         name, value = parsed(typed)
-        report = library.label(name, list(numbers), value=value)
+        report = library.tags.label(name, list(numbers), value=value)
     except (MidikinError, ValueError) as error:
         st.error(plain(error))
         return

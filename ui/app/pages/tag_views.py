@@ -28,7 +28,7 @@ HEARD = 3  # rolls shown of what is marked in the table
 
 def label_next(library: Library, tag: Tag) -> None:
     """The pieces whose label would teach the probe most, to hear and to label."""
-    suggested = library.suggest(tag.name, SUGGESTED)
+    suggested = library.probes.suggest(tag.name, SUGGESTED)
     if suggested.says:
         st.caption(plain(suggested.says))
     if suggested.curve:
@@ -89,11 +89,11 @@ def _label_buttons(tag: Tag, values: Sequence[str], number: int, likely: str | N
 
 
 def _label(tag: Tag, number: int, value: str) -> None:
-    with state.said_plainly():
+    with state.errors_shown():
         if tag.kind == "facet":
-            state.library().label(tag.name, number, value=value)
+            state.library().tags.label(tag.name, number, value=value)
         else:
-            state.library().label(tag.name, number, holds=value == "yes")
+            state.library().tags.label(tag.name, number, holds=value == "yes")
         st.toast(f"{plain(tag.name)}: {plain(value)}", icon=":material/label:")
 
 
@@ -125,7 +125,7 @@ def predictions(library: Library, tag: Tag) -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         value = st.selectbox("Value", [None, *_values(tag)], format_func=lambda v: v or "any", width=240)
         least = st.slider("At least as sure as", 0.0, 1.0, 0.8, 0.01, key="least", width=280)
-    found = library.predictions(tag.name, value=value, least=least, limit=LISTED)
+    found = library.probes.predictions(tag.name, value=value, least=least, limit=LISTED)
     if not found:
         st.info(
             "The probe is as sure as that of no piece. Lower the limit, or label more.",
@@ -167,7 +167,7 @@ def predictions(library: Library, tag: Tag) -> None:
     for one in marked[:HEARD]:
         _heard(library, one, badge=f"{one.value}, {one.probability:.0%}")
         with st.expander("Why?"):
-            for line in library.explain(tag.name, one.piece_id).says:
+            for line in library.probes.explain(tag.name, one.piece_id).says:
                 st.markdown(plain(line))
 
 
@@ -179,7 +179,7 @@ def _heard(library: Library, one: Prediction, *, badge: str) -> None:
 
 def _outside(library: Library, tag: Tag) -> None:
     """The pieces that are like none that was labelled: the probe's word for them is not taken."""
-    found = library.predictions(tag.name, outside=True, limit=LISTED)
+    found = library.probes.predictions(tag.name, outside=True, limit=LISTED)
     if not found:
         st.info("No piece was left untagged.", icon=":material/check:")
         return
@@ -203,14 +203,14 @@ def _outside(library: Library, tag: Tag) -> None:
 
 
 def _accept(tag: Tag, numbers: list[int] | None, value: str | None, least: float | None) -> None:
-    with state.said_plainly():
-        report = state.library().accept_predictions(tag.name, numbers, value=value, least=least)
+    with state.errors_shown():
+        report = state.library().probes.accept(tag.name, numbers, value=value, least=least)
         st.toast(f"{report.set:,} predictions accepted", icon=":material/done_all:")
 
 
 def _reject(tag: Tag, numbers: list[int]) -> None:
-    with state.said_plainly():
-        report = state.library().reject_predictions(tag.name, numbers)
+    with state.errors_shown():
+        report = state.library().probes.reject(tag.name, numbers)
         st.toast(f"{report.set:,} predictions rejected", icon=":material/close:")
 
 
@@ -232,7 +232,7 @@ def _train_button(tag: Tag) -> None:
 
 
 def _train(name: str) -> None:
-    with state.said_plainly():
+    with state.errors_shown():
         state.jobs().start("probe", tag=name)
 
 
@@ -248,7 +248,7 @@ def probe_scores(library: Library, tag: Tag) -> None:
             icon=":material/psychology:",
         )
         return
-    probe = library.probe(tag.name)
+    probe = library.probes.show(tag.name)
     for remark in probe.remarks:
         st.caption(plain(remark))
     if probe.scores is None:

@@ -42,7 +42,7 @@ PROBES = {
 def page() -> None:
     """Tags."""
     st.title("Tags")
-    with state.said_plainly():
+    with state.errors_shown():
         library = state.library()
         if not library.info().pieces:
             empty_here()
@@ -127,7 +127,7 @@ def _label_new() -> None:
     try:
         name, value = parsed(st.session_state["new-tag-name"])
         numbers = _numbers(state.library(), st.session_state["new-tag-pieces"])
-        report = state.library().label(name, numbers, value=value)
+        report = state.library().tags.label(name, numbers, value=value)
     except (MidikinError, ValueError) as error:
         st.session_state["tag-problem"] = str(error)
         return
@@ -157,7 +157,7 @@ def _numbers(library: Library, typed: str) -> list[int]:
 def _label_by_folder() -> None:
     name = st.session_state["folder-tag"].strip()
     try:
-        report = state.library().label_by_folder(name, level=int(st.session_state["folder-level"]))
+        report = state.library().tags.label_by_folder(name, level=int(st.session_state["folder-level"]))
     except (MidikinError, ValueError) as error:
         st.session_state["tag-problem"] = str(error)
         return
@@ -167,7 +167,7 @@ def _label_by_folder() -> None:
 
 def _labels(library: Library, tag: Tag) -> None:
     """What was labelled, and what was done before."""
-    labels = library.labels(tag.name)
+    labels = library.tags.labels(tag.name)
     st.dataframe(
         {
             "piece": [label.piece_id for label in labels],
@@ -181,7 +181,7 @@ def _labels(library: Library, tag: Tag) -> None:
         st.text_input("Another name for this tag", key="new-name", max_chars=LONGEST_TAG)
         st.form_submit_button("Rename", on_click=_rename, args=(tag.name,), icon=":material/edit:")
     st.subheader("What was done")
-    for action in library.label_history(HISTORY):
+    for action in library.tags.history(HISTORY):
         with st.container(horizontal=True, vertical_alignment="center"):
             undone = " — undone" if action.undone_s is not None else ""
             st.markdown(
@@ -193,8 +193,8 @@ def _labels(library: Library, tag: Tag) -> None:
 
 
 def _rename(name: str) -> None:
-    with state.said_plainly():
-        state.library().rename_tag(name, st.session_state["new-name"])
+    with state.errors_shown():
+        state.library().tags.rename(name, st.session_state["new-name"])
         st.query_params["tag"] = st.session_state["new-name"].strip()
 
 
@@ -204,8 +204,8 @@ def _value(label: Label) -> str:
 
 
 def _undo(number: int) -> None:
-    with state.said_plainly():
-        state.library().undo_labels(number)
+    with state.errors_shown():
+        state.library().tags.undo(number)
 
 
 def _files(library: Library, tag: Tag | None) -> None:
@@ -214,7 +214,7 @@ def _files(library: Library, tag: Tag | None) -> None:
         if tag is not None:
             st.download_button(
                 "All labels",
-                library.export_labels(),
+                library.tags.export_labels(),
                 "midikin-labels.csv",
                 "text/csv",
                 on_click="ignore",
@@ -240,6 +240,6 @@ def _import(library: Library, name: str, data: bytes) -> ImportReport:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
-        return library.import_labels(path, skip_unknown=True, name=name)
+        return library.tags.import_labels(path, skip_unknown=True, name=name)
     finally:
         Path(path).unlink()

@@ -51,7 +51,7 @@ def welcome() -> None:
 
 
 def _begin_demo() -> None:
-    with state.said_plainly():
+    with state.errors_shown():
         state.jobs().start("demo")
 
 

@@ -28,7 +28,7 @@ def backup(
     from ui.cli.output import print_json
 
     with Library.open(library, create=False) as opened:
-        folder = opened.backup(target)
+        folder = opened.maintenance.backup(target)
     with Library.open(folder, create=False) as copy:
         pieces = copy.info().pieces
     if json:

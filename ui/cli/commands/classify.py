@@ -108,6 +108,6 @@ def _labelled(library: Library, tag: str, found: list[Answer], classifier: str) 
 
     tag = checked_name(tag)
     exists = any(one.name == tag for one in library.tags())
-    known = {label.piece_id for label in library.labels(tag)} if exists else set()
+    known = {label.piece_id for label in library.tags.labels(tag)} if exists else set()
     wishes = [Wish(int(name[1:]), tag, label) for name, label, _ in found if int(name[1:]) not in known]
-    return library.label_many(wishes, source="classifier", what=f"labels by {classifier}: {tag}")
+    return library.tags.label_many(wishes, source="classifier", what=f"labels by {classifier}: {tag}")

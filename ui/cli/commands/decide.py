@@ -47,7 +47,7 @@ def decide(
         numbers = [_number(text) for text in (one, other)]
     with Library.open(library, create=False) as opened, usage_errors("verdict"):
         keeper = numbers[0] if verdict is _Verdict.DUPLICATE else None
-        number = opened.decide(numbers[0], numbers[1], verdict.value, keeper=keeper)
+        number = opened.duplicates.decide(numbers[0], numbers[1], verdict.value, keeper=keeper)
     print(f"decision {number} recorded; `midikin decisions --undo {number}` takes it back")
 
 
@@ -71,8 +71,8 @@ def decisions(
 
     with Library.open(library, create=False) as opened:
         if undo is not None:
-            opened.undo_decision(undo)
-        found = opened.decisions(undone=undone)
+            opened.duplicates.undo(undo)
+        found = opened.duplicates.decisions(undone=undone)
     if json:
         print_json({"decisions": [one.to_json() for one in found]})
         return

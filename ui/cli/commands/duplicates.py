@@ -30,7 +30,7 @@ def duplicates(
             help="Loosest kind of sameness to report.",
         ),
     ] = _Kind.CONTAINS,
-    open_only: Annotated[bool, typer.Option("--open", help="Leave out groups that are settled.")] = False,
+    open_only: Annotated[bool, typer.Option("--open", help="Leave out groups that are resolved.")] = False,
     csv: Annotated[
         Path | None, typer.Option("--csv", metavar="FILE", help="Write a table, a line a file.")
     ] = None,
@@ -48,7 +48,8 @@ def duplicates(
     """Group the pieces that hold the same music; no file is ever touched.
 
     Kinds, strictest first: the same bytes; the same notes; the same performance edited (trimmed, stretched,
-    transposed, quantised, notes lost); the same work in other hands; one piece that contains another.
+    transposed, quantised, notes lost); another performance or arrangement of the same work; one piece that
+    contains another.
 
     \b
     Examples:
@@ -108,7 +109,7 @@ def _print(found: Duplicates) -> None:
                 group.kind.value,
                 f"#{member.piece_id}",
                 str(member.notes),
-                "the same bytes" if further else group.says(member),
+                "the same bytes" if further else group.describe(member),
                 name,
             )
             for group in found.groups

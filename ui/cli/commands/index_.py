@@ -52,7 +52,7 @@ def build(
       midikin index build
       midikin index build --of windows --kind sq8
     """
-    _show(library, json, lambda opened: opened.build_index(of, kind))
+    _show(library, json, lambda opened: opened.maintenance.build_index(of, kind))
 
 
 @app.command("tune")
@@ -67,7 +67,7 @@ def tune(library: LibraryOption = None, of: NameOption = "pieces", json: JsonOpt
       midikin index tune
       midikin index tune --of windows --json
     """
-    _show(library, json, lambda opened: opened.tune_index(of))
+    _show(library, json, lambda opened: opened.maintenance.tune_index(of))
 
 
 @app.command("info")

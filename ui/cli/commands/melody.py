@@ -105,7 +105,7 @@ def print_melody_search(
             start_s=start_s,
             end_s=end_s,
             include_self=include_self,
-            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+            on_progress=lambda stage, done, total: bar.update(task, completed=done, total=total),
         )
     if json:
         print_json(found.to_json())

@@ -53,7 +53,7 @@ def train(tag: TagsArgument = None, library: LibraryOption = None, json: JsonOpt
     from ui.cli.output import print_json, remark
 
     with Library.open(library, create=False) as opened, _progress() as told:
-        report = opened.train_probes(tag or None, progress=told)
+        report = opened.probes.train(tag or None, progress=told)
     if json:
         print_json(report.to_json())
     elif report.trained:
@@ -88,7 +88,7 @@ def show(
     from ui.cli.output import print_json, remark
 
     with Library.open(library, create=False) as opened:
-        found = opened.probes() if tag is None else [opened.probe(tag)]
+        found = opened.probes() if tag is None else [opened.probes.show(tag)]
     if json:
         print_json({"probes": [one.to_json() for one in found]})
     elif not found:
@@ -115,7 +115,7 @@ def apply(tag: TagsArgument = None, library: LibraryOption = None, json: JsonOpt
     from ui.cli.output import print_json, print_table
 
     with Library.open(library, create=False) as opened, _progress() as told:
-        found = opened.apply_probes(tag or None, progress=told)
+        found = opened.probes.apply(tag or None, progress=told)
     if json:
         print_json({"applied": [one.to_json() for one in found]})
         return
@@ -149,7 +149,7 @@ def predictions(
     from ui.cli.output import print_json, print_table
 
     with Library.open(library, create=False) as opened:
-        found = opened.predictions(tag, value=value, least=above or 0.0, limit=limit, outside=outside)
+        found = opened.probes.predictions(tag, value=value, least=above or 0.0, limit=limit, outside=outside)
     if json:
         print_json({"predictions": [one.to_json() for one in found]})
         return
@@ -187,7 +187,7 @@ def accept(
         above,
         library,
         json,
-        lambda opened, targets: opened.accept_predictions(tag, targets, value=value, least=above),
+        lambda opened, targets: opened.probes.accept(tag, targets, value=value, least=above),
     )
 
 
@@ -212,7 +212,7 @@ def reject(
         above,
         library,
         json,
-        lambda opened, targets: opened.reject_predictions(tag, targets, value=value, least=above),
+        lambda opened, targets: opened.probes.reject(tag, targets, value=value, least=above),
     )
 
 
@@ -254,7 +254,7 @@ def suggest(
     from ui.cli.output import on_terminal, print_json, print_table, remark
 
     with Library.open(library, create=False) as opened:
-        found = opened.suggest(tag, limit)
+        found = opened.probes.suggest(tag, limit)
     if json:
         print_json(found.to_json())
         return
@@ -294,7 +294,7 @@ def explain(
     from ui.cli.output import print_json, print_wrapped
 
     with Library.open(library, create=False) as opened:
-        found = opened.explain(tag, piece_target(piece))
+        found = opened.probes.explain(tag, piece_target(piece))
     if json:
         print_json(found.to_json())
         return
@@ -321,7 +321,7 @@ def timeline(
     from ui.cli.output import clock, on_terminal, print_json, print_table
 
     with Library.open(library, create=False) as opened:
-        found = opened.timeline(tag, piece_target(piece))
+        found = opened.probes.timeline(tag, piece_target(piece))
     if json:
         print_json(found.to_json())
         return

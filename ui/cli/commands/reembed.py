@@ -39,7 +39,7 @@ def reembed(
         def show(state: ReembedProgress) -> None:
             progress.update(task, completed=state.done, total=state.total)
 
-        report = opened.reembed(encoder, show, wait_s=None if wait else 0.0)
+        report = opened.maintenance.reembed(encoder, show, wait_s=None if wait else 0.0)
     if json:
         print_json(report.to_json())
     elif report.switched:

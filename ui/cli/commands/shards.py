@@ -141,7 +141,7 @@ def merge(
     from ui.cli.output import count, print_json
 
     with Library.open(library) as opened:
-        merged = opened.merge(results, wait_s=None if wait else 0.0)
+        merged = opened.maintenance.merge(results, wait_s=None if wait else 0.0)
     if json:
         print_json(asdict(merged))
     else:

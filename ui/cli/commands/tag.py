@@ -83,9 +83,9 @@ def tag(
         targets, source = _targets(pieces)
         with usage_errors("PIECE"):
             if remove:
-                report = opened.unlabel(name, targets, value=value)
+                report = opened.tags.unlabel(name, targets, value=value)
             else:
-                report = opened.label(name, targets, value=value, holds=add, source=source, **part)
+                report = opened.tags.label(name, targets, value=value, holds=add, source=source, **part)
     print_report(report, json)
 
 
@@ -133,9 +133,9 @@ def _show(library: Library, name: str, value: str | None, json: bool) -> None:
     from embedder.core.errors import TagError
     from ui.cli.output import print_json, print_table
 
-    labels = [one for one in library.labels(name) if value is None or one.value == value]
+    labels = [one for one in library.tags.labels(name) if value is None or one.value == value]
     try:
-        predictions = library.predictions(name, value=value, limit=1000)
+        predictions = library.probes.predictions(name, value=value, limit=1000)
     except TagError:  # no probe, or none that was applied
         predictions = []
     if json:

@@ -92,7 +92,7 @@ def import_(
             raise ValueError("--as goes with exactly one --column")
     columns = {name: called or name for name in column} if column else None
     with Library.open(library, create=False) as opened, usage_errors("--column"):
-        report = opened.import_labels(
+        report = opened.tags.import_labels(
             file, columns=columns, tag=tag, encoding=encoding, skip_unknown=skip_unknown
         )
     print_report(report, json)
@@ -126,7 +126,7 @@ def export(
     from ui.cli.output import remark
 
     with Library.open(library, create=False) as opened:
-        text = opened.export_labels(tag or None)
+        text = opened.tags.export_labels(tag or None)
     if output is None:
         print(text, end="")
         return
@@ -163,7 +163,7 @@ def folders(
     from index import Library
 
     with Library.open(library, create=False) as opened:
-        report = opened.label_by_folder(tag, root, level=level)
+        report = opened.tags.label_by_folder(tag, root, level=level)
     print_report(report, json)
 
 
@@ -184,7 +184,7 @@ def history(
     from ui.cli.output import print_json, print_table
 
     with Library.open(library, create=False) as opened:
-        found = opened.label_history(limit)
+        found = opened.tags.history(limit)
     if json:
         print_json({"changes": [one.to_json() for one in found]})
         return
@@ -222,7 +222,7 @@ def undo(
     from ui.cli.output import print_json
 
     with Library.open(library, create=False) as opened, usage_errors("NUMBER"):
-        action = opened.undo_labels(number)
+        action = opened.tags.undo(number)
     if json:
         print_json(action.to_json())
     else:
@@ -245,7 +245,7 @@ def rename(
     from index.storage.paths import display
 
     with Library.open(library, create=False) as opened:
-        opened.rename_tag(tag, new)
+        opened.tags.rename(tag, new)
     print(f"{display(tag)} is now called {display(new)}")
 
 

@@ -1,0 +1,393 @@
+"""Probes of a library: trained, scored, stored, applied, reviewed and asked what to label next."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from embedder.core.errors import LibraryError, PieceNotFound, TagError
+from embedder.midi.writing import write_midi
+from embedder.notes import Notes
+from index import Library, Probe
+from index.probes import works
+from index.tags.schema import probes
+from tests.support.fake_encoder import FakeEncoder, tune
+
+KINDS = {"low": 36, "middle": 52, "high": 70}
+
+
+def music_of(kind: str, seed: int, notes: int = 90) -> Notes:
+    """A tune of its own within nine semitones."""
+    plain = tune(seed, notes)
+    return Notes(plain.onset, plain.duration, KINDS[kind] + plain.pitch % 9, plain.velocity)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A library of eight low, eight middle and eight high tunes, and a chromatic one that is like none."""
+    folder = tmp_path_factory.mktemp("registers")
+    for kind in KINDS:
+        for i in range(8):
+            path = folder / "music" / kind / f"{kind}{i}.mid"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_midi(music_of(kind, 100 * KINDS[kind] + i), path)
+    odd = Notes(np.arange(60) / 5, np.full(60, 0.1), 90 + np.arange(60) % 4, np.full(60, 60))
+    write_midi(odd, folder / "music" / "odd.mid")
+    with Library.open(folder / "library", encoder=FakeEncoder()) as library:
+        library.add(folder / "music", workers=1)
+    return folder
+
+
+@pytest.fixture
+def registers(made: Path, tmp_path: Path) -> Iterator[Library]:
+    """A copy of that library, to be changed."""
+    shutil.copytree(made / "library", tmp_path / "registers")
+    with Library.open(tmp_path / "registers", encoder=FakeEncoder()) as library:
+        yield library
+
+
+def numbers(library: Library, kind: str) -> list[int]:
+    return [piece.id for piece in library.pieces() if Path(piece.path).name.startswith(kind)]
+
+
+def label_some(library: Library, count: int = 4) -> None:
+    for kind in KINDS:
+        library.tags.label("register", numbers(library, kind)[:count], value=kind)
+
+
+def test_a_probe_learns_a_facet_and_says_how_well(registers: Library) -> None:
+    label_some(registers)
+    phases: list[str] = []
+    probe = registers.probes.train_tag("register", progress=lambda phase, done, total: phases.append(phase))
+    assert probe.classes == ("high", "low", "middle")
+    assert probe.labels == (4, 4, 4)
+    assert (probe.kind, probe.state, probe.encoder) == ("facet", "current", FakeEncoder.id)
+    scores = probe.scores
+    assert (scores.pieces, scores.works) == (12, 12)
+    assert scores.accuracy >= 0.9
+    assert scores.accuracy > scores.majority.accuracy
+    assert scores.handmade is not None
+    assert sum(map(sum, scores.confusion)) == 12
+    assert [sum(row) for row in scores.confusion] == [4, 4, 4]
+    assert {trait.value for trait in probe.traits} == set(KINDS)
+    assert any("higher" in trait.says or "up higher" in trait.says for trait in probe.traits)
+    assert "scoring register" in phases
+    assert registers.probes.show("register") == probe
+    json.dumps(probe.to_json())
+
+
+def test_predictions_tag_the_rest_and_leave_the_odd_one_untagged(registers: Library) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    (applied,) = registers.probes.apply()
+    assert (applied.pieces, applied.labelled, applied.retrained) == (25, 12, False)
+    said = registers.probes.predictions("register")
+    assert sum(count for _, count in applied.predicted) + applied.outside == 13
+    assert len(said) == 13 - applied.outside
+    right = [Path(one.path).name.startswith(one.value) for one in said]
+    assert sum(right) >= 0.9 * len(right)
+    assert [one.probability for one in said] == sorted((o.probability for o in said), reverse=True)
+    assert "odd.mid" in {
+        Path(one.path).name for one in registers.probes.predictions("register", outside=True)
+    }
+    assert all(one.value == "low" for one in registers.probes.predictions("register", value="low"))
+    assert len(registers.probes.predictions("register", limit=2, offset=1)) == 2
+    with pytest.raises(TagError, match="knows no treble; it knows high"):
+        registers.probes.predictions("register", value="treble")
+    (tag,) = registers.tags()
+    assert {value.value: value.predictions for value in tag.values} == dict(applied.predicted)
+
+
+def test_people_have_the_last_word(registers: Library) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    registers.probes.apply(["register"])
+    best, second, *_ = registers.probes.predictions("register")
+    report = registers.probes.accept("register", [best.piece_id])
+    assert report.set == 1
+    (label,) = registers.tags.labels("register", piece=best.piece_id)
+    assert (label.value, label.source) == (best.value, "accepted")
+    registers.probes.reject("register", second.piece_id)
+    (now,) = [one for one in registers.probes.predictions("register") if one.piece_id == second.piece_id]
+    assert now.value == second.runner_up
+    assert [one.source for one in registers.tags.of(best.piece_id)] == ["label"]
+    assert [one.source for one in registers.tags.of(now.piece_id)] == ["label", "prediction"]
+    registers.tags.label("register", now.piece_id, value="low")
+    assert now.piece_id not in {one.piece_id for one in registers.probes.predictions("register")}
+    with pytest.raises(TagError, match="has no such prediction"):
+        registers.probes.accept("register", [best.piece_id])
+    with pytest.raises(ValueError, match="name pieces"):
+        registers.probes.accept("register")
+    left = len(registers.probes.predictions("register", least=0.5))
+    assert registers.probes.accept("register", least=0.5).set == left
+    registers.tags.undo()
+    assert len(registers.probes.predictions("register", least=0.5)) == left
+
+
+def test_a_free_tag_is_learned_from_yes_and_no(registers: Library) -> None:
+    low, high = numbers(registers, "low"), numbers(registers, "high")
+    registers.tags.label("deep", low[:4])
+    with pytest.raises(TagError, match=r"deep: 0 pieces are labelled 'no'.*--not"):
+        registers.probes.train_tag("deep")
+    registers.tags.label("deep", high[:4], holds=False)
+    assert registers.probes.train_tag("deep").classes == ("no", "yes")
+    registers.probes.apply(["deep"])
+    said = {one.piece_id: one.value for one in registers.probes.predictions("deep")}
+    assert {said[number] for number in low[4:] if number in said} <= {"yes"}
+    wrong = registers.probes.predictions("deep", value="yes")[0]
+    registers.probes.reject("deep", wrong.piece_id)
+    assert registers.tags.labels("deep", piece=wrong.piece_id)[0].holds is False
+
+
+def test_labels_that_are_too_few_are_said_in_a_line(registers: Library) -> None:
+    with pytest.raises(TagError, match="no tag register"):
+        registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "low")[:3], value="low")
+    with pytest.raises(TagError, match="all labels say low"):
+        registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "high")[0], value="high")
+    with pytest.raises(TagError, match=r"2 different works.*label more of high"):
+        registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "high")[1], value="high")
+    registers.tags.label("register", numbers(registers, "middle")[0], value="middle")
+    probe = registers.probes.train_tag("register")
+    assert probe.classes == ("high", "low")
+    assert any("middle is known from one work only" in remark for remark in probe.remarks)
+    registers.tags.label("empty", 1)
+    registers.tags.unlabel("empty", 1)
+    report = registers.probes.train(["register", "empty"])
+    assert [one.tag for one in report.trained] == ["register"]
+    assert [one.tag for one in report.problems] == ["empty"]
+
+
+def test_copies_of_a_work_lie_in_one_fold(registers: Library, tmp_path: Path) -> None:
+    """One tune in many versions and one other cannot be scored as if they were many."""
+    (tmp_path / "more").mkdir()
+    for i in range(5):
+        write_midi(music_of("low", 1, 150).stretch(1 + 0.05 * i), tmp_path / "more" / f"low_v{i}.mid")
+    registers.add(tmp_path / "more", workers=1)
+    versions = [piece.id for piece in registers.pieces() if "low_v" in piece.path]
+    registers.tags.label("register", versions, value="low")
+    registers.tags.label("register", numbers(registers, "high")[:4], value="high")
+    with pytest.raises(TagError, match="2 different works"):
+        registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "low")[0], value="low")
+    assert registers.probes.train_tag("register").scores.works == 6
+
+
+def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Landmarks as plain numbers: a bar that three long pieces hold, and a twentieth of one of them."""
+    bar = np.arange(10)
+    long = [np.concatenate([np.arange(first, first + 10_000), bar]) for first in (10_000, 20_000, 30_000)]
+    others = [np.arange(first, first + 500) for first in range(50_000, 60_000, 500)]
+    keys = [bar, *long, long[1][:500], *others]
+    monkeypatch.setattr(works, "_landmarks", lambda connection, numbers: keys)
+    assert works._alike(None, range(len(keys))) == [(2, 4)]
+
+
+def test_the_same_notes_labelled_differently_are_left_out(registers: Library, tmp_path: Path) -> None:
+    label_some(registers)
+    write_midi(music_of("low", 3600), tmp_path / "copy.mid", program=7)
+    registers.add(tmp_path / "copy.mid", workers=1)
+    registers.tags.label("register", tmp_path / "copy.mid", value="high")
+    probe = registers.probes.train_tag("register")
+    assert probe.pieces == 11
+    assert any("labelled differently" in remark for remark in probe.remarks)
+
+
+def test_new_labels_are_noticed_and_another_encoder_retrains(registers: Library) -> None:
+    label_some(registers)
+    first = registers.probes.train_tag("register")
+    registers.tags.label("register", numbers(registers, "low")[5], value="low")
+    assert registers.probes.show("register").state == "labels changed"
+    registers.tags.undo()
+    assert registers.probes.show("register").state == "current"
+    with registers._database.write() as connection:
+        registers._database.set(connection, encoder="other@000000000000")
+    assert registers.probes.show("register").state == "stale"
+    assert registers.tags()[0].probe == "stale"
+    for call in (registers.explain, registers.timeline):
+        with pytest.raises(TagError, match=r"trained for fake@.*probe apply"):
+            call("register", 1)
+    (applied,) = registers.probes.apply()
+    assert applied.retrained
+    now = registers.probes.show("register")
+    assert (now.state, now.encoder) == ("current", "other@000000000000")
+    assert now.trained_s > first.trained_s
+
+
+def test_embedding_anew_trains_the_probes_anew(registers: Library) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    registers.maintenance.reembed(FakeEncoder(id="wider@000000000000", dim=48))
+    now = registers.probes.show("register")
+    assert (now.state, now.encoder) == ("current", "wider@000000000000")
+    assert now.scores.accuracy >= 0.9
+    assert registers.probes.refresh().trained == ()
+
+
+def test_training_again_drops_what_the_old_probe_said(registers: Library) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    registers.probes.apply()
+    registers.probes.train_tag("register")
+    with pytest.raises(TagError, match="probe apply"):
+        registers.probes.predictions("register")
+
+
+def test_pieces_that_come_and_go(registers: Library, tmp_path: Path) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    registers.probes.apply()
+    before = registers.probes.predictions("register")
+    registers.remove(before[0].piece_id)
+    write_midi(music_of("high", 9), tmp_path / "new.mid")
+    registers.add(tmp_path / "new.mid", workers=1)
+    both = registers.probes.predictions("register") + registers.probes.predictions("register", outside=True)
+    (new,) = (one for one in both if one.path == str(tmp_path / "new.mid"))
+    assert new.value == "high"  # judged as it came
+    assert [one for one in registers.probes.predictions("register") if one != new] == before[1:]
+
+
+def test_suggestions_are_new_pieces_of_every_kind(registers: Library) -> None:
+    varied = registers.probes.suggest("register", 4)
+    assert (varied.curve, varied.forecast) == ((), ())
+    kinds = {Path(one.path).parent.name for one in varied.pieces}
+    assert len(kinds) >= 3
+    assert all(one.value is None for one in varied.pieces)
+    label_some(registers)
+    found = registers.probes.suggest("register", 5)
+    labelled = {one.piece_id for one in registers.tags.labels("register")}
+    assert not labelled & {one.piece_id for one in found.pieces}
+    assert len({one.piece_id for one in found.pieces}) == 5
+    assert found.curve[-1].labels == 12
+    assert found.forecast[-1].labels == 60
+    assert found.forecast[-1].accuracy >= found.curve[-1].accuracy
+    assert "12 labels give" in found.says
+    assert len(registers.probes.suggest("register", 100).pieces) == 13
+
+
+def test_an_explanation_names_neighbours_windows_and_traits(registers: Library) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    piece = numbers(registers, "high")[6]
+    said = registers.probes.explain("register", piece, k=3)
+    assert (said.value, len(said.nearest)) == ("high", 3)
+    assert said.nearest[0].value == "high"
+    assert [one.score for one in said.nearest] == sorted((o.score for o in said.nearest), reverse=True)
+    assert said.windows[0].value == "high"
+    assert any("high with probability" in sentence for sentence in said.says)
+    json.dumps(said.to_json())
+    with pytest.raises(PieceNotFound):
+        registers.probes.explain("register", 99)
+    registers.tags.label("other", 1)
+    with pytest.raises(TagError, match="no probe yet"):
+        registers.probes.explain("other", piece)
+
+
+def test_a_time_line_follows_the_music(registers: Library, tmp_path: Path) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    low, high = music_of("low", 5, 128), music_of("high", 6, 128)
+    both = Notes(
+        np.concatenate([low.onset, high.onset + low.end_s + 0.5]),
+        np.concatenate([low.duration, high.duration]),
+        np.concatenate([low.pitch, high.pitch]),
+        np.concatenate([low.velocity, high.velocity]),
+    )
+    write_midi(both, tmp_path / "both.mid")
+    registers.add(tmp_path / "both.mid", workers=1)
+    line = registers.probes.timeline("register", tmp_path / "both.mid")
+    assert [one.value for one in line.windows] == ["low", "low", "high", "high"]
+    assert all(abs(sum(one.probabilities) - 1) < 0.01 for one in line.windows)
+    registers.tags.label("register", line.piece_id, value="low", start_s=0.0, end_s=line.windows[0].end_s)
+    assert registers.probes.timeline("register", line.piece_id).windows[0].label == "low"
+    assert registers.probes.timeline("register", line.piece_id).windows[-1].label is None
+
+
+def test_parts_teach_a_probe_too(registers: Library) -> None:
+    for kind in ("low", "high"):
+        for number in numbers(registers, kind)[:3]:
+            registers.tags.label("register", number, value=kind, start_s=1.0, end_s=9.0)
+    probe = registers.probes.train_tag("register")
+    assert (probe.pieces, probe.scores.handmade) == (6, None)
+    (applied,) = registers.probes.apply()
+    assert applied.labelled == 0  # a part says nothing of the whole
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A column of a probe's row, and what stands in it instead."""
+
+    column: str
+    value: object
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [Broken("arrays", b"nonsense"), Broken("arrays", b""), Broken("facts", "{"), Broken("facts", "{}")],
+)
+def test_a_damaged_probe_is_said_so(registers: Library, broken: Broken) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    with registers._database.write() as connection:
+        connection.execute(sa.update(probes).values({broken.column: broken.value}))
+    with pytest.raises(LibraryError, match="damaged"):
+        registers.probes.show("register")
+    assert isinstance(registers.probes.train_tag("register"), Probe)
+
+
+def test_nothing_to_apply_or_to_learn_from(registers: Library, tmp_path: Path) -> None:
+    with pytest.raises(TagError, match="no probe yet"):
+        registers.probes.apply()
+    assert registers.probes.train().trained == ()
+    assert registers.probes() == []
+    with Library.open(tmp_path / "empty") as empty, pytest.raises(TagError, match="holds no pieces"):
+        empty.probes.suggest("anything")
+
+
+def test_pieces_that_come_later_are_predicted_when_they_come(registers: Library, tmp_path: Path) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    new = tmp_path / "new"
+    new.mkdir()
+    write_midi(music_of("high", 9), new / "high.mid")
+    registers.add(new, workers=1)  # a probe that was never applied says nothing
+    registers.probes.apply()
+    before = {one.piece_id: one for one in registers.probes.predictions("register", limit=999)}
+    write_midi(music_of("low", 10), new / "later.mid")
+    registers.add(new, workers=1)
+    after = {one.piece_id: one for one in registers.probes.predictions("register", limit=999)}
+    (came,) = set(after) - set(before)
+    assert (after[came].path, after[came].value) == (str(new / "later.mid"), "low")
+    assert before == {number: one for number, one in after.items() if number != came}
+    assert registers.probes.accept("register", came).set == 1
+
+
+def test_a_tag_is_renamed_with_all_that_belongs_to_it(registers: Library) -> None:
+    label_some(registers)
+    registers.tags.label("loud", 1)
+    registers.probes.train_tag("register")
+    registers.probes.apply()
+    before = registers.tags.labels("register"), registers.probes.predictions("register")
+    registers.tags.rename("register", "  höhe: \u0130 ")
+    assert [tag.name for tag in registers.tags()] == ["höhe: \u0130", "loud"]
+    assert len(registers.tags.labels("höhe: \u0130")) == len(before[0])
+    assert [one.value for one in registers.probes.predictions("höhe: \u0130")] == [
+        one.value for one in before[1]
+    ]
+    registers.tags.rename("loud", "loud")
+    for name, new, said in (
+        ("register", "x", "no tag"),
+        ("loud", "höhe: \u0130", "already"),
+        ("loud", " ", "empty"),
+    ):
+        with pytest.raises(TagError, match=said):
+            registers.tags.rename(name, new)

@@ -1,0 +1,1 @@
+"""What tests share: encoders without weights, music made here, hostile files, servers, a browser."""
