@@ -111,7 +111,13 @@ def shared_sentence(query: Descriptors, hit: Descriptors, *, same_notes: bool = 
     elif query.polyphony and hit.polyphony and abs(np.log(hit.polyphony / query.polyphony)) < 0.1:
         parts.append("equally full chords")
     apart = hit.pitch_mean - query.pitch_mean
-    parts.append("same register" if abs(apart) <= 2 else f"{'higher' if apart > 0 else 'lower'} register" if abs(apart) >= 5 else "")
+    parts.append(
+        "same register"
+        if abs(apart) <= 2
+        else f"{'higher' if apart > 0 else 'lower'} register"
+        if abs(apart) >= 5
+        else ""
+    )
     louder = hit.velocity_mean - query.velocity_mean
     parts.append("louder" if louder > 18 else "softer" if louder < -18 else "")
     sentence = "; ".join([part for part in parts if part][:4])

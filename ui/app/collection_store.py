@@ -22,7 +22,15 @@ from .catalog import catalog
 from .escaping import plain
 from .navigation import toast
 
-__all__ = ["COLLECTIONS_FILE", "Collection", "Collections", "collection_form", "collections", "m3u", "zip_file"]
+__all__ = [
+    "COLLECTIONS_FILE",
+    "Collection",
+    "Collections",
+    "collection_form",
+    "collections",
+    "m3u",
+    "zip_file",
+]
 
 COLLECTIONS_FILE = "collections.json"
 MAX_NAME = 80
@@ -53,7 +61,9 @@ class Collections:
         """
         try:
             data: Any = json.loads(self._path.read_text(encoding="utf-8"))
-            found = [Collection(str(one["name"]), tuple(map(int, one["pieces"]))) for one in data["collections"]]
+            found = [
+                Collection(str(one["name"]), tuple(map(int, one["pieces"]))) for one in data["collections"]
+            ]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, KeyError, TypeError) as error:

@@ -55,13 +55,12 @@ def _component(name: str, body: str = "", *before: str, code: str = "") -> Any:
 
 PAGE_STYLE = _read("tokens.css", "page.css")
 SYNTH = _read("synth.js")
-_frame = _component(
-    "frame", "", "synth.js", "player.js", code=f"const SYNTH_SOURCE = {json.dumps(SYNTH)};\n"
-)
+_frame = _component("frame", "", "synth.js", "player.js", code=f"const SYNTH_SOURCE = {json.dumps(SYNTH)};\n")
 _rows = _component("rows")
 _sheet = _component("sheet")
 _pair = _component(
-    "pair", '<canvas role="slider" tabindex="0"></canvas><canvas aria-hidden="true"></canvas><div class="tools"></div>'
+    "pair",
+    '<canvas role="slider" tabindex="0"></canvas><canvas aria-hidden="true"></canvas><div class="tools"></div>',
 )
 _keyboard = _component(
     "keyboard",

@@ -24,6 +24,7 @@ _SCRIPT = Path(__file__).with_name("asgi.py")
 _SETTINGS = {
     "browser.gatherUsageStats": "false",
     "client.showErrorDetails": "none",
+    "client.showSidebarNavigation": "false",  # else the folder of pages would be listed
     "client.toolbarMode": "minimal",
     # Otherwise a full garbage collection delays the end of each run of a page.
     "runner.postScriptGC": "false",
@@ -57,7 +58,9 @@ _THEMES = {
         "grayTextColor": "#A3B3AD",
     },
 }
-_SETTINGS |= {f"theme.{name}.{key}": value for name, tokens in _THEMES.items() for key, value in tokens.items()}
+_SETTINGS |= {
+    f"theme.{name}.{key}": value for name, tokens in _THEMES.items() for key, value in tokens.items()
+}
 _SETTINGS |= {
     "theme.baseFontSize": "14",
     "theme.baseRadius": "9px",
@@ -111,7 +114,9 @@ class Launch:
         for name in ("MIDIKIN_UI_MUSIC", "MIDIKIN_UI_LOGIN"):
             environment.pop(name, None)
         if self.music or not is_loopback(self.host):
-            environment["MIDIKIN_UI_MUSIC"] = os.pathsep.join(os.path.abspath(folder) for folder in self.music)
+            environment["MIDIKIN_UI_MUSIC"] = os.pathsep.join(
+                os.path.abspath(folder) for folder in self.music
+            )
         if self.login:
             environment["MIDIKIN_UI_LOGIN"] = "\n".join(self.login)
         return environment

@@ -134,12 +134,14 @@ def _spread_out(vectors: FloatRows) -> FloatRows:
 
     perplexity = min(30.0, len(vectors) / 6)
     tsne = TSNE(2, perplexity=perplexity, metric="cosine", init="random", random_state=0, max_iter=600)
-    return tsne.fit_transform(vectors).astype(np.float32)
+    plane: FloatRows = tsne.fit_transform(vectors).astype(np.float32)
+    return plane
 
 
 def _in_frame(positions: FloatRows) -> FloatRows:
     low, high = positions.min(axis=0), positions.max(axis=0)
-    return (0.05 + 0.9 * (positions - low) / np.maximum(high - low, 1e-9)).astype(np.float32)
+    framed: FloatRows = (0.05 + 0.9 * (positions - low) / np.maximum(high - low, 1e-9)).astype(np.float32)
+    return framed
 
 
 def _direction(numbers: IntArray) -> FloatRows:
@@ -214,9 +216,13 @@ def position_all(library: Library, on_progress: OnProgress, *, redraw: bool = Fa
         known = Positions.load(folder, base)
         numbers, vectors = library.vectors(after=known.last)
     if len(numbers):
-        positions = base.place(numbers, vectors, lambda done: on_progress("placing pieces", done, len(numbers)))
+        positions = base.place(
+            numbers, vectors, lambda done: on_progress("placing pieces", done, len(numbers))
+        )
         known = Positions(
-            known.drawn_for, np.concatenate([known.numbers, numbers]), np.concatenate([known.positions, positions])
+            known.drawn_for,
+            np.concatenate([known.numbers, numbers]),
+            np.concatenate([known.positions, positions]),
         )
         if not library.read_only and os.access(folder, os.W_OK):
             if fresh:

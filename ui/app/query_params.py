@@ -61,7 +61,9 @@ class QueryParams:
             raise BadAddress("the address names no piece: a piece is a number, like piece=12")
         mode = params.get("way", "sound")
         if mode not in MODES:
-            raise BadAddress(f"the address has way={mode[:20]}, which is no kind of search; there are {', '.join(MODES)}")
+            raise BadAddress(
+                f"the address has way={mode[:20]}, which is no kind of search; there are {', '.join(MODES)}"
+            )
         start_s, end_s = (_seconds(params, name) for name in ("from", "to"))
         if start_s is not None and end_s is not None and start_s >= end_s:
             raise BadAddress("the passage in the address ends before it begins")

@@ -98,7 +98,9 @@ class FilterControls:
             name, _, value = written.partition("=")
             span = _RANGE.fullmatch(written)
             if span and span[1] == "tempo" and controls.tempo == (0, MAX_BPM):
-                controls = replace(controls, tempo=(round(float(span[2])), min(MAX_BPM, round(float(span[3])))))
+                controls = replace(
+                    controls, tempo=(round(float(span[2])), min(MAX_BPM, round(float(span[3]))))
+                )
             elif span and span[1] == "duration" and controls.length_s == (0, MAX_LENGTH_S):
                 end = min(MAX_LENGTH_S, round(float(span[3])))
                 controls = replace(controls, length_s=(round(float(span[2])), end))

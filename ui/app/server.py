@@ -12,7 +12,7 @@ __all__ = ["main"]
 _PRELOADED = (
     "index.library",
     "index.search",
-    "index.matching.facade",
+    "index.matching.find",
     "embedder.descriptors",
     "embedder.midi.pool",
     "ui.app.state",

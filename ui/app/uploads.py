@@ -72,7 +72,9 @@ class Uploads:
         with self._lock:
             self._uploads[key] = upload
             self._uploads.move_to_end(key)
-            while len(self._uploads) > self._max_uploads or (self._notes() > self._max_notes and len(self._uploads) > 1):
+            while len(self._uploads) > self._max_uploads or (
+                self._notes() > self._max_notes and len(self._uploads) > 1
+            ):
                 self._uploads.popitem(last=False)
         return key
 

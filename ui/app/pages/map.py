@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from embedder.core.text import count
 from index import Library, Piece
-from ui.cli.output import count
 
 from .. import state
 from ..cards import facts, piece_row, result_rows, similarity, title_of
@@ -28,7 +28,14 @@ __all__ = ["moved_page", "page"]
 NEIGHBOURS = 8
 MAX_LISTED = 200
 GROWTH = 3.0  # times as many pieces as the map was computed for: a new one is offered
-COLOURS = {"folder": "Folder", "composer": "Composer", "key": "Key", "similar": "Similarity", "group": "Duplicates", "none": "Nothing"}
+COLOURS = {
+    "folder": "Folder",
+    "composer": "Composer",
+    "key": "Key",
+    "similar": "Similarity",
+    "group": "Duplicates",
+    "none": "Nothing",
+}
 
 
 def moved_page() -> None:
@@ -87,7 +94,9 @@ def _map(library: Library, view: MapView, focus: int | None) -> list[int]:
     path = path_between(library, focus, target) if focus is not None and target is not None else []
     matches = None
     if text.strip():
-        matches = [view.names.pieces[row].id for row in view.names.find(text, len(view.rows)) if row < len(view.rows)]
+        matches = [
+            view.names.pieces[row].id for row in view.names.find(text, len(view.rows)) if row < len(view.rows)
+        ]
     result = piece_map(
         "map",
         view.points,
@@ -195,8 +204,12 @@ def _piece(library: Library, focus: int) -> None:
     st.caption(plain(facts(piece.descriptors)))
     with st.container(horizontal=True, gap="small"):
         if st.session_state.get("walk"):
-            st.button("Back", icon=":material/arrow_back:", on_click=_step_back, shortcut="Alt+B", type="tertiary")
-        st.button("Find similar", on_click=go_to, args=("search",), kwargs={"piece": str(focus)}, type="primary")
+            st.button(
+                "Back", icon=":material/arrow_back:", on_click=_step_back, shortcut="Alt+B", type="tertiary"
+            )
+        st.button(
+            "Find similar", on_click=go_to, args=("search",), kwargs={"piece": str(focus)}, type="primary"
+        )
         st.button("Open piece", on_click=go_to, args=("piece",), kwargs={"id": str(focus)})
     if st.session_state.get("path-from"):
         st.info("Click the piece that the path leads to.", icon=":material/route:")
@@ -208,14 +221,32 @@ def _piece(library: Library, focus: int) -> None:
     key = "map-near"
     piece_rows(
         key,
-        {"name": str(focus), "mode": "hits", "rows": rows, "label": "Nearest", "total": len(rows), "asks": True, "queue": True},
+        {
+            "name": str(focus),
+            "mode": "hits",
+            "rows": rows,
+            "label": "Nearest",
+            "total": len(rows),
+            "asks": True,
+            "queue": True,
+        },
         similar=lambda: _go_near(key),
     )
 
 
 def _own_row(piece: Piece) -> None:
     row = piece_row(piece.id, piece.descriptors, piece.display)
-    piece_rows("map-own", {"name": str(piece.id), "mode": "library", "rows": [row], "label": "This piece", "total": 1, "sort": None})
+    piece_rows(
+        "map-own",
+        {
+            "name": str(piece.id),
+            "mode": "library",
+            "rows": [row],
+            "label": "This piece",
+            "total": 1,
+            "sort": None,
+        },
+    )
 
 
 def _go_near(key: str) -> None:
@@ -251,7 +282,18 @@ def _left() -> None:
 
 def _listed(pieces: Sequence[Piece], *, key: str, name: str) -> None:
     rows = [piece_row(piece.id, piece.descriptors, piece.display) for piece in pieces[:MAX_LISTED]]
-    piece_rows(key, {"name": name, "mode": "library", "rows": rows, "label": "Pieces", "total": len(pieces), "sort": None, "queue": True})
+    piece_rows(
+        key,
+        {
+            "name": name,
+            "mode": "library",
+            "rows": rows,
+            "label": "Pieces",
+            "total": len(pieces),
+            "sort": None,
+            "queue": True,
+        },
+    )
 
 
 def _selection(library: Library, view: MapView, chosen: list[int]) -> None:

@@ -52,7 +52,13 @@ def _draw(library: Library, piece: Piece) -> None:
     about = piece.descriptors
     with st.container(key="page-piece", gap="small"):
         with st.container(horizontal=True, gap="small"):
-            st.button("Back to search", on_click=go_to, args=("search",), type="tertiary", icon=":material/arrow_back:")
+            st.button(
+                "Back to search",
+                on_click=go_to,
+                args=("search",),
+                type="tertiary",
+                icon=":material/arrow_back:",
+            )
             st.caption(plain(names.path(piece)), width="content")
         with st.container(horizontal=True, vertical_alignment="center"):
             with st.container(gap=None):
@@ -64,7 +70,13 @@ def _draw(library: Library, piece: Piece) -> None:
                 "Find similar", type="primary", icon=":material/graphic_eq:", on_click=go_to, args=("search",),
                 kwargs={"piece": str(piece.id)},
             )  # fmt: skip
-            st.button("On the map", icon=":material/map:", on_click=go_to, args=("map",), kwargs={"piece": str(piece.id)})
+            st.button(
+                "On the map",
+                icon=":material/map:",
+                on_click=go_to,
+                args=("map",),
+                kwargs={"piece": str(piece.id)},
+            )
             if Path(piece.path).is_file():
                 st.link_button("Download", f"{base_path()}/file/{piece.id}", icon=":material/download:")
         left, right = st.columns([74, 26], gap="medium")
@@ -143,7 +155,13 @@ def _similar(library: Library, piece: Piece) -> None:
         rows = result_rows(hits, piece.descriptors)
         piece_rows(
             "piece-similar",
-            {"name": str(piece.id), "mode": "hits", "rows": rows, "label": "Sounds similar", "total": len(rows)},
+            {
+                "name": str(piece.id),
+                "mode": "hits",
+                "rows": rows,
+                "label": "Sounds similar",
+                "total": len(rows),
+            },
         )
 
 
@@ -179,6 +197,8 @@ def _tags(library: Library, piece: Piece) -> None:
         badges = []
         for label in labels:
             value = label.value if label.value is not None else ("yes" if label.holds else "no")
-            badges.append(f":green-badge[{plain(label.tag)}: {'' if label.holds or label.value is None else 'not '}{plain(value)}]")
+            badges.append(
+                f":green-badge[{plain(label.tag)}: {'' if label.holds or label.value is None else 'not '}{plain(value)}]"
+            )
         st.markdown(" ".join(badges) if badges else ":gray[No tags yet.]")
         tag_form(library, [piece.id], key=f"piece-{piece.id}")

@@ -7,18 +7,17 @@ from dataclasses import replace
 
 import streamlit as st
 
-from embedder import KEYS, describe
 from embedder.core.errors import MidiError, MidikinError
-from embedder.descriptors import Descriptors
+from embedder.core.text import count
+from embedder.descriptors import KEYS, Descriptors, describe
 from embedder.notes import Notes
 from index import FIELDS, FindResult, Library, SearchResult
-from ui.cli.output import count
 
 from .. import state
 from ..cards import comparison, facts, result_rows, results_csv, title_of
 from ..catalog import catalog
 from ..components import keyboard, piece_rows, roll_sheet
-from ..escaping import clock, key_name, plain
+from ..escaping import key_name, plain
 from ..navigation import set_title, toast
 from ..note_codec import from_address, from_played, to_address
 from ..query_params import MAX_EXAMPLES, MAX_RESULTS, MODES, QueryParams
@@ -84,7 +83,9 @@ def _now() -> QueryParams:
 def _begin() -> None:
     """No query yet: three ways to give one."""
     st.title("Search")
-    st.caption("Choose a piece, drop a file or play a tune. midikin shows what sounds similar, nearest first.")
+    st.caption(
+        "Choose a piece, drop a file or play a tune. midikin shows what sounds similar, nearest first."
+    )
     with st.container(key="sheet-source"):
         _source(QueryParams())
 
@@ -154,7 +155,9 @@ def _choose_piece() -> None:
         return
     labels = {names.pieces[row].id: f"{names.titles[row]} · {names.path(names.pieces[row])}" for row in rows}
     st.selectbox(
-        count(len(rows), "piece") if len(rows) < MAX_NAMES else f"The first {MAX_NAMES} pieces; type more words",
+        count(len(rows), "piece")
+        if len(rows) < MAX_NAMES
+        else f"The first {MAX_NAMES} pieces; type more words",
         [None, *labels],
         format_func=lambda number: "Choose a piece" if number is None else labels[number],
         key="picked",
@@ -448,9 +451,7 @@ def _filters(library: Library, params: QueryParams) -> None:
         }
     )
     st.slider("Tempo, BPM", 0, MAX_BPM, key="f-tempo", on_change=_filters_changed)
-    st.slider(
-        "Length, minutes", 0.0, MAX_LENGTH_S / 60, step=0.5, key="f-length", on_change=_filters_changed
-    )
+    st.slider("Length, minutes", 0.0, MAX_LENGTH_S / 60, step=0.5, key="f-length", on_change=_filters_changed)
     st.selectbox(
         "Key",
         KEYS if not controls.key or controls.key in KEYS else (controls.key, *KEYS),
@@ -474,7 +475,11 @@ def _filters(library: Library, params: QueryParams) -> None:
     ]
     if tags or controls.tags:
         st.multiselect(
-            "Tags", sorted({*tags, *controls.tags}), key="f-tags", on_change=_filters_changed, placeholder="Any"
+            "Tags",
+            sorted({*tags, *controls.tags}),
+            key="f-tags",
+            on_change=_filters_changed,
+            placeholder="Any",
         )
     st.multiselect(
         "Filters as text",
@@ -483,9 +488,12 @@ def _filters(library: Library, params: QueryParams) -> None:
         accept_new_options=True,
         on_change=_filters_changed,
         placeholder="Type one: density>5",
-        help="Type a condition and press Enter. " + "; ".join(f"{plain(f.name)}: {plain(f.help)}" for f in FIELDS),
+        help="Type a condition and press Enter. "
+        + "; ".join(f"{plain(f.name)}: {plain(f.help)}" for f in FIELDS),
     )
-    st.number_input("Results", 1, MAX_RESULTS, value=params.k, key=f"k-{params.k}", on_change=_count_changed, step=10)
+    st.number_input(
+        "Results", 1, MAX_RESULTS, value=params.k, key=f"k-{params.k}", on_change=_count_changed, step=10
+    )
     if params.filters:
         st.button("Clear all", on_click=_filters_set, args=((),))
 
@@ -511,5 +519,3 @@ def _filters_set(filters: tuple[str, ...]) -> None:
 def _count_changed() -> None:
     params = _now()
     _go(replace(params, k=int(st.session_state[f"k-{params.k}"])), remember=False)
-
-

@@ -1,234 +1,377 @@
-"""Three looks at a tag: which piece to label next, what the probe thinks of the rest, and how good it is."""
+"""Views of a tag: a card to label, predictions to accept, the quality of the model."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
-from ui.cli.output import count
+from embedder.core.text import count
 
 from .. import state
-from ..cards import facts, piece_head, title_of
-from ..components import piano_roll
+from ..cards import facts, piece_row, title_of
+from ..catalog import catalog
+from ..components import piece_rows, roll_sheet
 from ..escaping import plain
-from ..job_status import followed, how_it_failed
+from ..job_status import job_error, job_progress
+from ..label_queue import label_queues, next_piece
+from ..navigation import toast
 from .tag_form import tag_form
 
 if TYPE_CHECKING:
-    from index import Library, Prediction, Probe, Tag
+    from index import Library, Prediction, Probe, Suggestions, Tag
 
-__all__ = ["label_next", "predictions", "probe_scores"]
+__all__ = ["label_and_review", "model_quality"]
 
-SUGGESTED = 5
-LISTED = 300
-HEARD = 3  # rolls shown of what is marked in the table
+MAX_LISTED = 300
+MAX_BUTTONS = 8
+REFRESH_S = 1.5
 
 
-def label_next(library: Library, tag: Tag) -> None:
-    """The pieces whose label would teach the probe most, to hear and to label."""
-    suggested = library.probes.suggest(tag.name, SUGGESTED)
-    if suggested.says:
-        st.caption(plain(suggested.says))
-    if suggested.curve:
-        st.line_chart(
-            {
-                "labels": [point.labels for point in (*suggested.curve, *suggested.forecast)],
-                "measured": [*(p.accuracy for p in suggested.curve), *(None for _ in suggested.forecast)],
-                "forecast": [*(None for _ in suggested.curve), *(p.accuracy for p in suggested.forecast)],
-            },
-            x="labels",
-            y=["measured", "forecast"],
-            height=240,
-            y_label="share right",
+def label_and_review(library: Library, tag: Tag) -> None:
+    """A card to label at the left, predictions at the right."""
+    left, right = st.columns([38, 62], gap="medium")
+    with left:
+        _label(library, tag)
+    with right, st.container(key="sheet-predictions", gap="small"):
+        _predictions(library, tag)
+
+
+# -- labels --------------------------------------------------------------------------------------------------
+
+
+def _label(library: Library, tag: Tag) -> None:
+    """The piece whose label helps most, at once; the learning curve when it is ready."""
+    labelled = {label.piece_id for label in library.tags.labels(tag.name) if label.piece_id is not None}
+    numbers = [piece.id for piece in catalog().pieces]
+    if len(labelled) >= len(numbers):
+        with st.container(key="sheet-label"):
+            st.success("Every piece is labelled.", icon=":material/check:")
+        return
+    suggestions, running = label_queues().latest(tag.name, tag.labels)
+    skipped: set[int] = st.session_state.setdefault(f"skipped-{tag.name}", set())
+    number, suggestion = next_piece(numbers, labelled, skipped, suggestions)
+    if number is None:
+        return
+    with st.container(key="sheet-label", gap="small"):
+        why = (
+            suggestion.why if suggestion else "Suggestions are being computed; this piece is drawn at random"
         )
-    if not suggested.pieces:
-        st.success("Every piece is labelled.", icon=":material/check:")
-    values = _values(tag)
-    for one in suggested.pieces:
-        piece = library.piece(one.piece_id)
-        with st.container(border=True, gap="xsmall"):
-            thought = "" if one.value is None else f"perhaps {one.value}"
-            thought += "" if one.probability is None else f", {one.probability:.0%}"
-            lines = [f"{facts(piece.descriptors)} · {one.why}"]
-            piece_head(title_of(piece), piece.display, piece.id, badge=thought, lines=lines)
-            piano_roll(f"label-{tag.name}-{piece.id}", library.notes(piece.id), name=title_of(piece))
-            _label_buttons(tag, values, piece.id, one.value)
+        st.caption(plain(why[:1].upper() + why[1:]))
+        music = state.music(number)
+        roll_sheet(
+            f"label-{tag.name}",
+            music.notes,
+            name=title_of(number),
+            item=number,
+            mode="label",
+            facts=facts(music.descriptors),
+            link=number,
+        )
+        likely = suggestion.value if suggestion else None
+        _answers(tag, number, likely, suggestion.probability if suggestion else None)
+    if running:
+        _await_suggestions(tag.name, tag.labels)
+    if suggestions is not None:
+        _curve(suggestions, tag)
+
+
+@st.fragment(run_every=REFRESH_S)
+def _await_suggestions(tag: str, labels: int) -> None:
+    """Show new suggestions when they are ready."""
+    _, running = label_queues().latest(tag, labels)
+    if not running:
+        st.rerun()
+    st.caption("New suggestions are being computed.")
 
 
 def _values(tag: Tag) -> list[str]:
     return [value.value for value in tag.values]
 
 
-def _label_buttons(tag: Tag, values: Sequence[str], number: int, likely: str | None) -> None:
-    """A button for each value, the likely one in colour; of many values the likeliest ones and a list."""
-    shown = sorted(values, key=lambda value: value != likely)[:8]
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        for place, value in enumerate(shown):
-            st.button(
-                plain(value),
-                key=f"label-{number}-{place}",
-                on_click=_label,
-                args=(tag, number, value),
-                type="primary" if value == likely else "secondary",
-            )
+def _answers(tag: Tag, number: int, likely: str | None, probability: float | None) -> None:
+    """A button for each value with a number key; of many values the first ones and a list."""
+    values = _values(tag) if tag.kind == "facet" else ["yes", "no"]
+    shown = values[:MAX_BUTTONS]
+    for first in range(0, len(shown), 2):
+        with st.container(horizontal=True, gap="small"):
+            for place, value in enumerate(shown[first : first + 2], start=first):
+                share = (
+                    f" :gray[{100 * probability:.0f} %]"
+                    if value == likely and probability is not None
+                    else ""
+                )
+                st.button(
+                    f"{plain(value)}{share}",
+                    key=f"label-{number}-{place}",
+                    on_click=_give,
+                    args=(tag, number, value),
+                    type="primary" if value == likely else "secondary",
+                    shortcut=str(place + 1),
+                    width="stretch",
+                )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        st.button(
+            "Skip",
+            key=f"skip-{number}",
+            on_click=_skip,
+            args=(tag.name, number),
+            shortcut="N",
+            type="tertiary",
+        )
         if tag.kind == "facet":
             st.selectbox(
-                "Another value",
+                "New value",
                 values,
                 index=None,
                 key=f"other-{number}",
                 accept_new_options=True,
                 width=220,
-                placeholder="another value",
+                placeholder="New value…",
                 label_visibility="collapsed",
-                on_change=_label_other,
+                on_change=_give_other,
                 args=(tag, number),
             )
 
 
-def _label(tag: Tag, number: int, value: str) -> None:
+def _skip(name: str, number: int) -> None:
+    st.session_state[f"skipped-{name}"].add(number)
+
+
+def _give(tag: Tag, number: int, value: str) -> None:
     with state.errors_shown():
+        tags = state.library().tags
         if tag.kind == "facet":
-            state.library().tags.label(tag.name, number, value=value)
+            tags.label(tag.name, number, value=value)
         else:
-            state.library().tags.label(tag.name, number, holds=value == "yes")
-        st.toast(f"{plain(tag.name)}: {plain(value)}", icon=":material/label:")
+            tags.label(tag.name, number, holds=value == "yes")
+        toast(f"{title_of(number)}: {tag.name} {value}.", _undo_last)
 
 
-def _label_other(tag: Tag, number: int) -> None:
+def _undo_last() -> None:
+    state.library().tags.undo()
+
+
+def _give_other(tag: Tag, number: int) -> None:
     value = (st.session_state[f"other-{number}"] or "").strip()
     if value:
-        _label(tag, number, value)
+        _give(tag, number, value)
 
 
-# -- predictions -----------------------------------------------------------------------------------
-
-
-def predictions(library: Library, tag: Tag) -> None:
-    """What the probe says of the pieces without a label: to accept in bulk, or to take back."""
-    _train_button(tag)
-    if tag.probe == "none":
-        st.info(
-            "There is no probe of this tag yet. Label some pieces, then train one.",
-            icon=":material/psychology:",
-        )
+def _curve(suggestions: Suggestions, tag: Tag) -> None:
+    """What labels brought so far, and would bring."""
+    if not suggestions.curve:
+        if suggestions.says:
+            st.caption(plain(suggestions.says))
         return
-    which = {"inside": "Predicted", "outside": "Left untagged"}
-    if (
-        st.segmented_control("Pieces", which, format_func=which.get, default="inside", key="which")
-        == "outside"
-    ):
+    now = suggestions.curve[-1]
+    with st.container(key="sheet-curve", gap="xsmall"):
+        st.subheader("How much more labelling helps")
+        text = f"With {count(now.labels, 'label')}, right for about {100 * now.accuracy:.0f} of 100 unseen works."
+        if suggestions.forecast:
+            then = suggestions.forecast[-1]
+            text += f" With {then.labels}, about {100 * then.accuracy:.0f}."
+        st.caption(text)
+        points = (*suggestions.curve, *suggestions.forecast)
+        st.line_chart(
+            {
+                "labels": [point.labels for point in points],
+                "measured": [
+                    *(100 * p.accuracy for p in suggestions.curve),
+                    *(None for _ in suggestions.forecast),
+                ],
+                "expected": [
+                    *(None for _ in suggestions.curve),
+                    *(100 * p.accuracy for p in suggestions.forecast),
+                ],
+            },
+            x="labels",
+            y=["measured", "expected"],
+            height=180,
+            y_label="right out of 100",
+        )
+
+
+# -- predictions ---------------------------------------------------------------------------------------------
+
+
+def _predictions(library: Library, tag: Tag) -> None:
+    """What the model predicts for pieces without a label: to hear, to accept one by one or in bulk."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.subheader("Predictions", width="content")
+        st.space("stretch")
+        _train_button(tag)
+    job = state.jobs().last("probe")
+    if job is not None and job.running and job.request["tag"] == tag.name:
+        return
+    if tag.probe == "none":
+        st.info("This tag has no model yet. Label some pieces, then train one.", icon=":material/psychology:")
+        return
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="small"):
+        which = st.segmented_control(
+            "Pieces",
+            {"inside": "Predicted", "outside": "Left untagged"},
+            format_func={"inside": "Predicted", "outside": "Left untagged"}.__getitem__,
+            default="inside",
+            key="which",
+            required=True,
+            label_visibility="collapsed",
+        )
+        if which != "outside":
+            value = st.selectbox(
+                "Value",
+                [None, *_values(tag)],
+                format_func=lambda v: v or "Any value",
+                width=160,
+                label_visibility="collapsed",
+            )
+            percent = st.slider("Confidence of at least, in percent", 0, 100, 80, key="least", width=260)
+    if which == "outside":
         _outside(library, tag)
         return
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        value = st.selectbox("Value", [None, *_values(tag)], format_func=lambda v: v or "any", width=240)
-        least = st.slider("At least as sure as", 0.0, 1.0, 0.8, 0.01, key="least", width=280)
-    found = library.probes.predictions(tag.name, value=value, least=least, limit=LISTED)
-    if not found:
+    least = percent / 100
+    predictions = library.probes.predictions(tag.name, value=value, least=least, limit=10**7)
+    if not predictions:
         st.info(
-            "The probe is as sure as that of no piece. Lower the limit, or label more.",
+            f"No prediction has a confidence of {percent} % or more. Lower the limit, or label more pieces.",
             icon=":material/tune:",
         )
         return
-    table = st.dataframe(
+    key = f"rows-predictions-{tag.name}"
+    piece_rows(
+        key,
         {
-            "piece": [one.piece_id for one in found],
-            "file": [one.display for one in found],
-            "value": [one.value for one in found],
-            "sure": [one.probability for one in found],
-            "or": [one.runner_up or "" for one in found],
+            "name": f"{tag.name}{value}",
+            "mode": "predictions",
+            "label": "Predictions",
+            "rows": [_row(library, prediction) for prediction in predictions[:MAX_LISTED]],
+            "total": len(predictions),
+            "queue": True,
         },
-        hide_index=True,
-        key="predicted",
-        on_select="rerun",
-        selection_mode="multi-row",
-        column_config={
-            "sure": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="percent")
-        },
+        accept=lambda: _accept(tag, _numbers(key, "accept")),
+        reject=lambda: _reject(tag, _numbers(key, "reject")),
     )
-    marked = [found[row] for row in table.selection.rows if row < len(found)]
-    with st.container(horizontal=True):
-        more = "at least " if len(found) == LISTED else ""
-        if marked:
-            numbers = [one.piece_id for one in marked]
+    more = "" if len(predictions) <= MAX_LISTED else f" The first {MAX_LISTED} are shown."
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(
+            f"Confidence of **{percent} %** or more: **{count(len(predictions), 'piece')}**.{more}",
+            width="content",
+        )
+        st.space("stretch")
+        with st.popover(f"Accept all {len(predictions):,}…"):
+            st.write(f"{count(len(predictions), 'prediction')} become labels. Undo takes them back.")
             st.button(
-                f"Accept these {len(marked)}",
-                on_click=_accept,
-                args=(tag, numbers, None, None),
+                f"Accept all {len(predictions):,}",
                 type="primary",
+                on_click=_accept_all,
+                args=(tag, value, least),
             )
-            st.button(f"Reject these {len(marked)}", on_click=_reject, args=(tag, numbers))
-        else:
-            label = f"Accept all, {more}{len(found)}, that are at least {least:.0%} sure"
-            st.button(label, on_click=_accept, args=(tag, None, value, least), type="primary")
-            st.caption("Mark rows to hear them, or to accept or reject only these.")
-    for one in marked[:HEARD]:
-        _heard(library, one, badge=f"{one.value}, {one.probability:.0%}")
-        with st.expander("Why?"):
-            for line in library.probes.explain(tag.name, one.piece_id).says:
+    _why(library, tag, predictions)
+
+
+def _row(library: Library, prediction: Prediction) -> dict[str, Any]:
+    names = catalog()
+    row = names.row_of(prediction.piece_id)
+    piece = names.pieces[row] if row is not None else library.piece(prediction.piece_id)
+    return piece_row(piece.id, piece.descriptors, piece.display) | {
+        "value": prediction.value,
+        "percent": round(100 * prediction.probability),
+        "facts": f"{prediction.value}, {100 * prediction.probability:.0f} %",
+    }
+
+
+def _numbers(key: str, name: str) -> list[int]:
+    """Pieces that the browser names; it is not trusted."""
+    sent = getattr(st.session_state[key], name, None)
+    return (
+        [int(number) for number in sent if isinstance(number, int | float)] if isinstance(sent, list) else []
+    )
+
+
+def _why(library: Library, tag: Tag, predictions: Sequence[Prediction]) -> None:
+    with st.expander("Why this value?"):
+        number = st.selectbox(
+            "Piece", [prediction.piece_id for prediction in predictions[:MAX_LISTED]], index=None, format_func=title_of,
+            placeholder="Choose a piece",
+        )  # fmt: skip
+        if number is not None:
+            for line in library.probes.explain(tag.name, number).says:
                 st.markdown(plain(line))
 
 
-def _heard(library: Library, one: Prediction, *, badge: str) -> None:
-    piece = library.piece(one.piece_id)
-    piece_head(title_of(piece), piece.display, piece.id, badge=badge)
-    piano_roll(f"predicted-{piece.id}", library.notes(piece.id), name=title_of(piece))
-
-
 def _outside(library: Library, tag: Tag) -> None:
-    """The pieces that are like none that was labelled: the probe's word for them is not taken."""
-    found = library.probes.predictions(tag.name, outside=True, limit=LISTED)
-    if not found:
+    """Pieces unlike all labelled ones, for which the model's value is not used."""
+    predictions = library.probes.predictions(tag.name, outside=True, limit=MAX_LISTED)
+    if not predictions:
         st.info("No piece was left untagged.", icon=":material/check:")
         return
-    more = "The first " if len(found) == LISTED else ""
+    more = "The first " if len(predictions) == MAX_LISTED else ""
     st.caption(
-        f"{more}{count(len(found), 'piece')} unlike all that is labelled, and so left untagged. "
-        "Mark rows to hear them; label some, and the probe learns of their kind."
+        f"{more}{count(len(predictions), 'piece')} unlike all labelled ones, and so left untagged. Label some of them, "
+        "and the model learns their kind."
     )
-    table = st.dataframe(
-        {"piece": [one.piece_id for one in found], "file": [one.display for one in found]},
-        hide_index=True,
-        key="outside",
-        on_select="rerun",
-        selection_mode="multi-row",
+    key = f"rows-outside-{tag.name}"
+    rows = [_row(library, prediction) for prediction in predictions]
+    piece_rows(
+        key,
+        {
+            "name": tag.name,
+            "mode": "library",
+            "label": "Left untagged",
+            "rows": rows,
+            "total": len(rows),
+            "sort": None,
+            "queue": True,
+        },
+        act=lambda: st.session_state.update(outside=_acted(key)),
     )
-    marked = [found[row] for row in table.selection.rows if row < len(found)]
-    for one in marked[:HEARD]:
-        _heard(library, one, badge="left untagged")
-    if marked:
-        tag_form(library, [one.piece_id for one in marked], key="outside")
+    chosen = st.session_state.get("outside") or []
+    if chosen:
+        tag_form(library, chosen, key="outside")
 
 
-def _accept(tag: Tag, numbers: list[int] | None, value: str | None, least: float | None) -> None:
+def _acted(key: str) -> list[int]:
+    sent = getattr(st.session_state[key], "act", None)
+    ids = sent.get("ids") if isinstance(sent, dict) else None
+    return [int(number) for number in ids if isinstance(number, int | float)] if isinstance(ids, list) else []
+
+
+def _accept(tag: Tag, numbers: list[int]) -> None:
+    if numbers:
+        with state.errors_shown():
+            report = state.library().probes.accept(tag.name, numbers)
+            toast(f"{count(report.set, 'prediction')} accepted.", _undo_last)
+
+
+def _accept_all(tag: Tag, value: str | None, least: float) -> None:
     with state.errors_shown():
-        report = state.library().probes.accept(tag.name, numbers, value=value, least=least)
-        st.toast(f"{report.set:,} predictions accepted", icon=":material/done_all:")
+        report = state.library().probes.accept(tag.name, None, value=value, least=least)
+        toast(f"{count(report.set, 'prediction')} accepted.", _undo_last)
 
 
 def _reject(tag: Tag, numbers: list[int]) -> None:
-    with state.errors_shown():
-        report = state.library().probes.reject(tag.name, numbers)
-        st.toast(f"{report.set:,} predictions rejected", icon=":material/close:")
+    if numbers:
+        with state.errors_shown():
+            report = state.library().probes.reject(tag.name, numbers)
+            toast(f"{count(report.set, 'prediction')} rejected.", _undo_last)
 
 
 def _train_button(tag: Tag) -> None:
-    """Train and apply, in the background."""
+    """Train and apply the model, in the background."""
     job = state.jobs().last("probe")
     if job is not None and job.running:
         if job.request["tag"] == tag.name:
-            followed("probe")
+            job_progress("probe")
         else:
-            st.caption(
-                f"The probe of {plain(job.request['tag'])} is being trained; then it is this one's turn."
-            )
+            st.caption(f"The model of {plain(job.request['tag'])} is being trained; this one can follow.")
         return
-    how_it_failed("probe", tag=tag.name)
-    label = "Train the probe" if tag.probe == "none" else "Train it again"
-    kind = "primary" if tag.probe != "current" else "secondary"
-    st.button(label, type=kind, icon=":material/psychology:", on_click=_train, args=(tag.name,))
+    job_error("probe", tag=tag.name)
+    label = "Train the model" if tag.probe == "none" else "Train again"
+    if tag.probe == "current":
+        st.button(label, icon=":material/psychology:", on_click=_train, args=(tag.name,))
+    else:
+        st.button(label, type="primary", icon=":material/psychology:", on_click=_train, args=(tag.name,))
 
 
 def _train(name: str) -> None:
@@ -236,25 +379,22 @@ def _train(name: str) -> None:
         state.jobs().start("probe", tag=name)
 
 
-# -- how good is it --------------------------------------------------------------------------------
+# -- quality -------------------------------------------------------------------------------------------------
 
 
-def probe_scores(library: Library, tag: Tag) -> None:
-    """The probe's scores, beside what the commonest value and hand-made numbers reach."""
+def model_quality(library: Library, tag: Tag) -> None:
+    """Cross-validated scores of the model, beside its baselines."""
     _train_button(tag)
     if tag.probe == "none":
-        st.info(
-            "There is no probe of this tag yet. Label some pieces, then train one.",
-            icon=":material/psychology:",
-        )
+        st.info("This tag has no model yet. Label some pieces, then train one.", icon=":material/psychology:")
         return
     probe = library.probes.show(tag.name)
     for remark in probe.remarks:
         st.caption(plain(remark))
     if probe.scores is None:
-        st.info("There are too few labels to measure how good it is.", icon=":material/straighten:")
+        st.info("There are too few labels to measure how good the model is.", icon=":material/straighten:")
         return
-    _rivals(probe)
+    _scores(probe)
     scores = probe.scores
     st.dataframe(
         {
@@ -269,26 +409,25 @@ def probe_scores(library: Library, tag: Tag) -> None:
             name: st.column_config.NumberColumn(format="%.2f") for name in ("precision", "recall", "F1")
         },
     )
-    with st.expander("What is taken for what"):
-        table = {"labelled": list(probe.classes)}
+    with st.expander("Confusion matrix"):
+        table: dict[str, list[Any]] = {"labelled": list(probe.classes)}
         table |= {f"as {name}": [row[i] for row in scores.confusion] for i, name in enumerate(probe.classes)}
         st.dataframe(table, hide_index=True)
     for trait in probe.traits:
-        st.markdown(f":small[**{plain(trait.value)}** — {plain(trait.says)}]")
+        st.markdown(f":small[**{plain(trait.value)}**: {plain(trait.says)}]")
 
 
-def _rivals(probe: Probe) -> None:
+def _scores(probe: Probe) -> None:
     scores = probe.scores
     assert scores is not None
     st.caption(
-        f"{scores.folds} parts, {plain(scores.grouping)}: each is judged by a probe that has not seen it."
+        f"{scores.folds}-fold cross-validation, {plain(scores.grouping)}; works never lie on both sides."
     )
+    handmade = getattr(scores, "handmade", None)
     with st.container(horizontal=True):
-        st.metric("Right", f"{scores.accuracy:.0%}", border=True, width="content")
+        st.metric("Accuracy", f"{scores.accuracy:.0%}", border=True, width="content")
         st.metric("Macro F1", f"{scores.macro_f1:.2f}", border=True, width="content")
-        st.metric("Always the commonest", f"{scores.majority.accuracy:.0%}", border=True, width="content")
-        if scores.handmade is not None:
-            st.metric(
-                "With hand-made numbers", f"{scores.handmade.accuracy:.0%}", border=True, width="content"
-            )
-        st.metric("Off in its sureness by", f"{scores.calibration_error:.0%}", border=True, width="content")
+        st.metric("Majority baseline", f"{scores.majority.accuracy:.0%}", border=True, width="content")
+        if handmade is not None:
+            st.metric("Hand-crafted features", f"{handmade.accuracy:.0%}", border=True, width="content")
+        st.metric("Calibration error", f"{scores.calibration_error:.0%}", border=True, width="content")
