@@ -7,11 +7,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 
-import streamlit as st  # noqa: E402
+import streamlit as st
 
-import embedder.encoder  # noqa: E402
-from tests.support.fake_encoder import FakeEncoder  # noqa: E402
-from ui.app import api, launch  # noqa: E402
+import embedder.encoder
+from tests.support.fake_encoder import FakeEncoder
+from ui.app import api, launch
 
 embedder.encoder.Encoder.load = lambda *name, **device: FakeEncoder()  # type: ignore[method-assign,assignment]
 app = st.App(Path(launch.__file__).with_name("main.py").resolve(), routes=api.routes())

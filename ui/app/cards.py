@@ -233,7 +233,8 @@ def comparison(library: Library, first: Notes | int, second: int, *, key: str) -
         return
     here, there = len(compared.only_one), len(compared.only_other)
     st.caption(
-        f"A above, B below: {plain(summary)}. Bands join what agrees. Red: {here} of A and {there} of B have no "
+        f"A above, B below: {plain(summary)}. Bands join what agrees. Red: {here} of A and {there} of "
+        f"B have no "
         "counterpart within it."
     )
     comparison_rolls(

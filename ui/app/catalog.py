@@ -26,7 +26,8 @@ __all__ = ["Catalog", "catalog", "facts_of", "fold", "title_of"]
 
 # Track names that say what plays and not what is played, folded.
 _INSTRUMENT = re.compile(
-    r"(piano|elec(tric)?\.? piano( \(classic\))?|acoustic( grand)?( piano)?|grand( piano)?|strings?( \w+)?|drums?|"
+    r"(piano|elec(tric)?\.? piano( \(classic\))?|acoustic( grand)?( piano)?|grand( piano)?|strings?( "
+    r"\w+)?|drums?|"
     r"bass|guitars?|melody|track ?\d*|untitled|new song|unknown|(right|left|r|l)\.?( hand| h)?|up|down|"
     r"violin( [i1]+)?|flute|voice|vocals?|organ|harpsichord|midi ?\d*|sequence ?\d*|part ?\d*|tempo( track)?|"
     r"control track|staff ?\d*|conductor|lead|chords?|main|seq-?\d+)"
@@ -134,7 +135,7 @@ def _catalog(folder: str, commit: int) -> Catalog:
 
 
 def _titles(pieces: Sequence[Piece]) -> list[str]:
-    """The title that a file gives itself, or its name where that title is an instrument's or shared by many."""
+    """The title inside the file, or the file's name where that is an instrument or shared by many."""
     counts: dict[str, int] = {}
     for piece in pieces:
         if piece.title:
@@ -156,7 +157,9 @@ def _name(display: str) -> str:
     """The name of a file without its suffix."""
     name = file_name(display)
     stem, suffix = os.path.splitext(name)
-    return stem if stem and suffix.lower() in (".mid", ".midi", ".smf", ".kar", ".rmi") else name
+    short = stem if stem and suffix.lower() in (".mid", ".midi", ".smf", ".kar", ".rmi") else name
+    folder = os.path.basename(os.path.dirname(display))
+    return f"{folder} {short}" if short.isdigit() and folder else short  # a number alone says nothing
 
 
 def facts_of(piece: Piece) -> list[str]:

@@ -60,7 +60,8 @@ _rows = _component("rows")
 _sheet = _component("sheet")
 _pair = _component(
     "pair",
-    '<canvas role="slider" tabindex="0"></canvas><canvas aria-hidden="true"></canvas><div class="tools"></div>',
+    '<canvas role="slider" tabindex="0"></canvas><canvas aria-hidden="true"></canvas>'
+    '<div class="tools"></div>',
 )
 _keyboard = _component(
     "keyboard",
@@ -255,8 +256,8 @@ def map_data(
         "labels": [list(label) for label in labels],
         "matches": None if matches is None else _bytes(np.asarray(matches, dtype="<u4")),
         "path": list(path),
-        "alt": f"Map of {len(kind_of):,} pieces: similar pieces lie close together. Arrows move, plus and minus "
-        "zoom, L switches to the lasso, Enter opens the piece in the middle.",
+        "alt": f"Map of {len(kind_of):,} pieces: similar pieces lie close together. Arrows move, plus and "
+        "minus zoom, L switches to the lasso, Enter opens the piece in the middle.",
     }
 
 

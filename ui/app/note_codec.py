@@ -1,4 +1,4 @@
-"""Notes on their way to the browser and back: columns of bytes in base64, and the parts that they belong to."""
+"""Notes on their way to the browser and back: columns of bytes in base64, and their parts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ _FAMILIES = (
     "Reed", "Pipe", "Synth lead", "Synth pad", "Synth effect", "Plucked", "Percussion", "Sound effect",
 )  # fmt: skip
 _PROGRAMS = {
-    4: "Electric piano", 5: "Electric piano", 6: "Harpsichord", 7: "Clavinet", 8: "Celesta", 9: "Glockenspiel",
+    4: "Electric piano", 5: "Electric piano", 6: "Harpsichord", 7: "Clavinet", 8: "Celesta",
+    9: "Glockenspiel",
     10: "Music box", 11: "Vibraphone", 12: "Marimba", 13: "Xylophone", 14: "Tubular bells", 15: "Dulcimer",
     21: "Accordion", 22: "Harmonica", 40: "Violin", 41: "Viola", 42: "Cello", 43: "Double bass",
     45: "Pizzicato", 46: "Harp", 47: "Timpani", 52: "Choir", 53: "Voice", 54: "Voice", 56: "Trumpet",

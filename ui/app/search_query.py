@@ -33,9 +33,13 @@ def run_search(library: Library, query: Notes | int, params: QueryParams) -> Sea
     include_self = params.number is None
     if params.mode == "music":
         return library.find(
-            query, params.k, start_s=params.start_s, end_s=params.end_s, filters=params.filters,
+            query,
+            params.k,
+            start_s=params.start_s,
+            end_s=params.end_s,
+            filters=params.filters,
             include_self=include_self,
-        )  # fmt: skip
+        )
     examples = bool(params.more or params.less) and params.mode == "sound"
     result = library.search(
         query,

@@ -23,7 +23,7 @@ _LIMITS = Limits(size_bytes=MAX_BYTES, notes=200_000)
 
 @dataclass(frozen=True)
 class Upload:
-    """What was in a dropped file; `name` is what the visitor's computer called it, and is only ever displayed."""
+    """The contents of an uploaded file; `name` comes from the visitor and is only ever displayed."""
 
     name: str
     title: str | None

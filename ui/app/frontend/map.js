@@ -41,8 +41,9 @@ function makeMap(root) {
 
   // Pixels of a place of the map; the shorter side of the canvas shows the whole of it at scale 1.
   function view() {
-    const width = canvas.width, height = canvas.height, size = 0.94 * Math.min(width, height) * map.scale;
-    return { width, height, size, left: width / 2 - map.x * size, top: height / 2 - map.y * size };
+    const width = canvas.width, height = canvas.height, panel = canvas.clientWidth > 1000 ? 356 * (width / canvas.clientWidth) : 0;
+    const size = 0.94 * Math.min(width - panel, height) * map.scale;
+    return { width, height, size, left: (width - panel) / 2 - map.x * size, top: height / 2 - map.y * size };
   }
 
   function draw() {

@@ -95,11 +95,11 @@ function makeRows(root) {
 
   // -- the table of the library, and predictions ------------------------------------------------------------
 
-  const COLUMNS = [["title", "Title", ""], ["composer", "Composer", "c"], ["folder", "Folder", "i"], ["key_name", "Key", "k"], ["bpm", "BPM", "b r"], ["length", "Length", "r"], ["tags", "Tags", "g"]];
+  const COLUMNS = [["title", "Title", ""], ["composer", "Composer", "c"], ["folder", "Folder", "fo"], ["key_name", "Key", "k"], ["bpm", "BPM", "b r"], ["length", "Length", "r"], ["tags", "Tags", "g"]];
 
   function entry(row, i) {
     return h("li", {}, h("div", { class: `hit${rows.selected.has(row.id) ? " sel" : ""}`, "data-row": i }, check(row), play(row, i), thumbnail(row), titleOf(row),
-      h("span", { class: "c ell" }, row.composer), h("span", { class: "i ell m" }, row.folder), h("span", { class: "k" }, row.key_name), h("span", { class: "b r" }, row.bpm), h("span", { class: "r" }, row.length),
+      h("span", { class: "c ell" }, row.composer), h("span", { class: "fo ell m" }, row.folder), h("span", { class: "k" }, row.key_name), h("span", { class: "b r" }, row.bpm), h("span", { class: "r" }, row.length),
       h("span", { class: "g ell" }, row.tags || "")));
   }
 
@@ -147,8 +147,8 @@ function makeRows(root) {
   function draw() {
     const { mode, rows: all } = rows.data, made = { hits: hit, library: entry, predictions: prediction }[mode];
     rows.plays = [];
-    holder.className = `hits ${{ hits: "hit10", library: "list", predictions: "pred" }[mode]}`;
-    rows.bar = mode === "hits" ? null : h("div", { class: "selection", role: "status" });
+    holder.className = `hits ${{ hits: "hit10", library: "list", predictions: "pred" }[mode]}${rows.data.plain ? " plain" : ""}`;
+    rows.bar = mode === "hits" || rows.data.plain ? null : h("div", { class: "selection", role: "status" });
     list.replaceChildren(...all.map(made));
     list.setAttribute("aria-label", rows.data.label || "Pieces");
     const more = rows.data.more ? h("div", { class: "more" }, `${all.length} of ${rows.data.total.toLocaleString("en")} shown; scroll for more`) : null;

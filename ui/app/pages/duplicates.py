@@ -1,4 +1,4 @@
-"""The duplicates page: groups of pieces that hold the same music, compared, and decided one by one or in bulk."""
+"""The duplicates page: groups of the same music, compared, and decided one by one or in bulk."""
 
 from __future__ import annotations
 
@@ -63,7 +63,8 @@ def _offer_scan(job: Job | None) -> None:
         st.error(plain(job.error), icon=":material/error:")
     with st.container(key="sheet-scan"):
         st.write(
-            "midikin compares every piece, note by note, with all that may hold the same music: copies, edits, other "
+            "midikin compares every piece, note by note, with all that may hold the same music: "
+            "copies, edits, other "
             "performances of one work, and pieces inside others. No file is changed."
         )
         decisions = len(state.library().duplicates.decisions())
@@ -208,9 +209,9 @@ def _group_list(groups: Sequence[ReviewGroup], name: str, current: ReviewGroup |
     with st.container(key="sheet-groups", gap=None):
         st.subheader(count(len(groups), "group"))
         for group in groups[:SHOWN_GROUPS]:
-            chosen = current is not None and group.name == current.name
+            mark = "**" if current is not None and group.name == current.name else ""
             st.button(
-                f"{'**' if chosen else ''}{plain(title_of(group.group.keeper)[:40])}{'**' if chosen else ''}  \n"
+                f"{mark}{plain(title_of(group.group.keeper)[:40])}{mark}  \n"
                 f":small[:gray[{count(len(group.group.members), 'copy', 'copies')} · {KINDS[group.kind]}]]",
                 key=f"group-{group.name}",
                 on_click=_show,
@@ -301,7 +302,8 @@ def _decide_many(picked: Sequence[tuple[ReviewGroup, int]]) -> None:
             numbers += _record(group.pairs, "duplicate", keeper)
         marked = sum(len(group.group.members) - 1 for group, _ in picked)
         toast(
-            f"{count(len(picked), 'group')}: kept {len(picked)}, marked {marked} as duplicates. No file was changed.",
+            f"{count(len(picked), 'group')}: kept {len(picked)}, marked {marked} as duplicates. No "
+            f"file was changed.",
             _undo,
             numbers,
             "",
@@ -369,7 +371,8 @@ def _group(library: Library, group: ReviewGroup, groups: Sequence[ReviewGroup]) 
             st.info(plain(error))
         if not group.versions:
             st.markdown(
-                f":green-background[**Suggested keeper: A.** {plain(group.group.reason[:1].upper() + group.group.reason[1:])}.]"
+                f":green-background[**Suggested keeper: A.** "
+                f"{plain(group.group.reason[:1].upper() + group.group.reason[1:])}.]"
             )
         _answers(group, members, after)
 
@@ -406,7 +409,8 @@ def _facts(group: ReviewGroup, members: Sequence[object], letters: dict[int, str
         )
     head = "".join(f"<th scope='col'>{name}</th>" for name in ("", "File", *columns))
     st.html(
-        f"<div class='facts'><table><thead><tr>{head}</tr></thead><tbody>{''.join(cells)}</tbody></table></div>"
+        f"<div class='facts'><table><thead><tr>{head}</tr></thead>"
+        f"<tbody>{''.join(cells)}</tbody></table></div>"
     )
 
 
@@ -436,13 +440,20 @@ def _answers(group: ReviewGroup, members: Sequence[object], after: str) -> None:
             with st.popover("Keep another"):
                 for number in ids[1:26]:
                     st.button(
-                        f"Keep {plain(title_of(number))}", key=f"keep-{group.name}-{number}", on_click=_decide,
+                        f"Keep {plain(title_of(number))}",
+                        key=f"keep-{group.name}-{number}",
+                        on_click=_decide,
                         args=(group, "duplicate", number, after),
-                    )  # fmt: skip
+                    )
         st.button(
-            "Later", shortcut="N", on_click=_show, args=(after, ""), icon=":material/skip_next:", disabled=not after,
+            "Later",
+            shortcut="N",
+            on_click=_show,
+            args=(after, ""),
+            icon=":material/skip_next:",
+            disabled=not after,
             type="tertiary",
-        )  # fmt: skip
+        )
 
 
 def _next(group: ReviewGroup, groups: Sequence[ReviewGroup]) -> str:

@@ -1,4 +1,4 @@
-"""The library page: all pieces as a table, collections, adding music, files that failed, and the library itself."""
+"""The library page: all pieces as a table, collections, folders, and files that failed."""
 
 from __future__ import annotations
 
@@ -94,9 +94,13 @@ def _facets(names: Catalog) -> list[int]:
     """The rows of the catalog that meet the filters at the left, which the address holds."""
     params = st.query_params
     text = st.text_input(
-        "Filter the list", key="list-filter", placeholder="Filter the list", label_visibility="collapsed",
-        icon=":material/search:", max_chars=200,
-    )  # fmt: skip
+        "Filter the list",
+        key="list-filter",
+        placeholder="Filter the list",
+        label_visibility="collapsed",
+        icon=":material/search:",
+        max_chars=200,
+    )
     rows = names.find(text, len(names.pieces)) if text.strip() else list(range(len(names.pieces)))
     chosen = params.get("collection", "")
     stored = collections().all()
@@ -115,9 +119,13 @@ def _facets(names: Catalog) -> list[int]:
             for one in stored:
                 label = f"{plain(one.name)} :gray[{len(one.pieces):,}]"
                 st.button(
-                    f"**{label}**" if one.name == chosen else label, key=f"collection-{one.name}", type="tertiary",
-                    on_click=_set, args=("collection", "" if one.name == chosen else one.name), width="stretch",
-                )  # fmt: skip
+                    f"**{label}**" if one.name == chosen else label,
+                    key=f"collection-{one.name}",
+                    type="tertiary",
+                    on_click=_set,
+                    args=("collection", "" if one.name == chosen else one.name),
+                    width="stretch",
+                )
     return [
         row
         for row in rows
@@ -149,9 +157,14 @@ def _facet(title: str, name: str, chosen: str, values: Sequence[str]) -> None:
         )
     if len(ranked) > 8:
         st.selectbox(
-            f"{len(ranked) - 8} more", ranked[8:], index=None, key=f"more-{name}", label_visibility="collapsed",
-            placeholder=f"{len(ranked) - 8} more", on_change=lambda: _set(name, st.session_state[f"more-{name}"] or ""),
-        )  # fmt: skip
+            f"{len(ranked) - 8} more",
+            ranked[8:],
+            index=None,
+            key=f"more-{name}",
+            label_visibility="collapsed",
+            placeholder=f"{len(ranked) - 8} more",
+            on_change=lambda: _set(name, st.session_state[f"more-{name}"] or ""),
+        )
 
 
 def _set(name: str, value: str) -> None:
@@ -441,9 +454,13 @@ def _failures(library: Library, number: int) -> None:
                     icon=":material/refresh:",
                 )
             st.download_button(
-                "Table (CSV)", "\n".join(lines) + "\n", "midikin-failures.csv", "text/csv", on_click="ignore",
+                "Table (CSV)",
+                "\n".join(lines) + "\n",
+                "midikin-failures.csv",
+                "text/csv",
+                on_click="ignore",
                 icon=":material/download:",
-            )  # fmt: skip
+            )
 
 
 def _quoted(text: str) -> str:

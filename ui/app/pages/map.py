@@ -80,13 +80,23 @@ def _map(library: Library, view: MapView, focus: int | None) -> list[int]:
     st.session_state["colour"] = colour if colour in options else "folder"
     with st.container(key="map-controls", horizontal=True, vertical_alignment="center", gap="small"):
         text = st.text_input(
-            "Search on the map", key="map-search", placeholder="Search on the map", label_visibility="collapsed",
-            width=190, icon=":material/search:", max_chars=200,
-        )  # fmt: skip
-        st.selectbox(
-            "Colour by", options, format_func=options.__getitem__, key="colour", on_change=_recoloured, width=170,
+            "Search on the map",
+            key="map-search",
+            placeholder="Search on the map",
             label_visibility="collapsed",
-        )  # fmt: skip
+            width=190,
+            icon=":material/search:",
+            max_chars=200,
+        )
+        st.selectbox(
+            "Colour by",
+            options,
+            format_func=options.__getitem__,
+            key="colour",
+            on_change=_recoloured,
+            width=170,
+            label_visibility="collapsed",
+        )
     colour = st.session_state["colour"]
     colours = _colouring(library, view, colour, focus)
     near = [hit.piece_id for hit in library.search(focus, NEIGHBOURS).results] if focus is not None else []
@@ -192,7 +202,8 @@ def _panel(library: Library, view: MapView, focus: int | None, chosen: list[int]
     else:
         st.subheader("Similar pieces lie close together")
         st.caption(
-            "Click a point to hear it and see what sounds similar. Draw around pieces with the lasso to play, tag "
+            "Click a point to hear it and see what sounds similar. Draw around pieces with the lasso "
+            "to play, tag "
             "or collect them."
         )
         _remarks(view)
@@ -226,6 +237,7 @@ def _piece(library: Library, focus: int) -> None:
             "mode": "hits",
             "rows": rows,
             "label": "Nearest",
+            "plain": True,
             "total": len(rows),
             "asks": True,
             "queue": True,
@@ -243,6 +255,7 @@ def _own_row(piece: Piece) -> None:
             "mode": "library",
             "rows": [row],
             "label": "This piece",
+            "plain": True,
             "total": 1,
             "sort": None,
         },
@@ -301,9 +314,14 @@ def _selection(library: Library, view: MapView, chosen: list[int]) -> None:
     pieces = [view.names.pieces[row] for number in chosen if (row := view.names.row_of(number)) is not None]
     st.subheader(f"{count(len(pieces), 'piece')} chosen")
     st.download_button(
-        "Export", _csv(pieces), "midikin-chosen.csv", "text/csv", icon=":material/download:", on_click="ignore",
+        "Export",
+        _csv(pieces),
+        "midikin-chosen.csv",
+        "text/csv",
+        icon=":material/download:",
+        on_click="ignore",
         help="All chosen pieces as a table (CSV)",
-    )  # fmt: skip
+    )
     tag_form(library, [piece.id for piece in pieces], key="chosen")
     collection_form([piece.id for piece in pieces], key="chosen")
     _listed(pieces, key="map-chosen", name="chosen")
@@ -314,7 +332,8 @@ def _selection(library: Library, view: MapView, chosen: list[int]) -> None:
 def _remarks(view: MapView) -> None:
     if len(view.rows) > GROWTH * view.drawn_for:
         st.caption(
-            f"The map was computed when the library held {count(view.drawn_for, 'piece')}; newer ones stand beside "
+            f"The map was computed when the library held {count(view.drawn_for, 'piece')}; newer ones "
+            f"stand beside "
             "what they are similar to. A new map is clearer, and every piece gets another place."
         )
         st.button("Compute a new map", on_click=redraw, icon=":material/refresh:")

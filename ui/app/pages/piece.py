@@ -37,7 +37,8 @@ def page() -> None:
             set_title("No such piece")
             st.title("No such piece")
             st.error(
-                f"There is no piece {plain(text[:20] or 'without a number')} in this library. It may have been "
+                f"There is no piece {plain(text[:20] or 'without a number')} in this library. It may "
+                f"have been "
                 "removed. Search by name.",
                 icon=":material/link_off:",
             )
@@ -67,9 +68,13 @@ def _draw(library: Library, piece: Piece) -> None:
                 if composer:
                     st.caption(plain(composer))
             st.button(
-                "Find similar", type="primary", icon=":material/graphic_eq:", on_click=go_to, args=("search",),
+                "Find similar",
+                type="primary",
+                icon=":material/graphic_eq:",
+                on_click=go_to,
+                args=("search",),
                 kwargs={"piece": str(piece.id)},
-            )  # fmt: skip
+            )
             st.button(
                 "On the map",
                 icon=":material/map:",
@@ -160,6 +165,7 @@ def _similar(library: Library, piece: Piece) -> None:
                 "mode": "hits",
                 "rows": rows,
                 "label": "Sounds similar",
+                "plain": True,
                 "total": len(rows),
             },
         )
@@ -184,9 +190,14 @@ def _versions(piece: Piece) -> None:
         for pair in pairs:
             other = pair.other if pair.keeper.piece_id == piece.id else pair.keeper
             st.button(
-                plain(title_of(other.piece_id)), key=f"version-{pair.name}", on_click=go_to, args=("duplicates",),
-                kwargs={"pair": pair.name}, type="tertiary", icon=":material/content_copy:",
-            )  # fmt: skip
+                plain(title_of(other.piece_id)),
+                key=f"version-{pair.name}",
+                on_click=go_to,
+                args=("duplicates",),
+                kwargs={"pair": pair.name},
+                type="tertiary",
+                icon=":material/content_copy:",
+            )
             st.caption(plain(pair.says) + ("" if pair.decision is None else " · decided"))
 
 
@@ -198,7 +209,8 @@ def _tags(library: Library, piece: Piece) -> None:
         for label in labels:
             value = label.value if label.value is not None else ("yes" if label.holds else "no")
             badges.append(
-                f":green-badge[{plain(label.tag)}: {'' if label.holds or label.value is None else 'not '}{plain(value)}]"
+                f":green-badge[{plain(label.tag)}: "
+                f"{'' if label.holds or label.value is None else 'not '}{plain(value)}]"
             )
         st.markdown(" ".join(badges) if badges else ":gray[No tags yet.]")
         tag_form(library, [piece.id], key=f"piece-{piece.id}")

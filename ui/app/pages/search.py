@@ -337,7 +337,8 @@ def _nothing(params: QueryParams, result: SearchResult | FindResult) -> None:
         st.info("No piece meets all of these filters. Remove one of them.", icon=":material/filter_alt_off:")
     elif params.mode == "music":
         st.info(
-            f"This music is not here: none of {count(pieces, 'piece')} holds these notes. Sounds similar shows "
+            f"This music is not here: none of {count(pieces, 'piece')} holds these notes. Sounds "
+            f"similar shows "
             "what comes near.",
             icon=":material/search_off:",
         )
@@ -465,9 +466,13 @@ def _filters(library: Library, params: QueryParams) -> None:
     if controls.folder and controls.folder not in folders:
         folders.insert(0, controls.folder)
     st.selectbox(
-        "Folder", folders, index=None, key="f-folder", placeholder=f"All {count(len(folders), 'folder')}",
+        "Folder",
+        folders,
+        index=None,
+        key="f-folder",
+        placeholder=f"All {count(len(folders), 'folder')}",
         on_change=_filters_changed,
-    )  # fmt: skip
+    )
     tags = [
         value if tag.kind != "facet" else f"{tag.name}: {value}"
         for tag in library.tags()

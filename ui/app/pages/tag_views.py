@@ -168,7 +168,8 @@ def _curve(suggestions: Suggestions, tag: Tag) -> None:
     now = suggestions.curve[-1]
     with st.container(key="sheet-curve", gap="xsmall"):
         st.subheader("How much more labelling helps")
-        text = f"With {count(now.labels, 'label')}, right for about {100 * now.accuracy:.0f} of 100 unseen works."
+        share = f"{100 * now.accuracy:.0f} of 100 unseen works"
+        text = f"With {count(now.labels, 'label')}, right for about {share}."
         if suggestions.forecast:
             then = suggestions.forecast[-1]
             text += f" With {then.labels}, about {100 * then.accuracy:.0f}."
@@ -292,9 +293,12 @@ def _numbers(key: str, name: str) -> list[int]:
 def _why(library: Library, tag: Tag, predictions: Sequence[Prediction]) -> None:
     with st.expander("Why this value?"):
         number = st.selectbox(
-            "Piece", [prediction.piece_id for prediction in predictions[:MAX_LISTED]], index=None, format_func=title_of,
+            "Piece",
+            [prediction.piece_id for prediction in predictions[:MAX_LISTED]],
+            index=None,
+            format_func=title_of,
             placeholder="Choose a piece",
-        )  # fmt: skip
+        )
         if number is not None:
             for line in library.probes.explain(tag.name, number).says:
                 st.markdown(plain(line))
@@ -308,7 +312,8 @@ def _outside(library: Library, tag: Tag) -> None:
         return
     more = "The first " if len(predictions) == MAX_LISTED else ""
     st.caption(
-        f"{more}{count(len(predictions), 'piece')} unlike all labelled ones, and so left untagged. Label some of them, "
+        f"{more}{count(len(predictions), 'piece')} unlike all labelled ones, and so left untagged. "
+        f"Label some of them, "
         "and the model learns their kind."
     )
     key = f"rows-outside-{tag.name}"

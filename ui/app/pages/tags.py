@@ -50,7 +50,8 @@ def page() -> None:
             if tag is None:
                 with st.container(key="sheet-tags"):
                     st.write(
-                        "A tag is yes or no for each piece (*lullaby*), or one of several values (*composer: Chopin*). "
+                        "A tag is yes or no for each piece (*lullaby*), or one of several values "
+                        "(*composer: Chopin*). "
                         "Label a few pieces, and a model learns to tag the rest; you accept what is right."
                     )
                     _new_tag()
@@ -86,9 +87,14 @@ def _head(tags: list[Tag]) -> tuple[Tag | None, str]:
         st.space("stretch")
         st.session_state["view"] = view
         st.segmented_control(
-            "View", VIEWS, format_func=VIEWS.__getitem__, key="view", required=True, on_change=_turned,
+            "View",
+            VIEWS,
+            format_func=VIEWS.__getitem__,
+            key="view",
+            required=True,
+            on_change=_turned,
             label_visibility="collapsed",
-        )  # fmt: skip
+        )
         with st.popover("New tag", icon=":material/add:"):
             _new_tag()
     return tag, view

@@ -48,7 +48,8 @@ def welcome() -> None:
     with left, st.container(key="hero", gap="small"):
         st.html("<h2 class='hero'>Find the music that sounds like the music you know</h2>")
         st.markdown(
-            "midikin reads every MIDI file in your folders, on this computer, and shows what is similar, what is there "
+            "midikin reads every MIDI file in your folders, on this computer, and shows what is "
+            "similar, what is there "
             "twice and what belongs together."
         )
         if any((job := state.jobs().last(kind)) is not None and job.running for kind in ("add", "demo")):
@@ -66,9 +67,13 @@ def welcome() -> None:
             "welcome-a", tune, name="A tune you know", item="welcome-a", mode="label", facts="what you know"
         )
         roll_sheet(
-            "welcome-b", variant, name="The same tune, found elsewhere", item="welcome-b", mode="label",
+            "welcome-b",
+            variant,
+            name="The same tune, found elsewhere",
+            item="welcome-b",
+            mode="label",
             facts="a fourth higher, faster, with other chords",
-        )  # fmt: skip
+        )
     with st.container(horizontal=True, key="steps"):
         for title, text, target, icon in STEPS:
             with st.container(key=f"sheet-step-{target}", gap="xsmall", width="stretch"):
@@ -83,11 +88,13 @@ def _demo() -> None:
     st.button("Try the demonstration", disabled=missing, on_click=_begin_demo, icon=":material/play_arrow:")
     if missing:
         st.caption(
-            "The demonstration needs the package music21: `pip install 'midikin[demo]'`, then reload this page."
+            "The demonstration needs the package music21: `pip install 'midikin[demo]'`, then reload "
+            "this page."
         )
     else:
         st.caption(
-            "The demonstration adds over 300 works of Bach, Mozart, Joplin and others, and folk songs, out of the "
+            "The demonstration adds over 300 works of Bach, Mozart, Joplin and others, and folk "
+            "songs, out of the "
             "package music21, in a few minutes. Nothing leaves this computer."
         )
 
@@ -99,7 +106,7 @@ def _begin_demo() -> None:
 
 @cache
 def _pair() -> tuple[Notes, Notes]:
-    """A folk tune (Frère Jacques, traditional) over a bass, and the same in another key, tempo and texture."""
+    """A folk tune (Frère Jacques) over a bass, and the same in another key, tempo and texture."""
     melody = [
         60,
         62,
