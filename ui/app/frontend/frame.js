@@ -23,7 +23,7 @@ function makeFrame(root) {
   };
   const brand = link("welcome", "", "welcome", "brand");
   brand.setAttribute("aria-label", "midikin, about this app");
-  brand.innerHTML = `${MARK}<span class="wide">midikin</span>`;
+  brand.innerHTML = `${MARK}<span>midikin</span>`;
   const places = h("nav", { class: "places", "aria-label": "Places" }), dock = h("nav", { class: "dock", "aria-label": "Places" });
   const count = h("span", { class: "n", hidden: true });
   for (const [page, label, path] of PLACES) {

@@ -69,7 +69,7 @@ def _head(info: LibraryInfo) -> None:
             args=("" if inside else "folders",),
         )
         if not info.read_only:
-            with st.popover("Add music", icon=":material/add:", type="primary"):
+            with st.popover("Add music", icon=":material/add:", type="primary", key="add-music"):
                 add_form("library")
 
 

@@ -62,7 +62,7 @@ def _draw(library: Library, piece: Piece) -> None:
             )
             st.caption(plain(names.path(piece)), width="content")
         with st.container(horizontal=True, vertical_alignment="center"):
-            with st.container(gap=None):
+            with st.container(gap=None, key="piece-title"):
                 st.title(plain(title))
                 composer = composer_of(piece)
                 if composer:
