@@ -23,10 +23,12 @@ if TYPE_CHECKING:
         MidikinError,
         NoteTextError,
         PieceNotFound,
+        TableError,
         TagError,
     )
     from .descriptors import Descriptors, describe
-    from .encoder import Embedded, Encoder
+    from .embedded import Embedded
+    from .encoder import Encoder
     from .generation.continuer import Continuation, Continuer
     from .generation.sampling import Sampling
     from .midi.reading import Limits, MidiFile, read_midi, read_piece
@@ -41,7 +43,7 @@ _HOME = {
     "CorpusError": "core.errors",
     "Descriptors": "descriptors",
     "DiskFull": "core.errors",
-    "Embedded": "encoder",
+    "Embedded": "embedded",
     "Encoder": "encoder",
     "EncoderError": "core.errors",
     "EncoderMismatch": "core.errors",
@@ -57,6 +59,7 @@ _HOME = {
     "NoteTextError": "core.errors",
     "Notes": "notes",
     "PieceNotFound": "core.errors",
+    "TableError": "core.errors",
     "TagError": "core.errors",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
@@ -90,6 +93,7 @@ __all__ = [
     "Notes",
     "PieceNotFound",
     "Sampling",
+    "TableError",
     "TagError",
     "describe",
     "parse_notes",

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +23,14 @@ import torch
 
 from .checkpoint import EncoderConfig, EncoderModel, load_checkpoint
 from .core.errors import EncoderError, MidiError
+from .embedded import Embedded
 from .features.handcrafted import Layout, pattern_counts, statistic_counts, statistics
 from .midi.reading import read_midi
 from .notes import Notes
 from .tokens import ATTRIBUTES, to_tokens
+
+if TYPE_CHECKING:
+    from .aria.encoder import AriaEncoder
 
 __all__ = ["Embedded", "Encoder", "window_ranges"]
 
@@ -35,28 +39,6 @@ NOTES_PER_GROUP = 65_536  # bounds the memory of one call, however many pieces i
 
 FloatRows = NDArray[np.float32]
 _PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """Vectors of n pieces and their w windows; windows of one piece are consecutive, in time order.
-
-    Attributes
-    ----------
-    pieces : float32 [n, dim], unit rows
-    windows : float32 [w, dim], unit rows
-    piece_of_window : int64 [w], row of `pieces`
-    start_s, end_s : float64 [w], first onset and last end of the window's notes
-    first_note, last_note : int64 [w], range of the window's notes in its piece, end excluded
-    """
-
-    pieces: FloatRows
-    windows: FloatRows
-    piece_of_window: NDArray[np.int64]
-    start_s: NDArray[np.float64]
-    end_s: NDArray[np.float64]
-    first_note: NDArray[np.int64]
-    last_note: NDArray[np.int64]
 
 
 def window_ranges(notes: int, window: int) -> list[tuple[int, int]]:
@@ -101,7 +83,7 @@ class Encoder:
         name_or_path: str | Path = "midikin-small",
         device: str | None = None,
         precision: str | None = None,
-    ) -> Encoder:
+    ) -> Encoder | AriaEncoder:
         """Load a shipped encoder by name, or any encoder from its folder.
 
         Aria's weights are encoders too: a released model by its name on the Hugging Face hub, like

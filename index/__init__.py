@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from typing import TYPE_CHECKING, Any
 
 # torch and faiss each bring an OpenMP runtime whose idle threads spin and take the cores from the other;
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from .filters import FIELDS, FilterField, Filters, Term
     from .library import Library, default_folder
     from .maintenance import repair_library, verify_library
-    from .matching.classify import Kind
-    from .matching.compare import Compared, compare_files
-    from .matching.find import FindResult, Found, Match
+    from .matching import Compared, FindResult, Found, Kind, Match, compare_files
     from .melody.search import MelodyHit, MelodyResult
     from .probes.records import (
         Applied,
@@ -55,9 +54,10 @@ if TYPE_CHECKING:
         SearchResult,
     )
     from .reembed import ReembedProgress, ReembedReport
+    from .storage import is_midi_name
     from .storage.repair import RepairReport
     from .storage.verify import Problem, VerifyReport
-    from .tags.records import ImportReport, Label, LabelAction, LabelReport, PieceTag, Tag, Wish
+    from .tags.records import ImportReport, Label, LabelAction, LabelEdit, LabelReport, PieceTag, Tag
     from .vectors.faiss_store import FaissStore, VectorStore
 
 _HOME = {
@@ -71,7 +71,7 @@ _HOME = {
     "AddProgress": "records",
     "AddReport": "records",
     "Applied": "probes.records",
-    "Compared": "matching.compare",
+    "Compared": "matching",
     "CurvePoint": "probes.records",
     "Decision": "duplicates.decisions",
     "Duplicates": "duplicates.duplicates",
@@ -81,19 +81,20 @@ _HOME = {
     "FaissStore": "vectors.faiss_store",
     "FilterField": "filters",
     "Filters": "filters",
-    "FindResult": "matching.find",
-    "Found": "matching.find",
+    "FindResult": "matching",
+    "Found": "matching",
     "Hit": "records",
     "ImportReport": "tags.records",
     "IndexInfo": "records",
     "IndexTrial": "records",
-    "Kind": "matching.classify",
+    "Kind": "matching",
     "Label": "tags.records",
     "LabelAction": "tags.records",
+    "LabelEdit": "tags.records",
     "LabelReport": "tags.records",
     "Library": "library",
     "LibraryInfo": "records",
-    "Match": "matching.find",
+    "Match": "matching",
     "MelodyHit": "melody.search",
     "MelodyResult": "melody.search",
     "Piece": "records",
@@ -111,9 +112,9 @@ _HOME = {
     "TrainReport": "probes.records",
     "VectorStore": "vectors.faiss_store",
     "Verdict": "duplicates.decisions",
-    "compare_files": "matching.compare",
-    "Wish": "tags.records",
+    "compare_files": "matching",
     "default_folder": "library",
+    "is_midi_name": "storage.paths",
 }
 
 __all__ = [
@@ -139,6 +140,7 @@ __all__ = [
     "Kind",
     "Label",
     "LabelAction",
+    "LabelEdit",
     "LabelReport",
     "Library",
     "LibraryInfo",
@@ -165,15 +167,21 @@ __all__ = [
     "VectorStore",
     "Verdict",
     "VerifyReport",
-    "Wish",
     "compare_files",
     "default_folder",
+    "is_midi_name",
     "repair_library",
     "verify_library",
 ]
 
 
+_RENAMED = {"Wish": "LabelEdit"}
+
+
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        warnings.warn(f"index.{name} is now index.{_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        name = _RENAMED[name]
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

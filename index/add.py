@@ -22,10 +22,21 @@ from .add_plan import Plan, is_gone, make_plan
 from .library_encoder import EncoderLike, LibraryEncoder
 from .records import AddProgress, AddReport
 from .scan import Found
-from .storage import piece_writer, schema
-from .storage.database import Database
-from .storage.paths import from_bytes, to_bytes
-from .storage.piece_writer import Vectors
+from .storage import Database, from_bytes, schema, to_bytes
+from .storage.pieces import (
+    Vectors,
+    chunks,
+    clear_failures,
+    delete_paths,
+    delete_unfiled,
+    insert_piece,
+    known_contents,
+    outdated,
+    put_failure,
+    put_path,
+    update_piece,
+    vectors_of,
+)
 
 if TYPE_CHECKING:
     from embedder.midi.pool import FileRead
@@ -46,6 +57,7 @@ def add_folders(
     *,
     prune: bool,
     retry_failures: bool,
+    reread: bool,
     workers: int | None,
     progress: Progress,
 ) -> AddReport:
@@ -56,7 +68,7 @@ def add_folders(
     run = _Run(database, encoder, progress)
     begun = time.monotonic()
     try:
-        run.go(roots, prune=prune, retry_failures=retry_failures, workers=workers)
+        run.go(roots, prune=prune, retry_failures=retry_failures, reread=reread, workers=workers)
     except KeyboardInterrupt:
         run.report = replace(run.report, interrupted=True)
     return replace(run.report, seconds=time.monotonic() - begun)
@@ -91,13 +103,18 @@ class _Run:
         self._total = 0
         self._found: dict[str, Found] = {}
         self._used: EncoderLike | None = None
+        self._reread = False
         self.report = AddReport()
 
-    def go(self, roots: list[str], *, prune: bool, retry_failures: bool, workers: int | None) -> None:
+    def go(
+        self, roots: list[str], *, prune: bool, retry_failures: bool, reread: bool, workers: int | None
+    ) -> None:
+        self._reread = reread
         plan = make_plan(
             self._database,
             roots,
             retry_failures=retry_failures,
+            reread=reread,
             seen=lambda files: self._progress(AddProgress("scanning", files_done=files)),
         )
         self.report = replace(
@@ -108,6 +125,7 @@ class _Run:
         self._tell()
         if plan.to_read:
             self._read_and_store(plan.to_read, workers or max(1, min(8, os.cpu_count() or 1)))
+        self._finish_reread()
         self._finish_vanished(plan.vanished, prune)
 
     def _tell(self) -> None:
@@ -118,9 +136,9 @@ class _Run:
         if not plan.unreadable and not plan.settled:
             return
         with self._database.write() as connection:
-            piece_writer.clear_failures(connection, plan.settled)
+            clear_failures(connection, plan.settled)
             for item in plan.unreadable:
-                piece_writer.put_failure(connection, item.path, item.reason, None, None)
+                put_failure(connection, item.path, item.reason, None, None)
         self.report = replace(self.report, failed=self.report.failed + len(plan.unreadable))
 
     def _read_and_store(self, files: list[Found], workers: int) -> None:
@@ -148,12 +166,14 @@ class _Run:
     def _store(self, batch: _Batch) -> None:
         """Embed what is new in a batch and commit all of it."""
         with self._database.read() as connection:
-            known = piece_writer.known_contents(connection, {file.sha256 for file in batch.files})
+            known = known_contents(connection, {file.sha256 for file in batch.files})
             left = self._paths_left_behind(connection, known.values())
-        new = list({file.sha256: file for file in reversed(batch.files) if file.sha256 not in known}.values())
+            again = set(known.values()) if self._reread else outdated(connection, known.values())
+        kept = {sha256 for sha256, number in known.items() if number not in again}
+        new = list({file.sha256: file for file in reversed(batch.files) if file.sha256 not in kept}.values())
         vectors = self._embed(new[::-1], batch)
         with self._database.write() as connection:
-            report = self._write(connection, batch, known, left, vectors)
+            report = self._write(connection, batch, known, left, again, vectors)
         # Only what is committed is counted.
         self.report = report
         self._done += len(batch.files) + len(batch.failed)
@@ -176,7 +196,7 @@ class _Run:
                 batch.failed.append((self._found[file.path], str(error)))
             return {}
         hashes = (file.sha256 for file in files)
-        return dict(zip(hashes, piece_writer.vectors_of(embedded), strict=True))
+        return dict(zip(hashes, vectors_of(embedded), strict=True))
 
     def _loaded(self) -> EncoderLike:
         """The encoder, checked against the one that made the vectors that are there."""
@@ -194,7 +214,7 @@ class _Run:
     def _paths_left_behind(self, connection: Connection, pieces: Iterable[int]) -> dict[int, list[bytes]]:
         """Of known pieces met again: the paths on record that no longer exist."""
         left: dict[int, list[bytes]] = {}
-        for some in piece_writer.chunks(sorted(pieces)):
+        for some in chunks(sorted(pieces)):
             rows = select(schema.paths.c.piece_id, schema.paths.c.path).where(
                 schema.paths.c.piece_id.in_(some)
             )
@@ -209,23 +229,27 @@ class _Run:
         batch: _Batch,
         known: dict[str, int],
         left: dict[int, list[bytes]],
+        again: set[int],
         vectors: dict[str, Vectors],
     ) -> AddReport:
         """All rows of a batch; the report as it stands once they are committed."""
         report = self.report
         # Where several machines add at once, another may have been first with some of these.
         unsure = [file.sha256 for file in batch.files if file.sha256 not in known]
-        numbers = known | piece_writer.known_contents(connection, unsure)
+        numbers = known | known_contents(connection, unsure)
         before = dict(_pieces_at(connection, [to_bytes(file.path) for file in batch.files]))
         loose: set[int] = set()
         for file in batch.files:
             number, old = numbers.get(file.sha256), before.get(to_bytes(file.path))
             gone = left.pop(number, []) if number is not None and old is None else []
             if number is None:
-                number = numbers[file.sha256] = piece_writer.insert_piece(
-                    connection, file, vectors[file.sha256]
-                )
+                number = numbers[file.sha256] = insert_piece(connection, file, vectors[file.sha256])
                 report = replace(report, added=report.added + 1, notes=report.notes + len(file.midi.notes))
+            elif number in again:
+                again.remove(number)  # other files of this batch may hold the same bytes
+                update_piece(connection, number, file, vectors[file.sha256])
+                self._database.set(connection, rereading="1")
+                report = replace(report, reread=report.reread + 1)
             elif old is None and gone:
                 report = replace(report, moved=report.moved + 1)
             elif old is None:
@@ -235,13 +259,14 @@ class _Run:
             if old is not None and old != number:
                 report = replace(report, changed=report.changed + 1)
                 loose.add(old)
-            piece_writer.delete_paths(connection, gone)
-            piece_writer.put_path(connection, file.path, number, file.size_bytes, file.mtime_ns)
+            delete_paths(connection, gone)
+            stamps = file.mtime_ns, file.changed_ns, file.inode
+            put_path(connection, file.path, number, file.size_bytes, *stamps)
         for found, reason in batch.failed:
-            piece_writer.put_failure(connection, found.path, reason, found.size_bytes, found.changed_ns)
-        loose |= piece_writer.delete_paths(connection, [to_bytes(found.path) for found, _ in batch.failed])
-        piece_writer.delete_unfiled(connection, loose)
-        piece_writer.clear_failures(connection, [to_bytes(file.path) for file in batch.files])
+            put_failure(connection, found.path, reason, found.size_bytes, found.changed_ns)
+        loose |= delete_paths(connection, [to_bytes(found.path) for found, _ in batch.failed])
+        delete_unfiled(connection, loose)
+        clear_failures(connection, [to_bytes(file.path) for file in batch.files])
         if self._used is not None and vectors:
             facts = {"encoder": self._used.id, "dim": str(self._used.dim)}
             if self._encoder.source is not None:
@@ -251,6 +276,16 @@ class _Run:
             self._database.count_commit(connection)
         return replace(report, failed=report.failed + len(batch.failed))
 
+    def _finish_reread(self) -> None:
+        """Once pieces were read again, by this add or one that was stopped: what stands on them is old."""
+        with self._database.read() as connection:
+            if not self._database.number(connection, "rereading"):
+                return
+        with self._database.write() as connection:
+            self._database.count_reread(connection)
+            self._database.count_commit(connection)
+            self._database.set(connection, rereading="0")
+
     # -- what is no longer there ------------------------------------------------------------------
 
     def _finish_vanished(self, vanished: list[bytes], prune: bool) -> None:
@@ -259,7 +294,7 @@ class _Run:
             still = [path for path, _ in _pieces_at(connection, vanished)]
         if prune and still:
             with self._database.write() as connection:
-                piece_writer.delete_unfiled(connection, piece_writer.delete_paths(connection, still))
+                delete_unfiled(connection, delete_paths(connection, still))
                 self._database.count_commit(connection)
         names = tuple(from_bytes(path) for path in sorted(still))
         self.report = replace(self.report, vanished=names, pruned=prune)
@@ -268,7 +303,7 @@ class _Run:
 def _pieces_at(connection: Connection, paths: list[bytes]) -> list[tuple[bytes, int]]:
     """(path, number of its piece) of those paths that are on record."""
     found = []
-    for some in piece_writer.chunks(paths):
+    for some in chunks(paths):
         rows = select(schema.paths.c.path, schema.paths.c.piece_id).where(schema.paths.c.path.in_(some))
         found += [(path, number) for path, number in connection.execute(rows)]
     return found

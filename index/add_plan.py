@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import Connection, Row, or_, select
 
 from .scan import Found, Unreadable, scan
-from .storage import schema
-from .storage.database import Database
-from .storage.paths import below, from_bytes, to_bytes
+from .storage import Database, below, from_bytes, schema, to_bytes
+from .storage.pieces import READING
 
 __all__ = ["Plan", "is_gone", "make_plan"]
 
@@ -40,13 +40,19 @@ class Plan:
 
 
 def make_plan(
-    database: Database, roots: Sequence[str], *, retry_failures: bool, seen: Callable[[int], None]
+    database: Database,
+    roots: Sequence[str],
+    *,
+    retry_failures: bool,
+    reread: bool = False,
+    seen: Callable[[int], None],
 ) -> Plan:
     """Walk the roots (absolute paths) and decide what must be read.
 
     Parameters
     ----------
     retry_failures : read files again that failed before and have not changed
+    reread : read every file again
     seen : called now and then with the number of files met so far
     """
     plan = Plan()
@@ -54,7 +60,7 @@ def make_plan(
     met_failures: set[int] = set()
     with database.read() as connection:
         for items in _batched(scan(roots)):
-            _compare(connection, items, plan, met_paths, met_failures, retry_failures)
+            _compare(connection, items, plan, met_paths, met_failures, retry_failures, reread)
             seen(plan.found)
         for root in roots:
             _look_for_lost(connection, root, plan, met_paths, met_failures)
@@ -70,15 +76,16 @@ def _compare(
     met_paths: set[int],
     met_failures: set[int],
     retry_failures: bool,
+    reread: bool,
 ) -> None:
     keys = [to_bytes(item.path) for item in items]
     paths, failures = schema.paths.c, schema.failures.c
-    known = {
-        path: (number, size, mtime)
-        for path, number, size, mtime in connection.execute(
-            select(paths.path, paths.id, paths.size_bytes, paths.mtime_ns).where(paths.path.in_(keys))
-        )
-    }
+    pieces = schema.pieces.c
+    rows = select(
+        paths.path, paths.id, paths.size_bytes, paths.mtime_ns, paths.changed_ns, paths.inode, pieces.reading
+    )
+    rows = rows.join(schema.pieces, pieces.id == paths.piece_id).where(paths.path.in_(keys))
+    known = {row.path: row for row in connection.execute(rows)}
     failed = {
         path: (number, size, changed, reason)
         for path, number, size, changed, reason in connection.execute(
@@ -88,10 +95,10 @@ def _compare(
         )
     }
     for key, item in zip(keys, items, strict=True):
-        number, *file = known.get(key, (None,))
+        file = known.get(key)
         failure, *trouble = failed.get(key, (None,))
-        if number is not None:
-            met_paths.add(number)
+        if file is not None:
+            met_paths.add(file.id)
         if failure is not None:
             met_failures.add(failure)
         if isinstance(item, Unreadable):
@@ -101,7 +108,7 @@ def _compare(
                 plan.unreadable.append(item)
             continue
         plan.found += 1
-        if file == [item.size_bytes, item.mtime_ns]:
+        if file is not None and not reread and file.reading >= READING and _unchanged(file, item):
             plan.unchanged += 1
             if failure is not None:  # of a time when it could not be looked at
                 plan.settled.append(key)
@@ -109,6 +116,14 @@ def _compare(
             plan.known_failures += 1
         else:
             plan.to_read.append(item)
+
+
+def _unchanged(file: Row[*tuple[Any, ...]], item: Found) -> bool:
+    """Whether a file is the one on record: size, times of change, and the inode where it is known."""
+    known = (file.size_bytes, file.mtime_ns) == (item.size_bytes, item.mtime_ns)
+    return known and (
+        file.changed_ns is None or (file.changed_ns, file.inode) == (item.changed_ns, item.inode)
+    )
 
 
 def _look_for_lost(

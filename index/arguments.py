@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
+from functools import wraps
 from numbers import Integral
+from typing import ParamSpec, TypeVar
 
-__all__ = ["LARGEST", "check_part", "is_number", "whole"]
+__all__ = ["LARGEST", "check_part", "is_number", "renamed_keywords", "whole"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 LARGEST = 2**63 - 1  # what the database can hold
 
@@ -50,3 +57,25 @@ def check_part(start_s: float | None, end_s: float | None) -> None:
             raise ValueError("the part must begin and end at a number of seconds, not at nan")
     if start_s is not None and end_s is not None and not start_s < end_s:
         raise ValueError(f"the part must begin before it ends, not run from {start_s:g} to {end_s:g} s")
+
+
+def renamed_keywords(**new_names: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Let a method take keywords by their names in earlier versions, with a DeprecationWarning.
+
+    Parameters
+    ----------
+    new_names : the present name of each earlier one
+    """
+
+    def decorate(method: Callable[P, R]) -> Callable[P, R]:
+        @wraps(method)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            for old in new_names.keys() & kwargs.keys():
+                new = new_names[old]
+                warnings.warn(f"the argument {old} is now called {new}", DeprecationWarning, stacklevel=2)
+                kwargs.setdefault(new, kwargs.pop(old))
+            return method(*args, **kwargs)
+
+        return call
+
+    return decorate

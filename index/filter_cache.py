@@ -15,8 +15,7 @@ import numpy as np
 from sqlalchemy import ColumnElement, Connection, Text, cast, func, select
 
 from .filters import Filters
-from .storage import schema
-from .storage.database import Database
+from .storage import Database, schema
 from .vectors.keys import IntArray
 
 __all__ = ["Allowed"]

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from .storage.paths import display
+from .storage import display
 
 if TYPE_CHECKING:
     from sqlalchemy import ColumnElement

@@ -21,17 +21,25 @@ from .filter_cache import Allowed
 from .filters import Filters
 from .library_encoder import EncoderLike, LibraryEncoder
 from .maintenance import Maintenance
-from .matching.matching import Matching
+from .matching import Compared, FindResult, Matching
 from .melody.search import MelodySearch
 from .probes.probes import Probes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
 from .remove import remove
 from .search import Asked, search
-from .storage import piece_reader, schema
-from .storage.database import DATABASE_NAME, Database
-from .storage.paths import absolute, below, display, from_bytes, to_bytes
+from .storage import (
+    DATABASE_NAME,
+    Database,
+    absolute,
+    below,
+    display,
+    from_bytes,
+    schema,
+    to_bytes,
+    writer_lock,
+)
+from .storage.pieces import notes_of, pieces_by_id, pieces_of_rows
 from .storage.statistics import Statistics
-from .storage.writer_lock import writer_lock
 from .tags.tags import Tags
 from .vectors import index_files
 from .vectors.vector_indexes import INDEX_NAMES, Catalogue
@@ -42,8 +50,6 @@ if TYPE_CHECKING:
 
     from embedder.notes import Notes
 
-    from .matching.compare import Compared
-    from .matching.find import FindResult
     from .melody.search import MelodyResult
 
 __all__ = ["Library", "default_folder"]
@@ -193,6 +199,7 @@ class Library:
         *,
         prune: bool = False,
         retry_failures: bool = False,
+        reread: bool = False,
         workers: int | None = None,
         wait_s: float | None = None,
     ) -> AddReport:
@@ -206,6 +213,8 @@ class Library:
         progress : called with the state of things now and then, in this thread
         prune : forget paths inside these folders that no longer exist; otherwise they are only listed
         retry_failures : read files again that failed before, even if they have not changed
+        reread : read every file again, also those that have not changed; a piece keeps its number and tags.
+            Pieces that an older midikin read are read again without that.
         workers : processes that read files; as many as there are cores, up to 8, if not given
         wait_s : how long to wait for another process that writes; None for as long as it takes
 
@@ -232,6 +241,7 @@ class Library:
                 roots,
                 prune=prune,
                 retry_failures=retry_failures,
+                reread=reread,
                 workers=workers,
                 progress=tell,
             )
@@ -446,7 +456,7 @@ class Library:
 
         number = int(number) if is_number(number) else whole(number, "the number of a piece")
         with self._database.read() as connection:
-            found = piece_reader.pieces_by_id(connection, [number])
+            found = pieces_by_id(connection, [number])
         if number not in found:
             raise PieceNotFound(f"no piece of the library has the number {number}")
         return found[number]
@@ -455,7 +465,7 @@ class Library:
         """The notes of a piece as they were when it was added; its file need not exist any more."""
         piece = self.piece(number)
         with self._database.read() as connection:
-            return piece_reader.notes_of(connection, piece.id)
+            return notes_of(connection, piece.id)
 
     def pieces(
         self, filters: Filters | Iterable[str] | None = None, *, limit: int = 100, after: int = 0
@@ -470,7 +480,7 @@ class Library:
         query = select(schema.pieces).where(schema.pieces.c.id > after, filters.clause())
         with self._database.read() as connection:
             found = connection.execute(query.order_by(schema.pieces.c.id).limit(limit)).all()
-            return piece_reader.pieces_of_rows(connection, found, filters)
+            return pieces_of_rows(connection, found, filters)
 
     def vectors(self, *, after: int = 0) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """What the encoder made of the pieces whose numbers are greater than `after`, by number.

@@ -11,10 +11,10 @@ import numpy as np
 
 from embedder.core.errors import EncoderError, EncoderMismatch
 
-from .storage.paths import absolute, display
+from .storage import absolute, display
 
 if TYPE_CHECKING:
-    from embedder.encoder import Embedded
+    from embedder.embedded import Embedded
     from embedder.notes import Notes
 
 __all__ = ["DEFAULT_ENCODER", "EncoderLike", "LibraryEncoder", "front_of"]

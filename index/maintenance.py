@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +13,11 @@ from embedder.core.errors import LibraryDamaged, LibraryError, LibraryReadOnly
 from .library_encoder import EncoderLike, LibraryEncoder
 from .records import IndexTrial
 from .reembed import ReembedProgress, ReembedReport, reembed
+from .storage import DATABASE_NAME, Database, absolute, display, writer_lock
 from .storage.backup import backup
-from .storage.database import DATABASE_NAME, Database
-from .storage.paths import absolute, display
 from .storage.repair import RepairReport, repair
 from .storage.verify import VerifyReport, verify
-from .storage.writer_lock import writer_lock
-from .vectors import autotune
+from .vectors import autotune, index_files
 from .vectors.faiss_store import FaissStore
 from .vectors.vector_indexes import INDEX_NAMES, Catalogue
 
@@ -206,7 +204,7 @@ def verify_library(path: str | os.PathLike[str]) -> VerifyReport:
     folder = Path(absolute(path))
     with suppress(LibraryDamaged):
         Database(folder, create=False).close()  # an older one is brought up to date first
-    return verify(folder, folder / DATABASE_NAME)
+    return verify(folder, folder / DATABASE_NAME, _damaged_indexes(folder))
 
 
 def repair_library(path: str | os.PathLike[str], *, wait_s: float | None = None) -> RepairReport:
@@ -227,13 +225,31 @@ def repair_library(path: str | os.PathLike[str], *, wait_s: float | None = None)
     if not os.access(folder, os.W_OK):
         raise LibraryReadOnly(f"{display(str(folder))}: cannot be written; copy it to a place of your own")
     with writer_lock(folder, wait_s):
-        found = repair(folder, sound=report.sound)
-    again = verify(folder, folder / DATABASE_NAME)
+        damaged = _damaged_indexes(folder)
+        repaired = repair(folder, damaged, _facts_of_indexes(folder, damaged), sound=report.sound)
+    again = verify(folder, folder / DATABASE_NAME, _damaged_indexes(folder))
     if not again.sound:
         raise LibraryError(
             f"{display(str(folder))}: could not be repaired ({again.problems[0].reason}); use a backup"
         )
-    return found
+    return repaired
+
+
+def _damaged_indexes(folder: Path) -> dict[str, str]:
+    """What is wrong with the files of search indexes, by name."""
+    reasons = {name: index_files.check_files(folder, name) for name in INDEX_NAMES}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _facts_of_indexes(folder: Path, damaged: Collection[str]) -> dict[str, str]:
+    """What the manifests of sound search indexes say of the database that they were built from."""
+    facts: dict[str, str] = {}
+    for name in INDEX_NAMES:
+        manifest = None if name in damaged else index_files.read_manifest(folder, name)
+        if manifest is not None:
+            known = {"encoder": manifest.encoder, "dim": str(manifest.dim), "library": manifest.library}
+            facts = known | {"commit": str(manifest.commit)} | facts
+    return facts
 
 
 def _only_files(what: str) -> None:

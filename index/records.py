@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
-from .named import Named
+from embedder.core.files import printable
 
 if TYPE_CHECKING:
     from embedder.descriptors import Descriptors
@@ -18,11 +18,33 @@ __all__ = [
     "IndexInfo",
     "IndexTrial",
     "LibraryInfo",
+    "Named",
     "Piece",
     "Query",
     "RemoveReport",
     "SearchResult",
 ]
+
+
+class Named:
+    """Mixin of a dataclass about a file, or with a `display` of its own.
+
+    Paths and names may hold bytes that no terminal and no JSON takes.
+    """
+
+    if TYPE_CHECKING:
+
+        @property
+        def path(self) -> str | None: ...
+
+    @property
+    def display(self) -> str:
+        """The path with all that cannot be printed escaped."""
+        return "(notes)" if self.path is None else printable(self.path)
+
+    def to_json(self) -> dict[str, Any]:
+        """All fields, and `display`."""
+        return asdict(self) | {"display": self.display}  # type: ignore[call-overload,no-any-return]
 
 
 @dataclass(frozen=True)
@@ -184,6 +206,7 @@ class AddReport:
     added : pieces that are new to the library
     duplicates : files whose bytes the library already held elsewhere
     moved : known pieces found at a new path while the old path is gone
+    reread : pieces that were in the library and were read again
     changed : files whose content is no longer what it was
     failed : files or folders that could not be read this time, newly recorded
     known_failures : files that failed before and have not changed since
@@ -197,6 +220,7 @@ class AddReport:
     added: int = 0
     duplicates: int = 0
     moved: int = 0
+    reread: int = 0
     changed: int = 0
     failed: int = 0
     known_failures: int = 0

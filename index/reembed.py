@@ -25,11 +25,8 @@ from sqlalchemy import Connection, MetaData, Table, delete, func, insert, inspec
 from embedder.core.errors import LibraryBusy
 
 from .library_encoder import EncoderLike, LibraryEncoder, front_of
-from .storage import piece_reader, piece_writer, schema
-from .storage.codecs import SPAN, pack_vectors
-from .storage.database import Database, disk_errors
-from .storage.paths import display, from_bytes
-from .storage.writer_lock import writer_lock
+from .storage import SPAN, Database, disk_errors, display, from_bytes, schema, writer_lock
+from .storage.pieces import Vectors, notes_of, vector_blobs, vectors_of
 
 __all__ = ["ReembedProgress", "ReembedReport", "reembed"]
 
@@ -152,7 +149,7 @@ class _Run:
                 pieces: list[Any] = []
                 taken = 0
                 for number in numbers:
-                    pieces.append(piece_reader.notes_of(connection, number))
+                    pieces.append(notes_of(connection, number))
                     taken += len(pieces[-1])
                     if taken >= BATCH_NOTES:
                         break
@@ -164,7 +161,7 @@ class _Run:
             with self._database.write() as connection:
                 still = select(schema.pieces.c.id).where(schema.pieces.c.id.in_(numbers))
                 there = set(connection.execute(still).scalars())
-                for number, vectors in zip(numbers, piece_writer.vectors_of(embedded), strict=True):
+                for number, vectors in zip(numbers, vectors_of(embedded), strict=True):
                     if number in there:  # it may have been removed a moment ago
                         self._insert(connection, number, vectors)
                 done, total = (
@@ -204,11 +201,9 @@ class _Run:
         query = query.where(done.is_(None), pieces > after).order_by(pieces).limit(_LOOK_AHEAD)
         return list(connection.execute(query).scalars())
 
-    def _insert(self, connection: Connection, number: int, vectors: piece_writer.Vectors) -> None:
-        row = {"piece_id": number, "vector": pack_vectors(vectors.piece)}
-        connection.execute(insert(self._vectors), row)
-        blobs = {"spans": vectors.spans.tobytes(), "vectors": pack_vectors(vectors.windows)}
-        connection.execute(insert(self._windows), {"piece_id": number, **blobs})
+    def _insert(self, connection: Connection, number: int, vectors: Vectors) -> None:
+        for table, blobs in zip((self._vectors, self._windows), vector_blobs(vectors), strict=True):
+            connection.execute(insert(table), {"piece_id": number, **blobs})
 
     def switch(self) -> None:
         """From now on the new vectors serve; the writer's lock must be held."""

@@ -12,9 +12,8 @@ from embedder.core.errors import PieceNotFound
 from .add_plan import is_gone
 from .arguments import LARGEST, is_number
 from .records import RemoveReport
-from .storage import piece_writer, schema
-from .storage.database import Database
-from .storage.paths import absolute, below, display, to_bytes
+from .storage import Database, absolute, below, display, schema, to_bytes
+from .storage.pieces import clear_failures, delete_paths, delete_pieces, delete_unfiled
 
 __all__ = ["remove"]
 
@@ -38,12 +37,12 @@ def remove(
             files |= {
                 path for path in connection.execute(select(schema.paths.c.path)).scalars() if is_gone(path)
             }
-        of_pieces = piece_writer.delete_pieces(connection, numbers)
+        of_pieces = delete_pieces(connection, numbers)
         of_files = _count(connection)
-        loose = piece_writer.delete_paths(connection, files)
+        loose = delete_paths(connection, files)
         of_files -= _count(connection)
-        piece_writer.clear_failures(connection, files)
-        pieces = len(numbers) + piece_writer.delete_unfiled(connection, loose)
+        clear_failures(connection, files)
+        pieces = len(numbers) + delete_unfiled(connection, loose)
         if pieces:
             database.count_commit(connection)
     return RemoveReport(paths=of_pieces + of_files, pieces=pieces)

@@ -8,11 +8,10 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .storage.paths import is_midi_name
+from .storage import clamped_ns, is_midi_name
 
-__all__ = ["Found", "Unreadable", "clamped_ns", "scan"]
+__all__ = ["Found", "Unreadable", "scan"]
 
-_LARGEST = 2**63 - 1  # what the database can hold
 _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # gone meanwhile, or a link to nothing
 
 
@@ -24,12 +23,14 @@ class Found:
     ----------
     mtime_ns : last change of its content
     changed_ns : last change of anything, permissions included
+    inode : its number in the file system
     """
 
     path: str
     size_bytes: int
     mtime_ns: int
     changed_ns: int
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +100,8 @@ def _looked_at(path: str, status: os.stat_result) -> Found | Unreadable:
     if not stat.S_ISREG(status.st_mode):
         return Unreadable(path, "not a regular file")  # opening a pipe would wait for ever
     changed_ns = clamped_ns(max(status.st_mtime_ns, status.st_ctime_ns))
-    return Found(path, status.st_size, clamped_ns(status.st_mtime_ns), changed_ns)
-
-
-def clamped_ns(time_ns: int) -> int:
-    """A time of change as the database can hold it: a file may claim any."""
-    return min(max(time_ns, -_LARGEST), _LARGEST)
+    inode = clamped_ns(status.st_ino)
+    return Found(path, status.st_size, clamped_ns(status.st_mtime_ns), changed_ns, inode)
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:

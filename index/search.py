@@ -27,11 +27,9 @@ from .filters import Filters
 from .library_encoder import EncoderLike, LibraryEncoder, front_of
 from .passages import Passage, best_windows, join_windows
 from .records import Hit, Piece, Query, SearchResult
-from .scan import clamped_ns
 from .shared_attributes import shared_traits
-from .storage import piece_reader, schema
-from .storage.database import Database
-from .storage.paths import absolute, display, to_bytes
+from .storage import Database, absolute, clamped_ns, display, schema, to_bytes
+from .storage.pieces import notes_of, pieces_by_id, spans_of, vector_of
 from .vectors.vector_indexes import Catalogue
 
 if TYPE_CHECKING:
@@ -153,7 +151,7 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
         encoder.check(remembered)
         piece, dim = source.piece, database.number(connection, "dim")
         return _Resolved(
-            vector=piece_reader.vector_of(connection, piece.id, dim),
+            vector=vector_of(connection, piece.id, dim),
             windows=piece.windows,
             path=source.path,
             piece_id=piece.id,
@@ -166,7 +164,7 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
     whole = source.notes
     if whole is None:
         assert source.piece is not None
-        whole = piece_reader.notes_of(connection, source.piece.id)
+        whole = notes_of(connection, source.piece.id)
     notes = whole.slice_time(asked.start_s, asked.end_s) if asked.part else whole
     if not len(notes):
         raise MidiError(_no_notes(whole, asked), display(source.path) if source.path else None)
@@ -200,7 +198,7 @@ def _source(connection: Connection, query: str | os.PathLike[str] | Notes | int)
         return _Source(query, None, None, None, None)
     if is_number(query):
         number = int(query)  # type: ignore[arg-type]
-        piece = piece_reader.pieces_by_id(connection, [number]).get(number)
+        piece = pieces_by_id(connection, [number]).get(number)
         if piece is None:
             raise PieceNotFound(
                 f"no piece of the library has the number {number}; `midikin list` names them all"
@@ -243,7 +241,7 @@ def _unchanged_piece(connection: Connection, path: str) -> Piece | None:
     else:
         if (status.st_size, clamped_ns(status.st_mtime_ns)) != (row.size_bytes, row.mtime_ns):
             return None
-    return piece_reader.pieces_by_id(connection, [row.piece_id])[row.piece_id]
+    return pieces_by_id(connection, [row.piece_id])[row.piece_id]
 
 
 def _piece_of_bytes(connection: Connection, path: str) -> Piece | None:
@@ -260,7 +258,7 @@ def _piece_of_bytes(connection: Connection, path: str) -> Piece | None:
     except OSError:
         return None  # reading it will say what is wrong
     number = connection.execute(select(schema.pieces.c.id).where(schema.pieces.c.sha256 == sha256)).scalar()
-    return None if number is None else piece_reader.pieces_by_id(connection, [number])[number]
+    return None if number is None else pieces_by_id(connection, [number])[number]
 
 
 def _same_notes(
@@ -302,7 +300,7 @@ def _nearest(
 
 
 def _hits(connection: Connection, found: list[Passage], resolved: _Resolved, asked: Asked) -> tuple[Hit, ...]:
-    pieces = piece_reader.pieces_by_id(connection, {passage.piece_id for passage in found}, asked.filters)
+    pieces = pieces_by_id(connection, {passage.piece_id for passage in found}, asked.filters)
     hits: list[Hit] = []
     for passage in found:
         piece = pieces.get(passage.piece_id)
@@ -310,7 +308,7 @@ def _hits(connection: Connection, found: list[Passage], resolved: _Resolved, ask
             continue
         start_s, end_s = piece.start_s, piece.end_s
         if asked.passages or asked.part:
-            spans = piece_reader.spans_of(connection, piece.id)[passage.first : passage.last + 1]
+            spans = spans_of(connection, piece.id)[passage.first : passage.last + 1]
             start_s, end_s = float(spans["start_s"].min()), float(spans["end_s"].max())
         same = piece.id in resolved.same_notes and piece.id != resolved.piece_id
         hits.append(

@@ -9,7 +9,8 @@ import pytest
 
 from embedder.core.arrays import connected_components, ragged_ranges, unit_rows
 from embedder.core.files import atomic_file, atomic_write, printable, replace_with, sha256_of
-from embedder.core.text import count, percent, tempo_change
+from embedder.core.table_files import format_table, guarded, unguarded
+from embedder.core.text import count, iso_utc, percent, tempo_change
 
 
 def test_a_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path) -> None:
@@ -47,7 +48,7 @@ def test_hashes_are_those_of_the_contents(tmp_path: Path) -> None:
 
 
 def test_paths_print_as_one_line() -> None:
-    assert printable(b"a\nb\xff") == "a\\nb\\udcff"
+    assert printable(b"a\nb\xff") == "a\\nb\\xff"
 
 
 def test_rows_become_unit_vectors_and_zero_stays_zero() -> None:
@@ -75,3 +76,29 @@ def test_shares_and_tempi_in_words() -> None:
     assert (percent(0.49), percent(1)) == ("49 %", "100 %")
     words = [tempo_change(ratio) for ratio in (0.94, 1.25, 2, 1.004)]
     assert words == ["6 % slower", "25 % faster", "100 % faster", None]
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+cmd|' /C calc'!A0", "-x", "@SUM(A1)", "\t=1", "\r=1", "'=1", "''@"]
+)
+def test_text_that_a_spreadsheet_would_run_is_guarded_and_comes_back(text: str) -> None:
+    assert guarded(text) == f"'{text}"
+    assert unguarded(guarded(text)) == text
+
+
+@pytest.mark.parametrize("text", ["", "plain", "-5", "+0.25", "-1e-05", "-3 %", "'tis", "a=b"])
+def test_other_text_and_numbers_are_not_guarded(text: str) -> None:
+    assert guarded(text) == unguarded(text) == text
+
+
+def test_a_table_is_written_as_csv_tsv_or_json() -> None:
+    rows = [("=a", 1, None), ("b\udcff", -2.5, True)]
+    assert format_table(("x", "y", "z"), rows) == "x,y,z\n'=a,1,\nb\\udcff,-2.5,True\n"
+    assert format_table(("x", "y", "z"), rows, "tsv").splitlines()[1] == "'=a\t1\t"
+    assert format_table(("x",), [("=a",)], "json") == '[\n  {\n    "x": "=a"\n  }\n]\n'
+
+
+@pytest.mark.parametrize("seconds", [1e18, -1e18, 1e300, float("nan"), float("inf")])
+def test_times_of_no_calendar_are_empty(seconds: float) -> None:
+    assert iso_utc(seconds) == ""
+    assert iso_utc(0) == "1970-01-01T00:00:00+00:00"

@@ -14,7 +14,7 @@ import pytest
 
 from embedder.core.processes import ChildEnded, ChildProcess, ChildProcesses
 
-TESTS = str(Path(__file__).parent)
+ROOT = str(Path(__file__).parent.parent)
 
 
 def start_divider(dividend: float) -> Callable[[float], float]:
@@ -29,12 +29,7 @@ def start_divider(dividend: float) -> Callable[[float], float]:
     return divide
 
 
-DIVIDER = "test_processes:start_divider"
-
-
-@pytest.fixture(autouse=True)
-def importable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(TESTS)
+DIVIDER = "tests.test_processes:start_divider"
 
 
 def test_answers_come_in_the_order_of_the_requests() -> None:
@@ -61,7 +56,7 @@ def test_a_child_that_ends_before_it_has_answered_is_reported() -> None:
 
 def test_a_function_that_is_not_there_is_reported() -> None:
     with pytest.raises(AttributeError):
-        ChildProcess("test_processes:nothing")
+        ChildProcess("tests.test_processes:nothing")
     with pytest.raises(TypeError):
         ChildProcess(DIVIDER)
 
@@ -88,7 +83,7 @@ def test_a_script_without_a_main_guard_runs_once(tmp_path: Path) -> None:
         "    print(list(children.map([1, 2])))\n"
     )
     run = subprocess.run(
-        [sys.executable, script], env=os.environ | {"PYTHONPATH": TESTS}, capture_output=True, text=True
+        [sys.executable, script], env=os.environ | {"PYTHONPATH": ROOT}, capture_output=True, text=True
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout == "begins\n[4.0, 2.0]\n"
@@ -104,7 +99,7 @@ def test_children_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
         "time.sleep(60)\n"
     )
     parent = subprocess.Popen(
-        [sys.executable, script], env=os.environ | {"PYTHONPATH": TESTS}, stdout=subprocess.PIPE
+        [sys.executable, script], env=os.environ | {"PYTHONPATH": ROOT}, stdout=subprocess.PIPE
     )
     assert parent.stdout is not None
     child = int(parent.stdout.readline())

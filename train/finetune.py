@@ -30,8 +30,8 @@ from embedder.core.errors import CorpusError, EncoderError
 from embedder.features.handcrafted import STATISTICS
 from embedder.generation.language_model import DEFAULT_MODEL, load_language
 from embedder.notes import Notes
-from index.probes.classifier import Linear, fit, fit_plainly
-from index.probes.folds import fold_of_rows, splits
+from index.probes.classifier import LinearClassifier, fit_logistic_regression
+from index.probes.crossval import fit_calibrated, group_folds, splits
 
 __all__ = ["Epoch", "FinetuneSettings", "Finetuned", "Labelled", "finetune", "pretrained", "split_by_work"]
 
@@ -228,23 +228,23 @@ def _fit_statistics(head: StatisticsHead, learn: Sequence[Labelled], classes: Se
     label = np.array([classes.index(piece.label) for piece in learn], dtype=np.int64)
     work = np.unique([piece.work for piece in learn], return_inverse=True)[1].astype(np.int64)
     scaled = head.standardised(rows).numpy()
-    found = fit(scaled, label, work, len(classes))
+    found = fit_calibrated(scaled, label, work, len(classes))
     with torch.no_grad():
         head.linear.weight.copy_(torch.from_numpy(found.weights / np.float32(found.temperature)))
-        head.linear.bias.copy_(torch.from_numpy(found.bias / np.float32(found.temperature) + found.offset))
+        head.linear.bias.copy_(torch.from_numpy(found.bias / np.float32(found.temperature) + found.log_prior))
     head.requires_grad_(False)
     return torch.from_numpy(_stacked(found, scaled, label, work))
 
 
 def _stacked(
-    found: Linear, rows: NDArray[np.float32], label: NDArray[np.int64], work: NDArray[np.int64]
+    found: LinearClassifier, rows: NDArray[np.float32], label: NDArray[np.int64], work: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Calibrated logits of every row from a fit without its work."""
     logits = np.zeros((len(rows), len(found.bias)), np.float32)
-    for train, test in splits(fold_of_rows(label, work, STACKED_FOLDS)):
+    for train, test in splits(group_folds(label, work, STACKED_FOLDS)):
         if len(np.unique(label[train])) == len(found.bias):  # else its absence would teach a class away
-            weights, bias = fit_plainly(rows[train], label[train], len(found.bias), found.strength)
-            logits[test] = found.calibrated(rows[test] @ weights.T + bias)
+            weights, bias = fit_logistic_regression(rows[train], label[train], len(found.bias), found.C)
+            logits[test] = found.calibrate(rows[test] @ weights.T + bias)
     return logits
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from embedder.core.errors import CorpusError, MidiError, TagError
+from embedder.core.errors import CorpusError, MidiError, TableError
+from embedder.core.table_files import read_table
 from embedder.midi.reading import read_midi
-from index.tags.table_files import read_table
 
 from .finetune import Labelled
 
@@ -46,7 +46,7 @@ def read_labelled(
     root = path.parent if folder is None else Path(folder)
     try:
         table = read_table(str(path))
-    except TagError as error:
+    except TableError as error:
         raise CorpusError(str(error)) from None
     columns = table.columns
     rows = [dict(zip(columns, cells, strict=True)) for cells in table.rows]

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from ..core.errors import EncoderError, MidiError
-from ..encoder import Embedded, Encoder
+from ..embedded import Embedded
 from ..midi.reading import Limits, load
 from ..notes import Notes
 from .devices import place
@@ -30,8 +30,9 @@ RUNS_PER_GROUP = 4_096  # bounds the memory of one call, however many pieces it 
 FloatRows = NDArray[np.float32]
 
 
-class AriaEncoder(Encoder):
-    """Aria, ready to embed; `Encoder.load` makes one where its argument means Aria.
+class AriaEncoder:
+    """Aria, ready to embed, with the interface of `Encoder`; `Encoder.load` makes one where its argument
+    means Aria.
 
     The reference's own vectors, with pedals, drums and every rule of the tokenizer, come from files
     (`embed_files`, or what `front` has the reading processes make of them). Notes are read as one piano.

@@ -5,6 +5,7 @@
     ├── NoteTextError      a typed tune that cannot be read
     ├── EncoderError       weights or a configuration that cannot be used
     ├── CorpusError        a training corpus or recipe that cannot be used
+    ├── TableError         a CSV, TSV or JSON table that cannot be read
     └── LibraryError       the library on disk
         ├── LibraryBusy        another process is adding
         ├── LibraryDamaged     its database holds what cannot be
@@ -31,6 +32,7 @@ __all__ = [
     "MidikinError",
     "NoteTextError",
     "PieceNotFound",
+    "TableError",
     "TagError",
 ]
 
@@ -63,6 +65,10 @@ class CorpusError(MidikinError):
     """A training corpus, recipe or checkpoint is missing, damaged or does not fit."""
 
 
+class TableError(MidikinError):
+    """A table of labels or the like is missing, not a table, or in another encoding."""
+
+
 class LibraryError(MidikinError):
     """The library on disk cannot do what was asked."""
 
@@ -92,4 +98,4 @@ class PieceNotFound(LibraryError):
 
 
 class TagError(LibraryError):
-    """A tag cannot be used so: unknown, contradicting, too few labels, or a table of labels that is none."""
+    """A tag cannot be used so: unknown, contradictory, too few labels, or a table that cannot be used."""

@@ -10,7 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["atomic_file", "atomic_write", "printable", "replace_with", "sha256_of", "sync_folder"]
+__all__ = [
+    "atomic_file",
+    "atomic_write",
+    "printable",
+    "replace_with",
+    "sha256_of",
+    "shortened",
+    "sync_folder",
+]
 
 _CHUNK = 1 << 20
 
@@ -92,7 +100,18 @@ def sha256_of(source: str | os.PathLike[str] | IO[bytes]) -> str:
 
 
 def printable(path: str | bytes | os.PathLike[Any]) -> str:
-    """A path as one line that any terminal can show: odd characters and undecodable bytes are escaped."""
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape").decode() for c in os.fsdecode(os.fspath(path))
-    )
+    """A path as one printable line: control characters as `\\n`, undecodable bytes as `\\xff`."""
+    return "".join(c if c.isprintable() else _escaped(c) for c in os.fsdecode(os.fspath(path)))
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:  # how os.fsdecode carries a byte that is not UTF-8
+        return f"\\x{code - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """`printable` text for a message, cut to at most `length` characters."""
+    line = printable(text)
+    return line if len(line) <= length else line[: length - 3] + "..."

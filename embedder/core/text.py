@@ -1,8 +1,12 @@
-"""Wording of numbers in messages."""
+"""Numbers and times as text."""
 
 from __future__ import annotations
 
-__all__ = ["count", "percent", "tempo_change"]
+from datetime import UTC, datetime
+
+__all__ = ["UNKNOWN_TIME", "count", "iso_utc", "percent", "tempo_change"]
+
+UNKNOWN_TIME = ""
 
 
 def count(number: int, noun: str, plural: str | None = None) -> str:
@@ -21,3 +25,15 @@ def tempo_change(ratio: float) -> str | None:
     if not change:
         return None
     return f"{abs(change):,} % {'faster' if change > 0 else 'slower'}"
+
+
+def iso_utc(seconds: float, timespec: str = "seconds") -> str:
+    """Seconds since 1970 as ISO 8601 in UTC, such as 2026-01-31T12:00:00+00:00.
+
+    A wrong clock or a damaged file system gives times far from any calendar, and what was stored once stays:
+    such times, and nan, give UNKNOWN_TIME instead of an error.
+    """
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec=timespec)
+    except (OverflowError, OSError, ValueError):
+        return UNKNOWN_TIME

@@ -44,6 +44,8 @@ class FileRead:
     Attributes
     ----------
     size_bytes, mtime_ns, sha256 : of the bytes that were read; the last is hexadecimal
+    changed_ns : last change of anything, permissions included; None if unknown
+    inode : of the file; None if unknown
     prepared : what the front of an encoder made of the bytes, None if none was asked for
     """
 
@@ -54,6 +56,8 @@ class FileRead:
     midi: MidiFile
     descriptors: Descriptors
     prepared: Any = None
+    changed_ns: int | None = None
+    inode: int | None = None
 
 
 def read_many(

@@ -72,6 +72,8 @@ def read_file(path: str, options: dict[str, Any]) -> FileRead:
         midi=midi,
         descriptors=describe(midi.notes, midi.tempo_bpm),
         prepared=prepared,
+        changed_ns=max(status.st_mtime_ns, status.st_ctime_ns),
+        inode=status.st_ino,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 import sqlite3
 from collections.abc import Sequence
@@ -14,10 +13,10 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from embedder.core.errors import EncoderMismatch, LibraryError
+from embedder.core.files import sha256_of
 
-from ..storage import piece_writer, schema
-from ..storage.database import Database
-from ..storage.paths import display, from_bytes
+from ..storage import Database, display, from_bytes, schema
+from ..storage.pieces import clear_failures, known_contents, put_failure, put_path
 from ..storage.verify import open_plain
 from .shards import Done, done_of
 
@@ -64,9 +63,8 @@ def merge(database: Database, result: Path, done: Done) -> Merged:
     EncoderMismatch
         If it was made by another encoder than the library.
     """
-    with open(result, "rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != done.sha256:
-            raise LibraryError(f"{display(str(result))}: is not what was written; delete it and run it again")
+    if sha256_of(result) != done.sha256:
+        raise LibraryError(f"{display(str(result))}: is not what was written; delete it and run it again")
     merged = Merged()
     with closing(open_plain(result)) as source:
         source.row_factory = sqlite3.Row
@@ -101,7 +99,7 @@ def _check_encoder(database: Database, connection: Connection, facts: dict[str, 
 def _pieces(
     database: Database, connection: Connection, source: sqlite3.Connection, pieces: Sequence[sqlite3.Row]
 ) -> Merged:
-    known = piece_writer.known_contents(connection, [row["sha256"] for row in pieces])
+    known = known_contents(connection, [row["sha256"] for row in pieces])
     new = 0
     numbers: dict[int, int] = {}
     for row in pieces:
@@ -114,8 +112,8 @@ def _pieces(
     for old, number in numbers.items():
         for path in source.execute("SELECT * FROM paths WHERE piece_id = ?", (old,)):
             name = from_bytes(path["path"])
-            piece_writer.put_path(connection, name, number, path["size_bytes"], path["mtime_ns"])
-            piece_writer.clear_failures(connection, [path["path"]])
+            put_path(connection, name, number, path["size_bytes"], path["mtime_ns"])
+            clear_failures(connection, [path["path"]])
             paths += 1
     if new:
         database.count_commit(connection)
@@ -143,6 +141,6 @@ def _failures(connection: Connection, source: sqlite3.Connection) -> Merged:
         path = from_bytes(row["path"])
         known = select(schema.paths.c.id).where(schema.paths.c.path == row["path"])
         if connection.execute(known).first() is None:
-            piece_writer.put_failure(connection, path, row["reason"], row["size_bytes"], row["changed_ns"])
+            put_failure(connection, path, row["reason"], row["size_bytes"], row["changed_ns"])
             count += 1
     return Merged(failures=count)

@@ -17,8 +17,7 @@ from pathlib import Path
 
 from embedder.core.errors import LibraryError
 
-from ..storage.database import disk_errors
-from ..storage.paths import absolute, display
+from ..storage import absolute, disk_errors, display
 from .shards import FILES, Done, Shard, done_of, plan
 
 __all__ = ["Progress", "extend_plan", "left_to_do", "progress"]

@@ -6,22 +6,32 @@ costs nothing, and a worker that dies costs its shard, which another one takes u
 
 from __future__ import annotations
 
+import json
 import logging
 import multiprocessing
+import os
+import tempfile
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Protocol
 
 from embedder.core.errors import LibraryError
+from embedder.core.files import sha256_of
 
-from .shards import Done, Shard, read_done, run_shard
+from ..library import Library
+from ..library_encoder import EncoderLike
+from ..storage import DATABASE_NAME, disk_errors
+from .shards import Done, Shard, read_done
 
-__all__ = ["Here", "Processes", "Ray", "Runner", "joined"]
+__all__ = ["Here", "Processes", "Ray", "Runner", "joined", "run_shard"]
 
 _TRIES = 5  # of a shard whose workers die: then it is the shard that kills them
+_ENCODERS: dict[str, EncoderLike] = {}  # of this process: a worker keeps its encoder warm
 
 
 class Runner(Protocol):
@@ -30,6 +40,54 @@ class Runner(Protocol):
     def run(self, shards: Sequence[Shard]) -> Iterator[Done]:
         """The done-records of all shards, each as soon as it is done."""
         ...
+
+
+def run_shard(shard: Shard, encoder: EncoderLike | None = None) -> Done:
+    """Embed the files of a shard and write its result; at once if that is there already.
+
+    Parameters
+    ----------
+    encoder : the shard's encoder, loaded; a worker loads it once for all its shards otherwise
+    """
+    done = read_done(shard)
+    if done is not None:
+        return done
+    results = Path(shard.results)
+    with disk_errors(results):
+        results.mkdir(parents=True, exist_ok=True)
+        scratch_folder = tempfile.TemporaryDirectory(dir=results, prefix=f"{shard.name}.")
+    with scratch_folder as scratch:
+        with Library.open(Path(scratch, "work"), encoder=encoder or _encoder(shard.encoder)) as library:
+            report = library.add(shard.files, workers=1)
+            copy = library.maintenance.backup(Path(scratch, "copy")) / DATABASE_NAME
+        if report.interrupted:
+            raise KeyboardInterrupt
+        done = Done(
+            name=shard.name,
+            files=len(shard.files),
+            pieces=report.added,
+            duplicates=report.duplicates,
+            failed=len(shard.files) - report.added - report.duplicates,
+            sha256=sha256_of(copy),
+            seconds=report.seconds,
+        )
+        record = Path(scratch, "done.json")
+        with disk_errors(results):
+            with open(record, "w", encoding="utf-8") as text:
+                json.dump(asdict(done), text)
+                text.flush()
+                os.fsync(text.fileno())
+            os.replace(copy, results / f"{shard.name}.db")
+            os.replace(record, results / f"{shard.name}.json")
+    return done
+
+
+def _encoder(name: str) -> EncoderLike:
+    if name not in _ENCODERS:
+        from embedder.encoder import Encoder
+
+        _ENCODERS[name] = Encoder.load(name)
+    return _ENCODERS[name]
 
 
 class Here:

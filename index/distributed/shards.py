@@ -4,8 +4,8 @@
     RESULTS/shard-NAME.json   done-record, written last: what the shard held and the hash of its result
 
 The name of a shard is made from its files and its encoder, and so says whether it is done: whoever runs the
-same work again skips it, and a worker that is lost costs the shard that it was at. `merging` takes results
-into a library, in any order, each as often as one likes.
+same work again skips it, and a worker that is lost costs the shard that it was at. `runners` embed shards,
+`merge` takes results into a library, in any order, each as often as one likes.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Set
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from ..library_encoder import EncoderLike
 from ..scan import Found, scan
-from ..storage.database import DATABASE_NAME, disk_errors
-from ..storage.paths import absolute, to_bytes
+from ..storage import absolute, to_bytes
 
-__all__ = ["Done", "Shard", "done_of", "plan", "read_done", "run_shard"]
+__all__ = ["Done", "Shard", "done_of", "plan", "read_done"]
 
 FILES = 2000
-_ENCODERS: dict[str, EncoderLike] = {}  # of this process: a worker keeps its encoder warm
 
 
 @dataclass(frozen=True)
@@ -96,55 +92,3 @@ def done_of(path: Path) -> Done | None:
     except (OSError, ValueError, TypeError):
         return None
     return done if path.with_suffix(".db").is_file() else None
-
-
-def run_shard(shard: Shard, encoder: EncoderLike | None = None) -> Done:
-    """Embed the files of a shard and write its result; at once if that is there already.
-
-    Parameters
-    ----------
-    encoder : the shard's encoder, loaded; a worker loads it once for all its shards otherwise
-    """
-    done = read_done(shard)
-    if done is not None:
-        return done
-    from ..library import Library
-
-    results = Path(shard.results)
-    with disk_errors(results):
-        results.mkdir(parents=True, exist_ok=True)
-        scratch_folder = tempfile.TemporaryDirectory(dir=results, prefix=f"{shard.name}.")
-    with scratch_folder as scratch:
-        with Library.open(Path(scratch, "work"), encoder=encoder or _encoder(shard.encoder)) as library:
-            report = library.add(shard.files, workers=1)
-            copy = library.maintenance.backup(Path(scratch, "copy")) / DATABASE_NAME
-        if report.interrupted:
-            raise KeyboardInterrupt
-        with open(copy, "rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        done = Done(
-            name=shard.name,
-            files=len(shard.files),
-            pieces=report.added,
-            duplicates=report.duplicates,
-            failed=len(shard.files) - report.added - report.duplicates,
-            sha256=digest,
-            seconds=report.seconds,
-        )
-        record = Path(scratch, "done.json")
-        with disk_errors(results):
-            with open(record, "w", encoding="utf-8") as text:
-                json.dump(asdict(done), text)
-                text.flush()
-                os.fsync(text.fileno())
-            os.replace(copy, results / f"{shard.name}.db")
-            os.replace(record, results / f"{shard.name}.json")
-    return done
-
-
-def _encoder(name: str) -> EncoderLike:
-    if name not in _ENCODERS:
-        from embedder.encoder import Encoder
-
-        _ENCODERS[name] = Encoder.load(name)
-    return _ENCODERS[name]

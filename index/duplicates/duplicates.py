@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,14 +13,10 @@ from embedder.core.arrays import connected_components
 from embedder.core.errors import PieceNotFound
 from embedder.core.progress import OnProgress, no_progress
 
-from ..matching.align import MIN_CHANCE, surprise_bits
-from ..matching.classify import Evidence, Kind, Link, Span
-from ..matching.fingerprints import Snapshot
-from ..matching.matching import Matching
+from ..matching import Kind, Link, Matching, Relation, Snapshot, identical_evidence
 from ..records import Piece
-from ..storage import piece_reader, schema
-from ..storage.database import Database
-from ..storage.piece_writer import known_contents
+from ..storage import Database, absolute, from_bytes, schema
+from ..storage.pieces import chunks, known_contents, notes_of, pieces_by_id
 from . import report
 from .decisions import (
     Decision,
@@ -30,8 +26,9 @@ from .decisions import (
     record_decision,
     undo_decision,
 )
+from .files import FileStatus, MemberFile, inspect_files
 from .grouping import PieceGroup, group_links
-from .keeper import keeper_score, suggest_keeper
+from .keeper import KeeperScore, file_order, keeper_score, suggest_keeper
 from .pairs import find_links
 from .records import DuplicateGroup, DuplicateLink, Member
 
@@ -55,16 +52,29 @@ class Duplicates:
     groups: tuple[DuplicateGroup, ...]
 
     def csv(self) -> str:
-        """A table with one row a file."""
-        return report.to_csv(self.groups)
+        """A table with one row a file, as the files are now."""
+        return report.to_csv(self.inspected().groups)
 
     def html(self) -> str:
-        """A self-contained page, with the shared passages drawn."""
-        return report.to_html(self.groups, self.pieces, self.compared)
+        """A self-contained page with the files as they are now, and the shared passages drawn."""
+        return report.to_html(self.inspected().groups, self.pieces, self.compared)
 
-    def script(self) -> bytes:
-        """Commands for the user to review and run: only for what was decided, the rest as comments."""
-        return report.shell_script(self.groups)
+    def script(self, move_to: str | os.PathLike[str] | None = None) -> bytes:
+        """Commands for the user to review and run: only for what was decided, the rest as comments.
+
+        Each command checks what it acts on, and that the file to keep is there and holds what it did.
+
+        Parameters
+        ----------
+        move_to : a folder that files are moved to, below it under their whole paths; they are removed if it
+            is not given
+        """
+        folder = None if move_to is None else absolute(move_to)
+        return report.shell_script(self.inspected().groups, folder)
+
+    def inspected(self) -> Duplicates:
+        """The same with every file looked at again, and hashed where something was decided or has changed."""
+        return replace(self, groups=tuple(group.inspected() for group in self.groups))
 
     def only_open(self) -> Duplicates:
         """Without the groups that are resolved."""
@@ -96,6 +106,7 @@ class DuplicateSearch:
         *,
         loosest: Kind | str = Kind.CONTAINS,
         workers: int | None = None,
+        prefer: Iterable[str | os.PathLike[str]] = (),
         progress: OnProgress = no_progress,
     ) -> Duplicates:
         """Group the library's pieces that hold the same music. No file is touched.
@@ -104,14 +115,17 @@ class DuplicateSearch:
         ----------
         loosest : the loosest kind of sameness to report: bytes, notes, edited, work or contains
         workers : processes; as many as there are cores, up to 8, if not given
+        prefer : folders whose files are kept before others
         progress : gets the stage ("candidates", "pairs"), how much is done, and of how much
         """
+        preferred = [absolute(folder) for folder in prefer]
         with self._database.read() as connection:
             return find_duplicates(
                 connection,
                 self._matching.snapshot(connection),
                 loosest=Kind(loosest),
                 workers=workers or max(1, min(8, os.cpu_count() or 1)),
+                prefer=preferred,
                 progress=progress,
             )
 
@@ -177,7 +191,13 @@ class DuplicateSearch:
 
 
 def find_duplicates(
-    connection: Connection, snapshot: Snapshot, *, loosest: Kind, workers: int, progress: OnProgress
+    connection: Connection,
+    snapshot: Snapshot,
+    *,
+    loosest: Kind,
+    workers: int,
+    prefer: Sequence[str] = (),
+    progress: OnProgress = no_progress,
 ) -> Duplicates:
     """Group a library; see `DuplicateSearch`."""
     columns = schema.pieces.c
@@ -190,7 +210,7 @@ def find_duplicates(
     for row in rows:
         identical.setdefault(first_of.setdefault(row.digest, row.id), []).append(row.id)
     links, compared = find_links(snapshot, sorted(identical), workers=workers, progress=progress)
-    evidence = {row.id: _identical_evidence(row.notes, row.start_s, row.end_s) for row in rows}
+    evidence = {row.id: identical_evidence(row.notes, row.start_s, row.end_s) for row in rows}
     links += [
         Link(first, other, Kind.NOTES, False, evidence[first])
         for first, others in identical.items()
@@ -204,24 +224,17 @@ def find_duplicates(
     }
     links = [link for link in links if link.pair not in refused]
     groups = group_links(links, compared | refused, loosest=loosest)
-    groups += _same_bytes(connection, {piece for group in groups for piece in group.members})
-    return Duplicates(len(rows), len(compared), _complete(connection, groups, decided, hashes))
-
-
-def _identical_evidence(notes: int, start_s: float, end_s: float) -> Evidence:
-    """Evidence for two pieces whose notes are identical."""
-    return Evidence(
-        covered=1.0,
-        other_covered=1.0,
-        matched=1.0,
-        other_matched=1.0,
-        transposition=0,
-        tempo_ratio=1.0,
-        straight_s=0.0,
-        chance=MIN_CHANCE,
-        surprise_bits=surprise_bits(1.0, MIN_CHANCE, notes),
-        passages=(Span(start_s, end_s, start_s, end_s),),
-    )
+    duplicates = [group for group in groups if group.kind.relation is Relation.DUPLICATES]
+    files = _files(connection, groups)
+    inspected = {piece: inspect_files(files[piece], hashes[piece]) for piece in files}
+    grouped = {piece for group in duplicates for piece in group.members}
+    groups[len(duplicates) : len(duplicates)] = [
+        PieceGroup(Kind.BYTES, (piece,), ())
+        for piece, own in sorted(inspected.items())
+        if piece not in grouped and sum(file.status is FileStatus.PRESENT for file in own) > 1
+    ]
+    complete = _complete(connection, groups, decided, hashes, inspected, prefer)
+    return Duplicates(len(rows), len(compared), complete)
 
 
 def _decision(decided: _Decided, hashes: Mapping[int, str], link: Link) -> Decision | None:
@@ -229,33 +242,49 @@ def _decision(decided: _Decided, hashes: Mapping[int, str], link: Link) -> Decis
     return decided.get((one, other))
 
 
-def _same_bytes(connection: Connection, grouped: set[int]) -> list[PieceGroup]:
-    """Pieces that several files hold and that are in no other group."""
-    column = schema.paths.c.piece_id
-    several = select(column).group_by(column).having(func.count() > 1).order_by(column)
-    pieces = connection.execute(several).scalars()
-    return [PieceGroup(Kind.BYTES, (piece,), ()) for piece in pieces if piece not in grouped]
+def _files(connection: Connection, groups: Iterable[PieceGroup]) -> dict[int, list[MemberFile]]:
+    """Files of the members of groups and of pieces with several files, as the library has recorded them."""
+    table = schema.paths.c
+    several = select(table.piece_id).group_by(table.piece_id).having(func.count() > 1)
+    numbers = {piece for group in groups for piece in group.members}
+    numbers.update(connection.execute(several).scalars())
+    files: dict[int, list[MemberFile]] = {}
+    for batch in chunks(sorted(numbers)):
+        columns = (table.piece_id, table.path, table.size_bytes, table.mtime_ns, table.changed_ns)
+        query = select(*columns).where(table.piece_id.in_(batch)).order_by(table.path)
+        for piece, path, *recorded in connection.execute(query):
+            files.setdefault(piece, []).append(MemberFile(from_bytes(path), *recorded))
+    return files
 
 
 def _complete(
-    connection: Connection, groups: list[PieceGroup], decided: _Decided, hashes: Mapping[int, str]
+    connection: Connection,
+    groups: Sequence[PieceGroup],
+    decided: _Decided,
+    hashes: Mapping[int, str],
+    files: Mapping[int, Sequence[MemberFile]],
+    prefer: Sequence[str],
 ) -> tuple[DuplicateGroup, ...]:
-    """Groups with paths, keepers and decisions."""
+    """Groups with files, keepers and decisions."""
     numbers = {piece for group in groups for piece in group.members}
-    pieces = piece_reader.pieces_by_id(connection, numbers)
-    scores = {n: keeper_score(pieces[n], piece_reader.notes_of(connection, n)) for n in sorted(numbers)}
+    pieces = pieces_by_id(connection, numbers)
+    ordered = {piece: tuple(sorted(files[piece], key=file_order(prefer))) for piece in numbers}
+    scores: dict[int, KeeperScore] = {}
     complete = []
     for number, group in enumerate(groups, 1):
-        if group.kind is Kind.CONTAINS:
-            keeper, reason = group.members[0], "contains all the others and more"
-        else:
+        keeper, reason = None, ""
+        if group.kind.relation is Relation.DUPLICATES:
+            for piece in group.members:
+                notes = notes_of(connection, piece)
+                scores[piece] = keeper_score(pieces[piece], notes, ordered[piece], prefer)
             keeper, reason = suggest_keeper(group.members, scores)
-        order = sorted(group.members, key=lambda piece, keeper=keeper: (piece != keeper, piece))  # type: ignore[misc]
+        members = [_member(pieces[piece], hashes[piece], ordered[piece]) for piece in group.members]
+        members.sort(key=lambda member, keeper=keeper: member.piece_id != keeper)  # type: ignore[misc]
         complete.append(
             DuplicateGroup(
                 number=number,
                 kind=group.kind,
-                members=tuple(_member(pieces[piece], hashes[piece]) for piece in order),
+                members=tuple(members),
                 links=tuple(_decided_link(link, decided, hashes) for link in group.links),
                 keeper=keeper,
                 reason=reason,
@@ -282,10 +311,10 @@ def _is_resolved(group: PieceGroup, decided: _Decided, hashes: Mapping[int, str]
     return not connected_components(len(number), edges).any()
 
 
-def _member(piece: Piece, sha256: str) -> Member:
+def _member(piece: Piece, sha256: str, files: tuple[MemberFile, ...]) -> Member:
     return Member(
         piece_id=piece.id,
-        paths=piece.paths,
+        files=files,
         sha256=sha256,
         title=piece.title,
         notes=piece.descriptors.notes,
@@ -297,5 +326,5 @@ def _member(piece: Piece, sha256: str) -> Member:
 def _by_hash(connection: Connection, hashes: set[str]) -> dict[str, tuple[int, str]]:
     """Number and path of the pieces with these contents."""
     numbers = known_contents(connection, hashes)
-    pieces = piece_reader.pieces_by_id(connection, numbers.values())
+    pieces = pieces_by_id(connection, numbers.values())
     return {content: (number, pieces[number].path) for content, number in numbers.items()}

@@ -4,6 +4,10 @@ Links are taken from the strictest and strongest on. Two pieces join freely; a g
 group only with mutual support: of the pairs across that were compared, at least half must be linked, and at
 least two if there are two. A link of kind "contains" never joins groups: a medley would otherwise merge all
 its works. Wholes and their parts are groups of their own.
+
+Groups of duplicates come first: only links of kinds that make a piece dispensable join them. Groups of
+relatives, the versions of a work, take the looser links in; their members may be duplicates of each other
+too.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import numpy as np
 
 from embedder.core.arrays import connected_components
 
-from ..matching.classify import Kind, Link
+from ..matching import Kind, Link, Relation
 
 __all__ = ["LARGE_GROUP", "PieceGroup", "group_links"]
 
@@ -42,7 +46,7 @@ class PieceGroup:
 def group_links(
     links: Iterable[Link], compared: set[tuple[int, int]], *, loosest: Kind = Kind.CONTAINS
 ) -> list[PieceGroup]:
-    """Groups, largest first, then wholes with their parts.
+    """Groups of duplicates, largest first, then of versions of a work, then wholes with their parts.
 
     Parameters
     ----------
@@ -51,7 +55,18 @@ def group_links(
     loosest : leave out links of looser kinds
     """
     allowed = [link for link in links if link.kind.rank <= loosest.rank]
+    duplicates = [link for link in allowed if link.kind.relation is Relation.DUPLICATES]
     joining = [link for link in allowed if link.kind is not Kind.CONTAINS]
+    versions = _groups(joining, compared) if len(joining) > len(duplicates) else []
+    return [
+        *_groups(duplicates, compared),
+        *(group for group in versions if group.kind is Kind.WORK),
+        *_wholes(link for link in allowed if link.kind is Kind.CONTAINS),
+    ]
+
+
+def _groups(joining: list[Link], compared: set[tuple[int, int]]) -> list[PieceGroup]:
+    """Groups that links make, largest first."""
     group_of = _join(joining, compared)
     inside: dict[int, list[Link]] = {}
     for link in joining:
@@ -64,8 +79,7 @@ def group_links(
         PieceGroup(_loosest_needed(own), tuple(sorted(members[group])), tuple(own))
         for group, own in inside.items()
     ]
-    groups.sort(key=lambda group: (-len(group.members), group.members))
-    return groups + _wholes(link for link in allowed if link.kind is Kind.CONTAINS)
+    return sorted(groups, key=lambda group: (-len(group.members), group.members))
 
 
 def _join(links: list[Link], compared: set[tuple[int, int]]) -> dict[int, int]:

@@ -1,15 +1,18 @@
 """All pairs of a library that hold the same music, found and classified by several processes.
 
-Two passes over the pieces: each names its candidates, then each pair is classified once. Both are cut into
-batches that child processes take; they map the segments from their files, so memory is shared and little is
-sent between them.
+Two passes over the pieces: each names its candidates, then each pair is classified once. Pieces whose pitches
+are the same one after the other are candidates too, however few or repetitive they are. Both passes are cut
+into batches that child processes take; they map the segments from their files, so memory is shared and little
+is sent between them.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from heapq import heappop, heappush
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,20 +22,28 @@ from embedder.core.arrays import BoolArray
 from embedder.core.processes import ChildProcesses
 from embedder.core.progress import OnProgress
 
-from ..matching.block_matching import IndexedPiece
-from ..matching.candidates import find_candidates
-from ..matching.classify import Link, classify_pair
-from ..matching.fingerprints import Snapshot
-from ..matching.postings import Segment, open_segment
+from ..matching import (
+    IndexedPiece,
+    Link,
+    Segment,
+    Snapshot,
+    classify_pair,
+    find_candidates,
+    open_segment,
+)
 
 __all__ = ["Pair", "find_links"]
 
 _BATCH = 50  # pieces
 _MAX_BATCH_PAIRS = 1_000  # pairs of one neighbourhood should meet in one process
 _MIN_BATCHES = 32  # where there are pairs for them
+_SAME_LENGTH_S = 0.01  # of pieces whose pitches are the same
 _CACHED_NOTES = 2_000_000  # of indexed pieces that a process keeps, about 90 bytes a note
 
 Pair = tuple[int, int]  # the lower number first
+_PitchString = tuple[
+    bytes, float, int
+]  # hash of the pitches in order, length in seconds, number of the piece
 T = TypeVar("T")
 
 
@@ -64,15 +75,19 @@ class _PairFinder:
             self._cached_notes -= len(dropped.sequence)
         return piece
 
-    def candidates(self, pieces: Sequence[int]) -> list[Pair]:
-        """Pairs that the given pieces propose."""
+    def candidates(self, pieces: Sequence[int]) -> tuple[list[Pair], list[_PitchString]]:
+        """Pairs that the given pieces propose, and the sequences of their pitches."""
         pairs: set[Pair] = set()
+        pitch_strings: list[_PitchString] = []
         for piece_id in pieces:
             piece = self.piece(piece_id)
+            pitch, onset_s = piece.sequence.pitch, piece.sequence.onset_s
+            digest = hashlib.blake2b(pitch.astype(np.uint8).tobytes(), digest_size=16).digest()
+            pitch_strings.append((digest, float(np.ptp(onset_s)) if len(onset_s) else 0.0, piece_id))
             for transposed in (False, True):
                 others = find_candidates(self.segments, self.alive, piece_id, piece, transposed=transposed)
                 pairs |= {(min(piece_id, c.piece_id), max(piece_id, c.piece_id)) for c in others}
-        return sorted(pairs)
+        return sorted(pairs), pitch_strings
 
     def links(self, pairs: Sequence[Pair]) -> list[Link]:
         """Links of those pairs that hold the same music."""
@@ -80,12 +95,13 @@ class _PairFinder:
         return [link for link in links if link is not None]
 
 
+_Candidates = tuple[list[Pair], list[_PitchString]]
 _Request = tuple[str, Sequence[int] | Sequence[Pair]]
 
 
 def start_pair_finder(
     files: Sequence[Path], alive: Sequence[BoolArray]
-) -> Callable[[_Request], list[Pair] | list[Link]]:
+) -> Callable[[_Request], _Candidates | list[Link]]:
     """What a child process runs: answers ("candidates", pieces) and ("links", pairs)."""
     finder = _PairFinder([open_segment(file) for file in files], alive)
     methods = {"candidates": finder.candidates, "links": finder.links}
@@ -98,7 +114,7 @@ class _Local:
     def __init__(self, finder: _PairFinder) -> None:
         self._finder = finder
 
-    def candidates(self, batches: Iterable[Sequence[int]]) -> Iterator[list[Pair]]:
+    def candidates(self, batches: Iterable[Sequence[int]]) -> Iterator[_Candidates]:
         return map(self._finder.candidates, batches)
 
     def links(self, batches: Iterable[Sequence[Pair]]) -> Iterator[list[Link]]:
@@ -111,7 +127,7 @@ class _Distributed:
     def __init__(self, processes: ChildProcesses) -> None:
         self._processes = processes
 
-    def candidates(self, batches: Iterable[Sequence[int]]) -> Iterator[list[Pair]]:
+    def candidates(self, batches: Iterable[Sequence[int]]) -> Iterator[_Candidates]:
         return self._processes.map(("candidates", batch) for batch in batches)
 
     def links(self, batches: Iterable[Sequence[Pair]]) -> Iterator[list[Link]]:
@@ -149,12 +165,15 @@ def _find_links(
     pieces: Sequence[int], progress: OnProgress, work: _Local | _Distributed
 ) -> tuple[list[Link], set[Pair]]:
     proposed: set[Pair] = set()
+    pitch_strings: list[_PitchString] = []
     batches = _batches(pieces, _BATCH)
     done = 0
-    for batch, candidates in zip(batches, work.candidates(batches), strict=True):
+    for batch, (candidates, batch_strings) in zip(batches, work.candidates(batches), strict=True):
         proposed.update(candidates)
+        pitch_strings += batch_strings
         done += len(batch)
         progress("candidates", done, len(pieces))
+    proposed.update(_same_pitches(pitch_strings))
     pairs = _by_neighbourhood(proposed)
     pair_batches = _batches(pairs, max(1, min(_MAX_BATCH_PAIRS, len(pairs) // _MIN_BATCHES)))
     links: list[Link] = []
@@ -164,6 +183,13 @@ def _find_links(
         done += len(pair_batch)
         progress("pairs", done, len(pairs))
     return links, proposed
+
+
+def _same_pitches(pitch_strings: list[_PitchString]) -> Iterator[Pair]:
+    """Pieces of the same pitches and nearly the same length, each with the next in order of length."""
+    for (digest, length_s, a), (other_digest, other_length_s, b) in pairwise(sorted(pitch_strings)):
+        if digest == other_digest and other_length_s - length_s <= _SAME_LENGTH_S:
+            yield min(a, b), max(a, b)
 
 
 def _by_neighbourhood(pairs: Collection[Pair]) -> list[Pair]:

@@ -1,21 +1,20 @@
 """Groups of duplicates as CSV, as an HTML page, and as a shell script for the user to review and run.
 
 midikin itself removes nothing. In the script only what the user has decided is a command; what is merely
-suggested is a comment.
+suggested is a comment. Relatives, the versions of a work, have neither.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
+from embedder.core.table_files import format_table
 from embedder.core.text import count
 
-from ..matching.classify import Kind
+from ..matching import Relation
 from .decisions import Verdict
 from .records import DuplicateGroup, DuplicateLink, Member
 
@@ -33,6 +32,8 @@ COLUMNS = (
     "duration_s",
     "same_performance",
     "evidence",
+    "relation",
+    "file",
 )
 
 
@@ -41,35 +42,35 @@ COLUMNS = (
 
 def to_csv(groups: Iterable[DuplicateGroup]) -> str:
     """One row a file, in the order of the groups."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for group in groups:
-        for member in group.members:
-            link = group.best_link(member)
-            for number, path in enumerate(member.paths):
-                keep = member.piece_id == group.keeper and number == 0
-                writer.writerow(
-                    (
-                        group.number,
-                        group.kind.value,
-                        _yes_or_no(group.resolved),
-                        member.piece_id,
-                        "keep" if keep else "",
-                        path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace"),
-                        _cell(member.title or ""),
-                        member.notes,
-                        f"{member.end_s - member.start_s:.1f}",
-                        _yes_or_no(number > 0 or (None if link is None else link.link.same_performance)),
-                        group.describe(member) if number == 0 else "same bytes",
-                    )
-                )
-    return text.getvalue()
+    return format_table(
+        COLUMNS,
+        (
+            _row_of_file(group, member, number)
+            for group in groups
+            for member in group.members
+            for number in range(len(member.files))
+        ),
+    )
 
 
-def _cell(text: str) -> str:
-    """Text from a file, which a spreadsheet would evaluate if it begins like a formula."""
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
+def _row_of_file(group: DuplicateGroup, member: Member, number: int) -> tuple[str | int, ...]:
+    file, link = member.files[number], group.best_link(member)
+    same = number > 0 or (None if link is None else link.link.same_performance)
+    return (
+        group.number,
+        group.kind.value,
+        _yes_or_no(group.resolved),
+        member.piece_id,
+        "keep" if member.piece_id == group.keeper and number == 0 else "",
+        file.path,
+        member.title or "",
+        member.notes,
+        f"{member.end_s - member.start_s:.1f}",
+        _yes_or_no(same),
+        group.describe(member) if number == 0 else "same bytes",
+        group.relation.value,
+        file.remark or "present",
+    )
 
 
 def _yes_or_no(value: bool | None) -> str:
@@ -78,61 +79,136 @@ def _yes_or_no(value: bool | None) -> str:
 
 # -- shell script -----------------------------------------------------------------------------------
 
+_HEAD = b"""#!/bin/sh
+# Written by midikin, which never runs it. Read every line before you do.
+# Commands are for pairs decided to be duplicates; suggestions are comments.
+set -eu
+"""
+_SPARE = r"""
+hash_of() {
+    if command -v sha256sum >/dev/null; then sha256sum <"$1"; else shasum -a 256 <"$1"; fi | cut -c 1-64
+}
 
-def shell_script(groups: Sequence[DuplicateGroup]) -> bytes:
-    """A script for a POSIX shell: commands for what was decided, comments for what is suggested."""
-    lines = [
-        b"#!/bin/sh",
-        b"# Written by midikin, which never runs it. Read every line before you do.",
-        b"# Commands are for pairs decided to be duplicates; suggestions are comments.",
-        b"set -eu",
-    ]
-    removed = _decided_to_go(groups)
+# spare HASH FILE KEEPER_HASH KEEPER: HOW a file that another one makes dispensable. Nothing is done unless
+# both are there, hold what they held when this was written, and are two files.
+spare() {
+    if [ ! -f "$2" ] || [ -L "$2" ]; then echo "skipped, it is no file any more: $2" >&2
+    elif [ "$(hash_of "$2")" != "$1" ]; then echo "skipped, it has changed: $2" >&2
+    elif [ ! -f "$4" ]; then echo "skipped, the file to keep is missing: $4" >&2
+    elif [ "$(hash_of "$4")" != "$3" ]; then echo "skipped, the file to keep has changed: $4" >&2
+    elif [ "$2" -ef "$4" ]; then echo "skipped, it is the file to keep: $2" >&2
+    else
+        ACTION
+    fi
+}
+"""
+_REMOVE = 'rm -- "$2"'
+_MOVE = (
+    'if [ -e "$folder$2" ]; then echo "skipped, there is one already: $folder$2" >&2; return; fi\n'
+    '        mkdir -p -- "$(dirname -- "$folder$2")"\n'
+    '        mv -- "$2" "$folder$2"'
+)
+
+
+def shell_script(groups: Sequence[DuplicateGroup], move_to: str | None = None) -> bytes:
+    """A script for a POSIX shell: commands for what was decided, comments for what is suggested.
+
+    Relatives are left out. A file has a command or a suggestion only if it is present and another one, that
+    stays, is.
+
+    Parameters
+    ----------
+    groups : as they are on disk now
+    move_to : folder that files are moved to; they are removed if it is not given
+    """
+    duplicates = [group for group in groups if group.relation is Relation.DUPLICATES]
+    members = {member.piece_id: member for group in groups for member in group.members}
+    stays = _keepers_of_decided(groups)
+    kept = _decided_to_stay(groups)
     listed: set[str] = set()
-    for group in groups:
-        lines += [b"", f"# group {group.number}, {group.kind.value}: keep piece {group.keeper}".encode()]
-        lines += _commands(group, removed, listed)
-    return b"\n".join(lines) + b"\n"
+    lines: list[bytes] = []
+    decided_elsewhere = [
+        members[piece] for piece in sorted(stays) if not any(_holds(group, piece) for group in duplicates)
+    ]
+    for group in duplicates:
+        title = f"# group {group.number}, {group.kind.value}: "
+        title += "no file to keep" if group.keeper is None else f"keep piece {group.keeper}, {group.reason}"
+        lines += [b"", title.encode()]
+        for member in group.members:
+            keeper = members.get(stays.get(member.piece_id, -1), group.keeper_member)
+            if member.piece_id in kept:
+                keeper = member
+            lines += _member_lines(member, keeper, member.piece_id in stays, listed)
+    if decided_elsewhere:
+        lines += [b"", b"# decided, and in no group of duplicates"]
+        for member in decided_elsewhere:
+            lines += _member_lines(member, members[stays[member.piece_id]], True, listed)
+    if not listed:
+        return _HEAD + b"\n".join(lines) + b"\n"
+    how, action = ("remove", _REMOVE) if move_to is None else ("move away", _MOVE)
+    spare = _SPARE.replace("HOW", how).replace("ACTION", action).encode()
+    folder = b"" if move_to is None else b"folder=" + os.fsencode(shlex.quote(move_to)) + b"\n"
+    return _HEAD + folder + spare + b"\n".join(lines) + b"\n"
 
 
-def _commands(group: DuplicateGroup, removed: set[int], listed: set[str]) -> Iterator[bytes]:
-    """Lines of a group; files in `listed` have a command already, and those of the group are added."""
-    for member in group.members:
-        for number, path in enumerate(member.paths):
-            command = b"rm -- " + os.fsencode(shlex.quote(path))
-            further = number > 0  # another file with the same bytes
-            if member.piece_id in removed:
-                # A piece may be in several groups, but a script that stops at errors can remove it only once.
-                name = member.displays[number].encode()
-                yield command if path not in listed else b"# (see above: " + name + b")"
-                listed.add(path)
+def _holds(group: DuplicateGroup, piece: int) -> bool:
+    return any(member.piece_id == piece for member in group.members)
+
+
+def _member_lines(member: Member, keeper: Member | None, decided: bool, listed: set[str]) -> Iterator[bytes]:
+    """Lines for the files of a member; those that get a command or a suggestion are added to `listed`."""
+    stays = keeper.present[0] if keeper is not None and keeper.present else None
+    for file in member.files:
+        name = file.display.encode()
+        if file.remark:
+            yield b"# (" + file.remark.encode() + b": " + name + b")"
+        elif stays is None or keeper is None or file == stays:
+            yield b"# keep " + name
+        elif file.path in listed:
+            # A piece may be in several groups, but its file can go only once.
+            yield b"# (see above: " + name + b")"
+        else:
+            quoted = (os.fsencode(shlex.quote(path)) for path in (file.path, stays.path))
+            hashes = (member.sha256.encode(), keeper.sha256.encode())
+            command = b"spare %b %b %b %b" % (hashes[0], next(quoted), hashes[1], next(quoted))
+            if decided:
+                yield command
             elif b"\n" in command or b"\r" in command:
-                yield b"# (a file whose name has line breaks: " + member.displays[number].encode() + b")"
-            elif further or (member.piece_id != group.keeper and group.kind is not Kind.CONTAINS):
-                yield b"# " + command
+                yield b"# (a file whose name has line breaks: " + name + b")"
+                continue
             else:
-                yield b"# keep " + os.fsencode(shlex.quote(path))
+                yield b"# " + command
+            listed.add(file.path)
 
 
-def _decided_to_go(groups: Iterable[DuplicateGroup]) -> set[int]:
-    """Pieces decided to be duplicates of one that stays, or of one that is such a duplicate itself.
+def _decided_to_stay(groups: Iterable[DuplicateGroup]) -> set[int]:
+    links = (link for group in groups for link in group.links)
+    kept = (link.link for link in links if link.verdict is Verdict.KEEP)
+    return {piece for link in kept for piece in (link.one, link.other)}
 
-    What a decision keeps stays, and so do pieces that decisions call duplicates of each other in a cycle.
+
+def _keepers_of_decided(groups: Sequence[DuplicateGroup]) -> dict[int, int]:
+    """For each piece that was decided to be a duplicate, the piece that stays for it.
+
+    A keeper may be a duplicate of another itself; the one at the end of such a chain stays. What a decision
+    keeps stays, and so do pieces that decisions call duplicates of each other in a cycle.
     """
     keepers: dict[int, set[int]] = {}
-    kept: set[int] = set()
     for item in (link for group in groups for link in group.links):
-        pair = {item.link.one, item.link.other}
         if item.verdict is Verdict.DUPLICATE and item.keeper is not None:
-            for piece in pair - {item.keeper}:
+            for piece in {item.link.one, item.link.other} - {item.keeper}:
                 keepers.setdefault(piece, set()).add(item.keeper)
-        elif item.verdict is Verdict.KEEP:
-            kept |= pair
-    candidates = keepers.keys() - kept
-    removed: set[int] = set()
-    while more := {piece for piece in candidates - removed if keepers[piece] - (candidates - removed)}:
-        removed |= more
-    return removed
+    candidates = keepers.keys() - _decided_to_stay(groups)
+    stays: dict[int, int] = {}
+    more = True
+    while more:
+        more = False
+        for piece in sorted(candidates - stays.keys()):
+            certain = sorted(k for k in keepers[piece] if k not in candidates or k in stays)
+            if certain:
+                stays[piece] = stays.get(certain[0], certain[0])
+                more = True
+    return stays
 
 
 # -- HTML -------------------------------------------------------------------------------------------
@@ -168,27 +244,39 @@ def to_html(groups: Sequence[DuplicateGroup], pieces: int, compared: int) -> str
 
 
 def _section(group: DuplicateGroup) -> str:
-    marks = [group.kind.value, "resolved" if group.resolved else "open"]
+    marks = [group.relation.value, group.kind.value, "resolved" if group.resolved else "open"]
     if group.large:
         marks.append("unusually large: check its links")
     rows = "\n".join(_row(group, member) for member in group.members)
     by_id = {member.piece_id: member for member in group.members}
-    with_keeper = [item for item in group.links if group.keeper in (item.link.one, item.link.other)]
+    centre = group.members[0].piece_id
+    with_keeper = [item for item in group.links if centre in (item.link.one, item.link.other)]
     drawn = (with_keeper or list(group.links))[:_MAX_FIGURES]
     figures = "\n".join(_figure(item, by_id) for item in drawn)
     left = len(group.links) - len(drawn)
     more = f'<p class="why">and {count(left, "more link")}</p>' if left else ""
     return (
         f"<section><h2>Group {group.number}: {escape(', '.join(marks))}</h2>\n"
-        f'<p class="why">Keep piece {group.keeper}: {escape(group.reason)}.</p>\n'
+        f'<p class="why">{escape(_advice(group))}.</p>\n'
         '<table><tr><th>piece</th><th>file</th><th class="n">notes</th><th class="n">length</th></tr>\n'
         f"{rows}\n</table>\n{figures}\n{more}</section>"
     )
 
 
+def _advice(group: DuplicateGroup) -> str:
+    if group.relation is Relation.RELATIVES:
+        return "Versions of one work: all of them stay"
+    if group.keeper is None:
+        return f"Nothing is suggested: {group.reason}"
+    return f"Keep piece {group.keeper}: {group.reason}"
+
+
 def _row(group: DuplicateGroup, member: Member) -> str:
     mark = ' class="keep"' if member.piece_id == group.keeper else ""
-    files = "<br>".join(f"<code>{escape(name)}</code>" for name in member.displays)
+    files = "<br>".join(
+        f"<code>{escape(file.display)}</code>" + (f" ({escape(file.remark)})" if file.remark else "")
+        for file in member.files
+    )
     length = f"{member.end_s - member.start_s:.0f} s"
     return (
         f"<tr{mark}><td>{member.piece_id}</td><td>{files}</td>"

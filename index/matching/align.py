@@ -38,6 +38,7 @@ __all__ = [
     "PieceAlignment",
     "align_fragment",
     "align_pieces",
+    "identity_alignment",
     "share_covered",
     "surprise_bits",
     "tempo_ratio_of",
@@ -195,6 +196,25 @@ class PieceAlignment:
         """Tempo of the piece over that of the other, over all passages; 1 if there are none."""
         own = sum(p.end_s - p.start_s for p in self.passages)
         return tempo_ratio_of(own, sum(p.other_end_s - p.other_start_s for p in self.passages))
+
+
+def identity_alignment(sequence: NoteSequence, offset_s: float) -> PieceAlignment:
+    """The alignment of a piece with one whose notes are the same, `offset_s` later."""
+    notes = np.arange(len(sequence))
+    start_s, end_s = float(sequence.onset_s.min()), float(sequence.onset_s.max())
+    knots_s = np.array([start_s, end_s])
+    passage = Passage(
+        start_s=start_s,
+        end_s=end_s,
+        other_start_s=start_s + offset_s,
+        other_end_s=end_s + offset_s,
+        tempo_ratio=1.0,
+        notes=len(notes),
+        matched=len(notes),
+        knots_s=knots_s,
+        other_knots_s=knots_s + offset_s,
+    )
+    return PieceAlignment((passage,), 1.0, 1.0, notes, notes, np.zeros(len(notes)), MIN_CHANCE)
 
 
 NO_ALIGNMENT = PieceAlignment((), 0.0, 0.0, _NO_NOTES, _NO_NOTES, np.empty(0), 0.0)

@@ -8,6 +8,8 @@ edited     the same performance, trimmed, stretched, transposed, quantised or wi
 work       another performance or arrangement of the same work
 contains   one holds the other among more
 
+The first three are duplicates: one of the two is not needed. The others are relatives, and both are.
+
 Two pieces are the same music if far more of their notes match than would if they were shifted against each
 other by a few onset groups: music of few notes and patterns matches much that it is not. A copy of a
 performance keeps its timing: whatever was done to it, the times of its notes lie on one straight line against
@@ -28,7 +30,13 @@ import numpy as np
 from embedder.core.arrays import FloatArray
 from embedder.core.text import percent, tempo_change
 
-from .align import PieceAlignment, align_pieces, share_covered, surprise_bits
+from .align import (
+    MIN_CHANCE,
+    PieceAlignment,
+    align_pieces,
+    share_covered,
+    surprise_bits,
+)
 from .block_matching import (
     BlockMatches,
     IndexedPiece,
@@ -37,10 +45,22 @@ from .block_matching import (
     find_shared_landmarks,
     match_blocks,
 )
+from .landmarks import NoteSequence, interval_variety
 from .linear_alignment import trimmed_line_fit
 from .time_map import PitchIndex, running_median
 
-__all__ = ["KINDS", "Evidence", "Kind", "Link", "Span", "classify_pair", "transposition_of"]
+__all__ = [
+    "KINDS",
+    "Evidence",
+    "Kind",
+    "Link",
+    "Relation",
+    "Span",
+    "classify_pair",
+    "identical_evidence",
+    "identical_offset_s",
+    "transposition_of",
+]
 
 # -- thresholds of "the same music" -------------------------------------------------------------------
 # Each was set on performances of ASAP, MAESTRO and POP909 and on the tunes of Nottingham, and is checked by
@@ -58,6 +78,7 @@ _EXTRA_FOR_UNSTEADINESS = 0.25  # times the unsteadiness: so must they where the
 _MIN_BITS = 60.0  # counted by onset groups, since notes of a chord come together
 _MAX_UNSTEADINESS = 0.5  # octaves; players shape time, but not at random
 _TEMPO_STEP_S = 2.0  # over which a tempo is measured
+_MIN_VARIETY = 5  # different steps of a part within a longer piece: scales have up to 3 and are in much music
 
 # Which kind it is:
 _WHOLE = 0.8  # covered: the piece is all there; players leave out repeats and introductions
@@ -73,6 +94,13 @@ _COPIED = 0.85  # matched within the passages: what a copy lost, the shorter one
 _MIN_COPY_S = 8.0  # within less, anybody keeps a constant tempo
 
 
+class Relation(StrEnum):
+    """Whether one of two pieces can be spared."""
+
+    DUPLICATES = "duplicates"
+    RELATIVES = "relatives"
+
+
 class Kind(StrEnum):
     BYTES = "bytes"
     NOTES = "notes"
@@ -84,6 +112,11 @@ class Kind(StrEnum):
     def label(self) -> str:
         """What two pieces of this kind are to each other."""
         return _LABELS[self]
+
+    @property
+    def relation(self) -> Relation:
+        relatives = self in (Kind.WORK, Kind.CONTAINS)
+        return Relation.RELATIVES if relatives else Relation.DUPLICATES
 
     @property
     def rank(self) -> int:
@@ -241,6 +274,17 @@ def classify_pair(
     if _size(one) > _size(other):
         one_id, one, other_id, other = other_id, other, one_id, one
         transposition = None if transposition is None else -transposition
+    offset_s = identical_offset_s(one.sequence, other.sequence)
+    if offset_s is not None and not transposition:
+        onset_s = one.sequence.onset_s
+        start_s, end_s = float(onset_s.min()), float(onset_s.max())
+        return Link(
+            one_id,
+            other_id,
+            Kind.NOTES,
+            False,
+            identical_evidence(len(one.sequence), start_s, end_s, offset_s),
+        )
     if transposition is None:
         transposition = -transposition_of(one, other)
     shared = find_shared_landmarks(one, other, transposition)
@@ -256,7 +300,41 @@ def classify_pair(
     if not same_notes and not _is_convincing(evidence, alignment):
         return None
     contained = evidence.covered >= _WHOLE and evidence.other_covered < _NEARLY_WHOLE
-    return Link(one_id, other_id, _kind(evidence, same_notes), contained, evidence)
+    kind = _kind(evidence, same_notes)
+    if kind is Kind.CONTAINS and interval_variety(one.sequence, alignment.note) < _MIN_VARIETY:
+        return None
+    return Link(one_id, other_id, kind, contained, evidence)
+
+
+def identical_offset_s(one: NoteSequence, other: NoteSequence) -> float | None:
+    """By how much the notes of `other` are later, if they are those of `one` otherwise; None if not."""
+    if not len(one) or len(one) != len(other) or not np.array_equal(one.pitch, other.pitch):
+        return None
+    apart = other.onset_s - one.onset_s
+    offset_s = float(np.median(apart))
+    return offset_s if np.abs(apart - offset_s).max() <= _SAME_TIMES_S else None
+
+
+def identical_evidence(notes: int, start_s: float, end_s: float, offset_s: float = 0.0) -> Evidence:
+    """Evidence for two pieces with identical notes, however few or repetitive they are.
+
+    Parameters
+    ----------
+    start_s, end_s : first and last onset
+    offset_s : by how much the other piece's notes are later
+    """
+    return Evidence(
+        covered=1.0,
+        other_covered=1.0,
+        matched=1.0,
+        other_matched=1.0,
+        transposition=0,
+        tempo_ratio=1.0,
+        straight_s=0.0,
+        chance=MIN_CHANCE,
+        surprise_bits=surprise_bits(1.0, MIN_CHANCE, notes),
+        passages=(Span(start_s, end_s, start_s + offset_s, end_s + offset_s),),
+    )
 
 
 def transposition_of(one: IndexedPiece, other: IndexedPiece) -> int:

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from .align import NO_ALIGNMENT, PieceAlignment, align_pieces
+from .align import (
+    NO_ALIGNMENT,
+    PieceAlignment,
+    align_pieces,
+    identity_alignment,
+)
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
-from .classify import Kind, Link, classify_pair, transposition_of
+from .classify import Kind, Link, classify_pair, identical_offset_s, transposition_of
 from .landmarks import NoteSequence
 from .sources import Source, of_file
 
@@ -46,6 +51,11 @@ def align_both_ways(one: IndexedPiece, other: IndexedPiece, transposition: int) 
     ----------
     transposition : by how many semitones the first sounds higher
     """
+    offset_s = identical_offset_s(one.sequence, other.sequence)
+    if offset_s is not None and not transposition:
+        return Comparison(
+            identity_alignment(one.sequence, offset_s), identity_alignment(other.sequence, -offset_s), 0
+        )
     shared = find_shared_landmarks(one, other, -transposition)
     back = shared.swapped()
     return Comparison(
@@ -72,6 +82,7 @@ class Compared:
     one, other : display names
     one_id, other_id : numbers of the pieces of the library with the same bytes, or None
     kind : the strictest kind of sameness that fits, or None if they are not the same music
+    relation : "duplicates", of which one is not needed, "relatives", or None
     same_performance : whether both hold one performance, and not two of the same work
     words : what they are to each other
     says : the evidence in words
@@ -87,6 +98,7 @@ class Compared:
     one_id: int | None
     other_id: int | None
     kind: str | None
+    relation: str | None
     same_performance: bool
     words: str
     says: str
@@ -104,6 +116,7 @@ class Compared:
         """The figures, without passages and notes."""
         return {
             "kind": self.kind,
+            "relation": self.relation,
             "same_performance": self.same_performance,
             "words": self.words,
             "says": self.says,
@@ -186,7 +199,8 @@ def compare_sources(one: Source, other: Source, transposition: int | None = None
     """Compare two pieces note by note."""
     first, second = IndexedPiece.of(one.notes), IndexedPiece.of(other.notes)
     if transposition is None:
-        transposition = transposition_of(first, second)
+        identical = identical_offset_s(first.sequence, second.sequence) is not None
+        transposition = 0 if identical else transposition_of(first, second)
     comparison = align_both_ways(first, second, transposition)
     link = classify_pair(0, first, 1, second, -transposition)
     if link is None:
@@ -206,6 +220,7 @@ def compare_sources(one: Source, other: Source, transposition: int | None = None
         one_id=one.piece_id,
         other_id=other.piece_id,
         kind=None if link is None else link.kind.value,
+        relation=None if link is None else link.kind.relation.value,
         same_performance=link is not None and link.same_performance,
         words=_label(link),
         says=says,

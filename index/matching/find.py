@@ -29,8 +29,8 @@ from embedder.core.arrays import BoolArray, FloatArray, IntArray
 from embedder.core.errors import MidiError
 from embedder.notes import Notes
 
-from ..named import Named
-from ..storage import piece_reader
+from ..records import Named
+from ..storage.pieces import pieces_by_id
 from .align import FragmentAlignment, align_fragment, align_pieces, share_covered, surprise_bits
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
 from .fingerprints import Snapshot
@@ -200,7 +200,7 @@ def find_in_library(
         snapshot, notes, transposed=transposed, without=excluded | own, every_place=every_place
     )
     kept = [match for match in matches if match.confidence >= threshold][:k]
-    pieces = piece_reader.pieces_by_id(connection, {match.piece_id for match in kept})
+    pieces = pieces_by_id(connection, {match.piece_id for match in kept})
     return FindResult(
         query=FindQuery(
             path=source.path,

@@ -6,7 +6,8 @@
 New pieces go into a new segment; now and then small ones are merged. A removed piece is masked, and a segment
 of mostly removed pieces is rebuilt. All of it is a cache: landmarks are a function of the notes, which the
 database holds, and whatever is missing, damaged or cannot be written is computed from them again. Piece
-numbers are never reused and the notes of a piece never change, so comparing numbers is enough.
+numbers are never reused, and the notes of a piece do not change while the library has one id, so comparing
+both is enough.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from embedder.core.arrays import BoolArray, IntArray
 from embedder.core.files import atomic_write
 from embedder.notes import Notes
 
-from ..storage.paths import display
+from ..storage import display
 from .postings import Segment, build_segment, merge_segments, open_segment, write_segment
 
 __all__ = ["Fingerprints", "Snapshot"]

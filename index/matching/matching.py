@@ -13,10 +13,8 @@ from embedder.notes import Notes
 from ..arguments import check_part, whole
 from ..filter_cache import Allowed
 from ..filters import Filters
-from ..storage import schema
-from ..storage.codecs import unpack_notes
-from ..storage.database import Database
-from ..storage.piece_writer import chunks
+from ..storage import Database, schema, unpack_notes
+from ..storage.pieces import chunks
 from .compare import Compared, compare_sources
 from .find import FindResult, find_in_library
 from .fingerprints import Fingerprints, Snapshot

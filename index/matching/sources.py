@@ -12,9 +12,9 @@ from embedder.core.errors import MidiError, PieceNotFound
 from embedder.notes import Notes
 
 from ..arguments import is_number
-from ..named import Named
-from ..storage import piece_reader, schema
-from ..storage.paths import absolute, to_bytes
+from ..records import Named
+from ..storage import absolute, schema, to_bytes
+from ..storage.pieces import notes_of, pieces_by_id
 
 __all__ = ["Source", "Target", "of_file", "resolve"]
 
@@ -52,10 +52,10 @@ def resolve(connection: Connection, target: Target) -> Source:
         source = Source(target, None, None)
     elif is_number(target):
         number = int(target)  # type: ignore[arg-type]
-        piece = piece_reader.pieces_by_id(connection, [number]).get(number)
+        piece = pieces_by_id(connection, [number]).get(number)
         if piece is None:
             raise PieceNotFound(f"no piece of the library has the number {number}")
-        source = Source(piece_reader.notes_of(connection, number), piece.path, number)
+        source = Source(notes_of(connection, number), piece.path, number)
     else:
         source = _of_file(connection, absolute(target))  # type: ignore[arg-type]
     return _with_notes(source)
@@ -86,7 +86,7 @@ def _of_file(connection: Connection, path: str) -> Source:
     if not os.path.lexists(path):
         number = connection.execute(recorded).scalar()
         if number is not None:
-            return Source(piece_reader.notes_of(connection, number), path, number)
+            return Source(notes_of(connection, number), path, number)
     from embedder.midi.reading import read_midi
 
     notes = read_midi(path)

@@ -19,7 +19,7 @@ from embedder.core.files import atomic_file
 from embedder.core.progress import OnProgress
 from embedder.notes import Notes
 
-from ..storage.database import disk_errors
+from ..storage import disk_errors
 
 __all__ = ["FILE", "MelodyCache", "PieceMelody"]
 

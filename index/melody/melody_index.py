@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from embedder.core.arrays import FloatArray, IntArray
 
-from ..matching.postings import InvertedIndex, expand_ranges, rarest_first
+from ..matching import InvertedIndex, expand_ranges, rarest_first
 
 __all__ = ["MIN_NOTES", "MelodyIndex", "MelodyMatch", "interval_keys"]
 

@@ -18,11 +18,10 @@ from embedder.core.text import count
 from embedder.notes import Notes
 
 from ..arguments import check_part, whole
-from ..matching.sources import Target, resolve
-from ..named import Named
-from ..records import Piece
-from ..storage import piece_reader, schema
-from ..storage.database import Database
+from ..matching import Target, resolve
+from ..records import Named, Piece
+from ..storage import Database, schema
+from ..storage.pieces import notes_of, pieces_by_id
 from .melody_cache import MelodyCache, PieceMelody
 from .melody_index import MIN_NOTES, MelodyIndex, MelodyMatch
 
@@ -112,8 +111,8 @@ class MelodySearch:
             library = self._database.library_id(connection)
 
             def extract(number: int) -> Notes:
-                notes = piece_reader.notes_of(connection, number)
-                path = piece_reader.pieces_by_id(connection, [number])[number].path
+                notes = notes_of(connection, number)
+                path = pieces_by_id(connection, [number])[number].path
                 return notes.select(lead(notes, parts_of(notes, path)))
 
             melodies, index = self._index(pieces, library, extract, on_progress)
@@ -122,7 +121,7 @@ class MelodySearch:
                 for match in index.search(melody.pitch, k + 1)
                 if include_self or pieces[match.number] != source.piece_id
             ][:k]
-            records = piece_reader.pieces_by_id(connection, {number for number, _ in matches})
+            records = pieces_by_id(connection, {number for number, _ in matches})
         hits = [
             _hit(rank, records[number], match, melodies[match.number])
             for rank, (number, match) in enumerate(matches, 1)

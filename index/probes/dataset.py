@@ -1,65 +1,142 @@
-"""From labels to what a probe is trained on: vectors with their classes, and what had to be left out."""
+"""Training data of probes: the vectors of a library, and the labelled examples of a tag."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
+from embedder.core.arrays import BoolArray, FloatRows, IntArray
 from embedder.core.errors import TagError
+from embedder.core.files import shortened
 
-from ..storage import schema
-from ..storage.codecs import unpack_spans, unpack_vectors
-from ..storage.piece_writer import chunks
-from ..tags.labels import standing
-from ..tags.names import shown
+from ..storage import damaged, schema, unpack_spans, unpack_vectors
+from ..storage.pieces import chunks
+from ..tags.labels import active_labels
 from ..tags.records import FACET, FREE, NO, YES
-from .gallery import Gallery
 
-__all__ = ["Examples", "collect", "labels_digest"]
+__all__ = [
+    "Examples",
+    "PieceVectors",
+    "collect_examples",
+    "count_vectors",
+    "labels_digest",
+    "load_vectors",
+    "sample_rows",
+]
 
-LEAST_WORKS = 2  # of a class: with one, nothing can be said of how well it is told
-_NAMED = 4
+MIN_WORKS = 2  # per class; with a single one, cross-validation says nothing about the class
+_MAX_LISTED = 4
+_BATCH = 10_000  # pieces read, or scaled, at a time
+_MIN_PER_CLASS = 10  # rows of each class that a sample keeps
 
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
+
+# -- vectors of the library -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class PieceVectors:
+    """Vectors of the pieces of a library.
+
+    Attributes
+    ----------
+    piece_ids : int64 [n], ascending
+    vectors : float16 [n, dim], as stored
+    """
+
+    piece_ids: IntArray
+    vectors: NDArray[np.float16]
+
+    def __len__(self) -> int:
+        return len(self.piece_ids)
+
+    @property
+    def dim(self) -> int:
+        return int(self.vectors.shape[1])
+
+    def of(self, piece_ids: Sequence[int] | IntArray) -> FloatRows:
+        """Vectors of pieces that are among these, float32 [k, dim]."""
+        rows = np.searchsorted(self.piece_ids, np.asarray(piece_ids, dtype=np.int64))
+        return self.vectors[rows].astype(np.float32)
+
+    def batches(self) -> Iterator[slice]:
+        """Slices of rows, few enough to be converted to float32 at once."""
+        for first in range(0, len(self.piece_ids), _BATCH):
+            yield slice(first, first + _BATCH)
+
+
+def count_vectors(connection: Connection, after: int = 0) -> int:
+    """Number of pieces with ids greater than `after`."""
+    table = schema.piece_vectors
+    query = select(func.count()).select_from(table).where(table.c.piece_id > after)
+    return int(connection.execute(query).scalar_one())
+
+
+def load_vectors(connection: Connection, dim: int, *, after: int = 0) -> PieceVectors:
+    """Vectors of all pieces, or of those with ids greater than `after`.
+
+    Raises
+    ------
+    TagError
+        If there are none.
+    """
+    table = schema.piece_vectors
+    count = count_vectors(connection, after)
+    if not count or dim < 1:
+        raise TagError("the library holds no pieces; add some with `midikin add FOLDER`")
+    piece_ids = np.empty(count, dtype=np.int64)
+    vectors = np.empty((count, dim), dtype=np.float16)
+    query = select(table.c.piece_id, table.c.vector).where(table.c.piece_id > after)
+    result = connection.execute(query.order_by(table.c.piece_id))
+    first = 0
+    while batch := result.fetchmany(_BATCH):
+        rows = unpack_vectors(b"".join(row.vector for row in batch), dim)
+        if len(rows) != len(batch):
+            raise damaged("a stored vector has the wrong length")
+        piece_ids[first : first + len(batch)] = [row.piece_id for row in batch]
+        vectors[first : first + len(batch)] = rows
+        first += len(batch)
+    return PieceVectors(piece_ids, vectors)
+
+
+# -- labelled examples ------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Labelled pieces, and parts of pieces, of one tag.
+    """Labelled pieces and time ranges of pieces of one tag.
 
     Attributes
     ----------
     classes : values of a facet in alphabetical order, or ("no", "yes")
     vectors : float32 [n, dim]
-    label : int64 [n], number of the class
-    pieces : int64 [n], numbers of the pieces
-    whole : bool [n], False for a part of a piece
-    digest : of the labels that stood
+    label : int64 [n], class numbers
+    pieces : int64 [n], ids of the pieces
+    whole : bool [n], False for a time range
+    digest : of the active labels
     remarks : what was left out, and why
     """
 
     tag: str
     kind: str
     classes: tuple[str, ...]
-    vectors: FloatArray
+    vectors: FloatRows
     label: IntArray
     pieces: IntArray
-    whole: NDArray[np.bool_]
+    whole: BoolArray
     digest: str
     remarks: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.label)
 
-    def only(self, rows: NDArray[np.bool_] | IntArray) -> Examples:
+    def subset(self, rows: BoolArray | IntArray) -> Examples:
         """Some of the examples; classes keep their numbers."""
         return replace(
             self,
@@ -69,17 +146,17 @@ class Examples:
             whole=self.whole[rows],
         )
 
-    def of_classes(self, other: Examples) -> Examples:
-        """The examples of those classes that others, drawn from these, have kept, with their numbers."""
+    def with_classes_of(self, other: Examples) -> Examples:
+        """The examples of the classes that `other`, a subset of these, has kept, with its class numbers."""
         if other.classes == self.classes:
             return self
         number = {name: i for i, name in enumerate(other.classes)}
-        new = np.array([number.get(name, -1) for name in self.classes])[self.label]
-        left = replace(self.only(new >= 0), classes=other.classes, remarks=other.remarks)
-        return replace(left, label=new[new >= 0])
+        label = np.array([number.get(name, -1) for name in self.classes])[self.label]
+        kept = replace(self.subset(label >= 0), classes=other.classes, remarks=other.remarks)
+        return replace(kept, label=label[label >= 0])
 
-    def of_enough_works(self, work: IntArray) -> tuple[Examples, IntArray]:
-        """Without classes that are known from a single work, and the works of what is left.
+    def with_enough_works(self, work: IntArray) -> tuple[Examples, IntArray]:
+        """The examples without classes known from a single work, and their works.
 
         Raises
         ------
@@ -87,93 +164,112 @@ class Examples:
             If fewer than two classes are left.
         """
         works = [len(np.unique(work[self.label == i])) for i in range(len(self.classes))]
-        kept = [i for i, count in enumerate(works) if count >= LEAST_WORKS]
-        few = [self.classes[i] for i, count in enumerate(works) if count < LEAST_WORKS]
+        kept = [i for i, count in enumerate(works) if count >= MIN_WORKS]
+        too_few = [self.classes[i] for i, count in enumerate(works) if count < MIN_WORKS]
         if len(kept) < 2:
-            raise TagError(_too_few(self, few))
-        if not few:
+            raise TagError(_too_few_labels(self, too_few))
+        if not too_few:
             return self, work
         number = np.full(len(self.classes), -1)
         number[kept] = np.arange(len(kept))
         rows = np.isin(self.label, kept)
-        left = self.only(rows)
-        names = ", ".join(shown(name) for name in few[:_NAMED]) + (", ..." if len(few) > _NAMED else "")
-        verb = "is known" if len(few) == 1 else f"({len(few)} classes) are known"
+        subset = self.subset(rows)
+        names = _listed(too_few) + (", ..." if len(too_few) > _MAX_LISTED else "")
+        verb = "is known" if len(too_few) == 1 else f"({len(too_few)} classes) are known"
         remark = f"left out: {names} {verb} from one work only; label another work of it"
         return (
             replace(
-                left,
+                subset,
                 classes=tuple(self.classes[i] for i in kept),
-                label=number[left.label],
+                label=number[subset.label],
                 remarks=(*self.remarks, remark),
             ),
             work[rows],
         )
 
 
-def _too_few(examples: Examples, few: Sequence[str]) -> str:
-    name = shown(examples.tag)
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(shortened(name) for name in names[:_MAX_LISTED])
+
+
+def _too_few_labels(examples: Examples, too_few: Sequence[str]) -> str:
+    name = shortened(examples.tag)
     counts = Counter(examples.classes[i] for i in examples.label)
     if examples.kind == FREE:
-        missing = few[0]
+        missing = too_few[0]
         option = "--add" if missing == YES else "--not"
         labelled = "1 piece is" if counts[missing] == 1 else f"{counts[missing]} pieces are"
         return (
-            f"{name}: {labelled} labelled {missing!r}, and {LEAST_WORKS} of different works are the least; "
+            f"{name}: {labelled} labelled {missing!r}, and {MIN_WORKS} of different works are needed; "
             f"label more with `midikin tag {name} {option} PIECE ...`"
         )
     if len(examples.classes) < 2:
-        return f"{name}: all labels say {shown(examples.classes[0])}; label pieces of another value too"
+        return f"{name}: all labels have the value {shortened(examples.classes[0])}; label another value too"
     return (
-        f"{name}: a class needs labelled pieces of {LEAST_WORKS} different works, and two classes have to; "
-        f"label more of {', '.join(shown(one) for one in few[:_NAMED])}"
+        f"{name}: at least two classes need labelled pieces of {MIN_WORKS} different works each; "
+        f"label more of {_listed(too_few)}"
     )
 
 
 def labels_digest(rows: Sequence[Row[Any]]) -> str:
-    """What tells a state of a tag's labels from every other."""
-    said = sorted((r.sha256, r.value, r.holds, r.start_s or -1.0, r.end_s or -1.0) for r in rows)
-    return hashlib.sha256(repr(said).encode()).hexdigest()
+    """A hash of the state of a tag's labels."""
+    state = sorted((r.sha256, r.value, r.holds, r.start_s or -1.0, r.end_s or -1.0) for r in rows)
+    return hashlib.sha256(repr(state).encode()).hexdigest()
 
 
-def collect(connection: Connection, tag: Row[Any], gallery: Gallery, dim: int) -> Examples:
-    """The examples of a tag; each content once, copies that say the same once.
+@dataclass(frozen=True)
+class _LabelledPiece:
+    """A label with the piece that holds its content; `digest` is that of the piece's notes."""
+
+    class_name: str
+    start_s: float | None
+    end_s: float | None
+    piece_id: int
+    digest: str
+
+
+def collect_examples(connection: Connection, tag: Row[Any], library: PieceVectors) -> Examples:
+    """The examples of a tag: each content once, and copies with the same notes and label once.
 
     Raises
     ------
     TagError
         If no piece of the library has a label of the tag.
     """
-    rows = standing(connection, tag.id)
+    rows = active_labels(connection, tag.id)
     digest = labels_digest(rows)
     if tag.kind == FACET:
-        rows = [row for row in rows if row.holds]  # "is not this one" names no class
-    held = _contents(connection, sorted({row.sha256 for row in rows}))
+        rows = [row for row in rows if row.holds]  # "is not this value" names no class
+    pieces = _pieces_of_contents(connection, sorted({row.sha256 for row in rows}))
     remarks: list[str] = []
-    if gone := len({row.sha256 for row in rows} - set(held)):
-        remarks.append(f"{gone} labelled contents are not in the library now")
-    said = [(_class_of(tag.kind, row), row, *held[row.sha256]) for row in rows if row.sha256 in held]
-    said, left_out = _without_contradictions(said)
-    if left_out:
-        remarks.append(f"left out: {left_out} pieces that hold the same notes and are labelled differently")
-    if not said:
-        raise TagError(f"{shown(tag.name)}: no piece of the library has a label of it; give some first")
-    classes = (NO, YES) if tag.kind == FREE else tuple(sorted({one[0] for one in said}))
+    if missing := len({row.sha256 for row in rows} - set(pieces)):
+        contents = "1 labelled content is" if missing == 1 else f"{missing:,} labelled contents are"
+        remarks.append(f"{contents} not in the library now")
+    labelled = [
+        _LabelledPiece(_class_of(tag.kind, row), row.start_s, row.end_s, *pieces[row.sha256])
+        for row in rows
+        if row.sha256 in pieces
+    ]
+    labelled, dropped = _without_contradictions(labelled)
+    if dropped:
+        remarks.append(f"left out: {dropped} pieces that hold the same notes and are labelled differently")
+    if not labelled:
+        raise TagError(f"{shortened(tag.name)}: no piece of the library has a label of it; label some first")
+    classes = (NO, YES) if tag.kind == FREE else tuple(sorted({one.class_name for one in labelled}))
     number = {name: i for i, name in enumerate(classes)}
-    pieces = np.array([one[2] for one in said], dtype=np.int64)
-    whole = np.array([one[1].start_s is None for one in said])
-    vectors = gallery.vectors[gallery.rows_of(pieces)].astype(np.float32)
-    for at in np.flatnonzero(~whole):
-        row = said[at][1]
-        vectors[at] = _part_vector(connection, int(pieces[at]), row.start_s, row.end_s, dim)
+    piece_ids = np.array([one.piece_id for one in labelled], dtype=np.int64)
+    vectors = library.of(piece_ids)
+    for i, one in enumerate(labelled):
+        if one.start_s is not None and one.end_s is not None:
+            vectors[i] = _range_vector(connection, one.piece_id, one.start_s, one.end_s, library.dim)
     return Examples(
         tag=tag.name,
         kind=tag.kind,
         classes=classes,
         vectors=vectors,
-        label=np.array([number[one[0]] for one in said], dtype=np.int64),
-        pieces=pieces,
-        whole=whole,
+        label=np.array([number[one.class_name] for one in labelled], dtype=np.int64),
+        pieces=piece_ids,
+        whole=np.array([one.start_s is None for one in labelled]),
         digest=digest,
         remarks=tuple(remarks),
     )
@@ -185,37 +281,45 @@ def _class_of(kind: str, row: Row[Any]) -> str:
     return str(row.value)
 
 
-def _contents(connection: Connection, hashes: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Number and digest of the notes of pieces, by the hash of their bytes."""
+def _pieces_of_contents(connection: Connection, hashes: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Id and digest of the notes of pieces, by the hash of their bytes."""
     columns = schema.pieces.c
-    held: dict[str, tuple[int, str]] = {}
-    for some in chunks(hashes):
-        query = select(columns.sha256, columns.id, columns.digest).where(columns.sha256.in_(some))
-        held.update((row.sha256, (row.id, row.digest)) for row in connection.execute(query))
-    return held
+    pieces: dict[str, tuple[int, str]] = {}
+    for chunk in chunks(hashes):
+        query = select(columns.sha256, columns.id, columns.digest).where(columns.sha256.in_(chunk))
+        pieces.update((row.sha256, (row.id, row.digest)) for row in connection.execute(query))
+    return pieces
 
 
-Said = tuple[str, Any, int, str]
-
-
-def _without_contradictions(said: list[Said]) -> tuple[list[Said], int]:
+def _without_contradictions(labelled: list[_LabelledPiece]) -> tuple[list[_LabelledPiece], int]:
     """One example for all copies of the same notes; none where copies are labelled differently."""
-    together: dict[tuple[str, float | None, float | None], list[Said]] = defaultdict(list)
-    for one in said:
-        together[one[3], one[1].start_s, one[1].end_s].append(one)
-    kept = [alike[0] for alike in together.values() if len({one[0] for one in alike}) == 1]
-    return kept, sum(len(alike) for alike in together.values() if len({one[0] for one in alike}) > 1)
+    copies: dict[tuple[str, float | None, float | None], list[_LabelledPiece]] = defaultdict(list)
+    for piece in labelled:
+        copies[piece.digest, piece.start_s, piece.end_s].append(piece)
+    agree = {key: len({piece.class_name for piece in group}) == 1 for key, group in copies.items()}
+    kept = [group[0] for key, group in copies.items() if agree[key]]
+    return kept, sum(len(group) for key, group in copies.items() if not agree[key])
 
 
-def _part_vector(connection: Connection, piece: int, start_s: float, end_s: float, dim: int) -> FloatArray:
-    """The mean of the windows that overlap a part, each as far as it does, of unit length."""
-    query = select(schema.windows.c.spans, schema.windows.c.vectors).where(schema.windows.c.piece_id == piece)
+def _range_vector(connection: Connection, piece_id: int, start_s: float, end_s: float, dim: int) -> FloatRows:
+    """Mean of the windows that overlap a time range, weighted by their overlap, of unit length."""
+    windows = schema.windows.c
+    query = select(windows.spans, windows.vectors).where(windows.piece_id == piece_id)
     row = connection.execute(query).one()
     spans, vectors = unpack_spans(row.spans), unpack_vectors(row.vectors, dim)
     overlap = np.minimum(spans["end_s"], end_s) - np.maximum(spans["start_s"], start_s)
-    share = np.maximum(overlap, 0) / np.maximum(spans["end_s"] - spans["start_s"], 1e-6)
-    if not share.any():  # a part in a rest: the window nearest to it
-        share[np.argmin(np.abs((spans["start_s"] + spans["end_s"]) / 2 - (start_s + end_s) / 2))] = 1
-    mean = share @ vectors
-    unit: FloatArray = (mean / max(float(np.linalg.norm(mean)), 1e-6)).astype(np.float32)
+    weight = np.maximum(overlap, 0) / np.maximum(spans["end_s"] - spans["start_s"], 1e-6)
+    if not weight.any():  # a range within a rest: the window nearest to it
+        weight[np.argmin(np.abs((spans["start_s"] + spans["end_s"]) / 2 - (start_s + end_s) / 2))] = 1
+    mean = weight @ vectors
+    unit: FloatRows = (mean / max(float(np.linalg.norm(mean)), 1e-6)).astype(np.float32)
     return unit
+
+
+def sample_rows(label: IntArray, size: int) -> IntArray:
+    """Rows of a random sample with some of every class, ascending; all if there are at most `size`."""
+    if len(label) <= size:
+        return np.arange(len(label))
+    order = np.random.default_rng(0).permutation(len(label))
+    of_each = np.concatenate([order[label[order] == c][:_MIN_PER_CLASS] for c in np.unique(label)])
+    return np.sort(np.unique(np.concatenate([of_each, order[: size - len(of_each)]])))

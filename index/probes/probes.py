@@ -1,41 +1,61 @@
-"""`library.probes`: probes that learn tags from labels, and what they predict."""
+"""`Library.probes`: classifiers that learn tags from labels, and their predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection, Row
 
 from embedder.core.errors import TagError
+from embedder.core.files import shortened
+from embedder.core.progress import OnProgress, no_progress
+from embedder.core.text import count
 
-from ..arguments import whole
-from ..storage.database import Database
-from ..tags.labels import give, tag_named
-from ..tags.names import shown
-from ..tags.queries import labelled_tags
+from ..arguments import renamed_keywords, whole
+from ..storage import Database
+from ..tags.labels import apply_edits, find_tag, labelled_tags
 from ..tags.records import LabelReport
 from ..tags.targets import flatten, one_piece
 from .active_learning import suggest
-from .dataset import collect
-from .explain import explain, timeline
-from .gallery import Gallery, load_gallery
-from .predict import apply_probes, apply_to_newer
+from .dataset import PieceVectors, collect_examples, count_vectors, load_vectors
+from .explain import explain_piece, predict_windows
+from .predict import (
+    append_predictions,
+    edits_from_predictions,
+    predict_pieces,
+    prediction_records,
+    rank_rows,
+    rows_of_targets,
+    summarise,
+    unlabelled_predictions,
+)
 from .records import Applied, Explanation, Prediction, Probe, Suggestions, Timeline, TrainReport
-from .review import open_predictions, predictions_of, ranked, rows_of_pieces, wishes_of
-from .scaling import Space
-from .store import Predicted, Trained, load_trained, record_of, store_trained, tags_with_probes
-from .train import gather, train
+from .store import (
+    STALE,
+    PredictedPieces,
+    TrainedProbe,
+    check_unchanged,
+    has_predictions,
+    load_predictions,
+    load_probe,
+    probe_record,
+    save_predictions,
+    save_probe,
+    tags_with_probes,
+)
+from .train import gather, scale_library, train_probe
 
 __all__ = ["Probes"]
-
-Progress = Callable[[str, int, int], None]
 
 
 class Probes:
     """The probes of a library; calling it lists them.
+
+    A probe is a linear classifier on the vectors of the library's encoder, one per tag. It is scored by
+    cross-validation, its predictions are stored beside the labels, and it leaves pieces untagged that are
+    unlike every labelled one.
 
     Parameters
     ----------
@@ -45,47 +65,14 @@ class Probes:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def train_tag(self, tag: str, *, progress: Progress | None = None) -> Probe:
-        """Train the probe of a tag on its labels, and score it by cross-validation.
-
-        Raises
-        ------
-        TagError
-            If there is no such tag, or its labels are too few: two classes need two works each.
-        """
-        report = self.train([tag], progress=progress)
-        if report.problems:
-            raise TagError(report.problems[0].reason)
-        return report.trained[0]
-
-    def train(self, tags: Iterable[str] | None = None, *, progress: Progress | None = None) -> TrainReport:
-        """Train the probes of some tags, or of all that have labels, in one pass over the library.
-
-        Returns
-        -------
-        TrainReport
-            What was trained, and for which tags it could not be, and why.
-        """
-        told = progress or _silent
+    def __call__(self) -> list[Probe]:
+        """All probes, by the name of their tag."""
         with self._database.read() as connection:
-            rows = self._tag_rows(connection, tags)
-            encoder, gallery = self._gallery(connection)
-            told("reading labels", 0, 1)
-            materials, problems = gather(connection, rows, gallery, gallery.vectors.shape[1])
-        space, library = _space_of(gallery)
-        trained = [(m.tag_id, train(m, space, library, encoder, told)) for m in materials]
-        by_id = {row.id: row for row in rows}
-        with self._database.write() as connection:
-            self._check_encoder(connection, encoder)
-            for tag_id, probe in trained:
-                store_trained(connection, tag_id, probe)
-            records = [record_of(connection, by_id[tag_id], probe, encoder) for tag_id, probe in trained]
-        return TrainReport(tuple(records), tuple(problems))
-
-    def refresh(self, *, progress: Progress | None = None) -> TrainReport:
-        """Train the probes anew that were made for another encoder; nothing to do is no error."""
-        stale = [one.tag for one in self() if one.state == "stale"]
-        return self.train(stale, progress=progress) if stale else TrainReport((), ())
+            encoder = self._database.encoder(connection)[0]
+            return [
+                probe_record(connection, tag, load_probe(connection, tag), encoder)
+                for tag in tags_with_probes(connection)
+            ]
 
     def show(self, tag: str) -> Probe:
         """The probe of a tag with its scores.
@@ -96,48 +83,145 @@ class Probes:
             If there is no such tag, or it has no probe.
         """
         with self._database.read() as connection:
-            row = tag_named(connection, tag)
+            row = find_tag(connection, tag)
             encoder = self._database.encoder(connection)[0]
-            return record_of(connection, row, load_trained(connection, row), encoder)
+            return probe_record(connection, row, load_probe(connection, row), encoder)
 
-    def __call__(self) -> list[Probe]:
-        """All probes, by the name of their tag."""
+    # -- training -------------------------------------------------------------------------------
+
+    def train_tag(self, tag: str, *, progress: OnProgress | None = None) -> Probe:
+        """Train the probe of a tag on its labels, and score it by cross-validation.
+
+        Raises
+        ------
+        TagError
+            If there is no such tag, or there are too few labels: two classes need two works each.
+        """
+        report = self.train([tag], progress=progress)
+        if report.problems:
+            raise TagError(report.problems[0].reason)
+        return report.trained[0]
+
+    def train(
+        self, tags: str | Iterable[str] | None = None, *, progress: OnProgress | None = None
+    ) -> TrainReport:
+        """Train the probes of some tags, or of all that have labels, reading the library's vectors once.
+
+        Returns
+        -------
+        TrainReport
+            The trained probes, and why the others could not be trained.
+        """
+        on_progress = progress or no_progress
         with self._database.read() as connection:
-            encoder = self._database.encoder(connection)[0]
-            return [
-                record_of(connection, row, load_trained(connection, row), encoder)
-                for row in tags_with_probes(connection)
-            ]
+            rows = labelled_tags(connection) if tags is None else _find_tags(connection, tags)
+            encoder, library = self._vectors(connection)
+            on_progress("reading labels", 0, 1)
+            data, problems = gather(connection, rows, library)
+        scaling, background = scale_library(library)
+        trained = [
+            (of_tag.tag_id, train_probe(of_tag, scaling, background, encoder, on_progress)) for of_tag in data
+        ]
+        by_id = {row.id: row for row in rows}
+        with self._database.write() as connection:
+            if (self._database.encoder(connection)[0] or "") != encoder:
+                raise TagError("the library's encoder was changed meanwhile; train the probe again")
+            for tag_id, probe in trained:
+                save_probe(connection, tag_id, probe)
+            records = [probe_record(connection, by_id[tag_id], probe, encoder) for tag_id, probe in trained]
+        return TrainReport(tuple(records), tuple(problems))
 
-    def apply(self, tags: Iterable[str] | None = None, *, progress: Progress | None = None) -> list[Applied]:
-        """Predict the tags of every piece without a label; probes of another encoder are trained anew first.
+    def refresh(self, *, progress: OnProgress | None = None) -> TrainReport:
+        """Retrain the probes that were trained for another encoder; it is no error if there are none."""
+        stale = [probe.tag for probe in self() if probe.state == STALE]
+        return self.train(stale, progress=progress) if stale else TrainReport((), ())
+
+    # -- predictions ----------------------------------------------------------------------------
+
+    def apply(
+        self, tags: str | Iterable[str] | None = None, *, progress: OnProgress | None = None
+    ) -> list[Applied]:
+        """Predict the tags of every piece without a label; probes of another encoder are retrained first.
 
         Pieces that are added later are predicted when they are added.
 
         Raises
         ------
         TagError
-            If a tag has no probe, or a stale one cannot be trained anew.
+            If a tag has no probe, or a stale one cannot be retrained.
         """
-        return apply_probes(self._database, tags, self.train, progress or _silent)
+        on_progress = progress or no_progress
+        started = time.monotonic()
+        with self._database.read() as connection:
+            rows = tags_with_probes(connection) if tags is None else _find_tags(connection, tags)
+            encoder = self._database.encoder(connection)[0]
+            stale = [row.name for row in rows if load_probe(connection, row).encoder != encoder]
+        if not rows:
+            raise TagError("no probe yet; train some with `midikin probe train`")
+        if stale:
+            report = self.train(stale, progress=on_progress)
+            if report.problems:
+                raise TagError(f"a stale probe cannot be retrained: {report.problems[0].reason}")
+        with self._database.read() as connection:
+            probes = [load_probe(connection, row) for row in rows]
+            library = load_vectors(connection, self._database.number(connection, "dim"))
+        predicted = predict_pieces(probes, library, lambda done, total: on_progress("applying", done, total))
+        with self._database.write() as connection:
+            for row, probe, pieces in zip(rows, probes, predicted, strict=True):
+                check_unchanged(connection, row, probe)
+                save_predictions(connection, row.id, probe.trained_s, pieces)
+            seconds = time.monotonic() - started
+            return [
+                summarise(
+                    connection,
+                    row,
+                    probe,
+                    pieces=len(library),
+                    retrained=row.name in stale,
+                    seconds=seconds,
+                )
+                for row, probe in zip(rows, probes, strict=True)
+            ]
 
+    def predict_newer(self) -> None:
+        """Predict the pieces that were added since the probes were applied; every add ends with this."""
+        with self._database.read() as connection:
+            encoder, dim = self._database.encoder(connection)[0], self._database.number(connection, "dim")
+            applied: list[tuple[Row[Any], TrainedProbe, PredictedPieces]] = []
+            for row in tags_with_probes(connection):
+                probe = load_probe(connection, row)
+                if probe.encoder == encoder and has_predictions(connection, row):
+                    applied.append((row, probe, load_predictions(connection, row, len(probe.classes))))
+            newest = min(
+                (int(known.piece_ids[-1]) if len(known.piece_ids) else 0 for _, _, known in applied),
+                default=0,
+            )
+            if not applied or not count_vectors(connection, newest):
+                return
+            new_pieces = load_vectors(connection, dim, after=newest)
+        predicted = predict_pieces([probe for _, probe, _ in applied], new_pieces, lambda done, total: None)
+        with self._database.write() as connection:
+            for (row, probe, known), pieces in zip(applied, predicted, strict=True):
+                check_unchanged(connection, row, probe)
+                save_predictions(connection, row.id, probe.trained_s, append_predictions(known, pieces))
+
+    @renamed_keywords(least="min_probability", outside="out_of_distribution")
     def predictions(
         self,
         tag: str,
         *,
         value: str | None = None,
-        least: float = 0.0,
+        min_probability: float = 0.0,
         limit: int = 100,
         offset: int = 0,
-        outside: bool = False,
+        out_of_distribution: bool = False,
     ) -> list[Prediction]:
-        """What the probe of a tag says of pieces without a label, likeliest first.
+        """Predictions for pieces without a label, likeliest first.
 
         Parameters
         ----------
-        value : only pieces that are likeliest to be so; "yes" or "no" of a free tag
-        least : the least probability
-        outside : the pieces that were left untagged instead, being like none that was labelled
+        value : only pieces whose likeliest value this is; "yes" or "no" of a free tag
+        out_of_distribution : the pieces that were left untagged instead, unlike every labelled one
 
         Raises
         ------
@@ -146,63 +230,72 @@ class Probes:
         """
         limit, offset = whole(limit, "the limit", least=0), whole(offset, "the offset", least=0)
         with self._database.read() as connection:
-            row, probe, said = self._open_predictions(connection, tag)
-            rows = ranked(row, probe, said, value, least, outside=outside)
-            return predictions_of(connection, row, probe, said, rows[offset : offset + limit])
+            row, probe, predicted = self._predicted(connection, tag)
+            rows = rank_rows(
+                row, probe, predicted, value, min_probability, out_of_distribution=out_of_distribution
+            )
+            return prediction_records(connection, row, probe, predicted, rows[offset : offset + limit])
 
+    @renamed_keywords(least="min_probability")
     def accept(
-        self, tag: str, pieces: Any = None, *, value: str | None = None, least: float | None = None
+        self, tag: str, pieces: Any = None, *, value: str | None = None, min_probability: float | None = None
     ) -> LabelReport:
-        """Make labels of predictions: of some pieces, or of all that are at least so probable.
+        """Make labels of predictions: of some pieces, or of all with at least a probability.
 
         Parameters
         ----------
-        pieces : as for `label`; None for all, and then `least` must be given
+        pieces : as for `Library.tags.label`; None for all, and then `min_probability` must be given
         value : only predictions of this value
 
         Raises
         ------
         TagError
-            If a piece has no prediction to be accepted.
+            If a piece has no such prediction.
         """
-        return self._review(tag, pieces, value, least, accepted=True)
+        return self._review(tag, pieces, value, min_probability, accepted=True)
 
+    @renamed_keywords(least="min_probability")
     def reject(
-        self, tag: str, pieces: Any = None, *, value: str | None = None, least: float | None = None
+        self, tag: str, pieces: Any = None, *, value: str | None = None, min_probability: float | None = None
     ) -> LabelReport:
-        """Say that predictions are wrong: "is not this value", or the opposite of a free tag's yes or no.
+        """Label predictions as wrong: "is not this value", or the opposite of a free tag's yes or no.
 
         See `accept`.
         """
-        return self._review(tag, pieces, value, least, accepted=False)
+        return self._review(tag, pieces, value, min_probability, accepted=False)
 
     def _review(
-        self, tag: str, pieces: Any, value: str | None, least: float | None, *, accepted: bool
+        self, tag: str, pieces: Any, value: str | None, min_probability: float | None, *, accepted: bool
     ) -> LabelReport:
-
-        if pieces is None and least is None:
-            raise ValueError("name pieces, or the least probability of the predictions that are meant")
+        if pieces is None and min_probability is None:
+            raise ValueError("name pieces, or the minimum probability of the predictions")
         with self._database.write() as connection:
-            row, probe, said = self._open_predictions(connection, tag)
-            rows = ranked(row, probe, said, value, least or 0.0, outside=False)
+            row, probe, predicted = self._predicted(connection, tag)
+            rows = rank_rows(row, probe, predicted, value, min_probability or 0.0, out_of_distribution=False)
             if pieces is not None:
-                rows = rows_of_pieces(connection, row, said, rows, flatten(pieces))
-            wishes = wishes_of(row, probe, said, rows, accepted=accepted)
-            word = "accepted" if accepted else "rejected"
-            what = f"{word} {len(rows):,} predictions of {row.name}"
-            return give(connection, wishes, source=word, what=what)
+                rows = rows_of_targets(connection, row, predicted, rows, flatten(pieces))
+            edits = edits_from_predictions(row, probe, predicted, rows, accepted=accepted)
+            verb = "accepted" if accepted else "rejected"
+            what = f"{verb} {count(len(rows), 'prediction')} of {row.name}"
+            return apply_edits(connection, edits, source=verb, what=what)
+
+    # -- questions ------------------------------------------------------------------------------
 
     def suggest(self, tag: str, k: int = 10) -> Suggestions:
-        """Pieces worth labelling next, and what labels brought so far and would bring.
+        """Pieces worth labelling next, with the learning curve so far and its extrapolation.
 
-        It works from the first label on, and before: then the pieces are simply varied.
+        Works from the first label on, and before: then the pieces are simply varied and typical.
         """
         k = whole(k, "k", least=1)
         with self._database.read() as connection:
-            return suggest(connection, tag, k, self._gallery(connection)[1])
+            return suggest(connection, tag, k, self._vectors(connection)[1])
 
     def explain(self, tag: str, piece: Any, k: int = 5) -> Explanation:
-        """Why the probe of a tag says what it says of a piece, labelled or not.
+        """Evidence for the prediction of a piece, labelled or not.
+
+        Parameters
+        ----------
+        k : number of nearest labelled pieces
 
         Raises
         ------
@@ -210,76 +303,52 @@ class Probes:
         """
         k = whole(k, "k", least=1)
         with self._database.read() as connection:
-            row = tag_named(connection, tag)
-            probe = load_trained(connection, row)
-            encoder, gallery = self._gallery(connection)
-            self._check_fresh(row, probe, encoder)
-            found = one_piece(connection, piece)
-            dim = gallery.vectors.shape[1]
-            examples = collect(connection, row, gallery, dim)
-            vector = gallery.vectors_of([found[0]])[0]
-            return explain(connection, row, probe, examples, found, vector, k, dim)
+            row = find_tag(connection, tag)
+            probe = load_probe(connection, row)
+            encoder, library = self._vectors(connection)
+            _check_encoder(row, probe, encoder)
+            resolved = one_piece(connection, piece)
+            examples = collect_examples(connection, row, library)
+            vector = library.of([resolved[0]])[0]
+            return explain_piece(connection, row, probe, examples, resolved, vector, k)
 
     def timeline(self, tag: str, piece: Any) -> Timeline:
-        """What the probe of a tag says of each window of a piece, in time order.
+        """Predictions for each window of a piece, in time order.
 
         Raises
         ------
         PieceNotFound, TagError
         """
         with self._database.read() as connection:
-            row = tag_named(connection, tag)
-            probe = load_trained(connection, row)
-            self._check_fresh(row, probe, self._database.encoder(connection)[0])
-            number, sha256 = one_piece(connection, piece)
+            row = find_tag(connection, tag)
+            probe = load_probe(connection, row)
+            _check_encoder(row, probe, self._database.encoder(connection)[0])
+            piece_id, sha256 = one_piece(connection, piece)
             dim = self._database.number(connection, "dim")
-            return timeline(connection, row, probe, number, sha256, dim)
+            return predict_windows(connection, row, probe, piece_id, sha256, dim)
 
-    # -- what the methods share -----------------------------------------------------------------
-
-    def predict_newer(self) -> None:
-        """Let probes that were applied judge the pieces that were added since; every add ends with it."""
-        apply_to_newer(self._database)
-
-    def _tag_rows(self, connection: Connection, tags: Iterable[str] | None) -> list[Row[Any]]:
-
-        if tags is None:
-            return labelled_tags(connection)
-        return [tag_named(connection, name) for name in dict.fromkeys(tags)]
-
-    def _gallery(self, connection: Connection) -> tuple[str, Gallery]:
+    def _vectors(self, connection: Connection) -> tuple[str, PieceVectors]:
         """Id of the encoder of the library's vectors, and the vectors."""
         encoder = self._database.encoder(connection)[0] or ""
-        return encoder, load_gallery(connection, self._database.number(connection, "dim"))
+        return encoder, load_vectors(connection, self._database.number(connection, "dim"))
 
-    def _open_predictions(self, connection: Connection, tag: str) -> tuple[Row[Any], Trained, Predicted]:
-
-        row = tag_named(connection, tag)
-        probe = load_trained(connection, row)
-        self._check_fresh(row, probe, self._database.encoder(connection)[0])
-        return row, probe, open_predictions(connection, row, probe)
-
-    def _check_encoder(self, connection: Connection, encoder: str) -> None:
-
-        if (self._database.encoder(connection)[0] or "") != encoder:
-            raise TagError("the library's encoder was changed meanwhile; train the probe again")
-
-    def _check_fresh(self, tag: Row[Any], probe: Trained, encoder: str | None) -> None:
-        """Refuse to judge vectors of one encoder with a probe that was trained on another's."""
-
-        if probe.encoder != encoder:
-            raise TagError(
-                f"{shown(tag.name)}: its probe was trained for {probe.encoder}, the library now has "
-                f"{encoder}; `midikin probe apply` trains it anew"
-            )
+    def _predicted(self, connection: Connection, tag: str) -> tuple[Row[Any], TrainedProbe, PredictedPieces]:
+        """A tag, its probe, and the predictions for pieces without a label."""
+        row = find_tag(connection, tag)
+        probe = load_probe(connection, row)
+        _check_encoder(row, probe, self._database.encoder(connection)[0])
+        return row, probe, unlabelled_predictions(connection, row, probe)
 
 
-def _silent(phase: str, done: int, total: int) -> None:
-    """Progress that nobody follows."""
+def _find_tags(connection: Connection, names: str | Iterable[str]) -> list[Row[Any]]:
+    names = [names] if isinstance(names, str) else names
+    return [find_tag(connection, name) for name in dict.fromkeys(names)]
 
 
-def _space_of(gallery: Gallery) -> tuple[Any, NDArray[np.float32]]:
-    """The library's space, and some of its vectors in it."""
-    space = Space.of(gallery.vectors)
-    rows = np.random.default_rng(0).permutation(len(gallery.vectors))[:5_000]
-    return space, space(gallery.vectors[np.sort(rows)])
+def _check_encoder(tag: Row[Any], probe: TrainedProbe, encoder: str | None) -> None:
+    """Refuse to apply a probe to vectors of another encoder than the one it was trained on."""
+    if probe.encoder != encoder:
+        raise TagError(
+            f"{shortened(tag.name)}: its probe was trained for {probe.encoder}, the library now has "
+            f"{encoder}; `midikin probe apply` retrains it"
+        )

@@ -1,14 +1,15 @@
-"""What the library answers about probes: immutable records with `to_json`."""
+"""Records of probes, their scores and predictions, immutable and with `to_json`."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
-from ..named import Named
+from ..records import Named
 
 __all__ = [
     "Applied",
+    "Baseline",
     "ClassScore",
     "CurvePoint",
     "Explanation",
@@ -17,7 +18,6 @@ __all__ = [
     "Probe",
     "ProbeScores",
     "Problem",
-    "Rival",
     "Suggestion",
     "Suggestions",
     "Timeline",
@@ -28,8 +28,8 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Rival:
-    """What something plainer reaches on the same folds."""
+class Baseline:
+    """Scores of a simpler method on the same folds."""
 
     accuracy: float
     macro_f1: float
@@ -37,7 +37,7 @@ class Rival:
 
 @dataclass(frozen=True)
 class ClassScore:
-    """How well one class is told: the share that is so of what was said so, and the other way round."""
+    """Precision, recall and F1 of one class, and its number of labels."""
 
     value: str
     labels: int
@@ -48,16 +48,16 @@ class ClassScore:
 
 @dataclass(frozen=True)
 class ProbeScores:
-    """Cross-validated scores, by piece; works never lie on both sides of a fold.
+    """Cross-validated scores, by piece; a work is never split between training and test.
 
     Attributes
     ----------
-    grouping : how works were told, in plain words
+    grouping : how works were detected
     works, pieces : how many were scored
     calibration_error : expected calibration error of the likeliest class, ten bins
-    majority : always saying the most frequent class
-    handmade : the same kind of probe on plain statistics of the notes; None where it was not made
-    confusion : counts, rows true and columns said, in the order of `per_class`
+    majority : baseline that always predicts the most frequent class
+    handmade : the same classifier on hand-crafted statistics; None where time ranges are labelled
+    confusion : confusion matrix, rows true and columns predicted, in the order of `per_class`
     """
 
     folds: int
@@ -67,20 +67,20 @@ class ProbeScores:
     accuracy: float
     macro_f1: float
     calibration_error: float
-    majority: Rival
-    handmade: Rival | None
+    majority: Baseline
+    handmade: Baseline | None
     per_class: tuple[ClassScore, ...]
     confusion: tuple[tuple[int, ...], ...]
 
     @classmethod
-    def of_json(cls, value: dict[str, Any]) -> Self:
+    def from_json(cls, value: dict[str, Any]) -> Self:
         handmade = value["handmade"]
         return cls(
             **{
                 **value,
-                "majority": Rival(**value["majority"]),
-                "handmade": None if handmade is None else Rival(**handmade),
-                "per_class": tuple(ClassScore(**one) for one in value["per_class"]),
+                "majority": Baseline(**value["majority"]),
+                "handmade": None if handmade is None else Baseline(**handmade),
+                "per_class": tuple(ClassScore(**score) for score in value["per_class"]),
                 "confusion": tuple(tuple(row) for row in value["confusion"]),
             }
         )
@@ -88,14 +88,14 @@ class ProbeScores:
 
 @dataclass(frozen=True)
 class Trait:
-    """A descriptor that sets the labelled pieces of a class apart from the other labelled ones.
+    """A descriptor in which the labelled pieces of a class differ from the other labelled ones.
 
     Attributes
     ----------
     name : of the descriptor
     mean, others : its mean in the class and in the rest
-    effect : difference in standard deviations within the two
-    says : in plain words
+    effect : difference of the means in pooled standard deviations (Cohen's d)
+    says : description
     """
 
     value: str
@@ -113,13 +113,13 @@ class Probe:
     Attributes
     ----------
     classes : values of the facet, or "no" and "yes"
-    labels : labels of each class that it was trained on
-    pieces : how many examples that are, parts of pieces included
-    features : what it reads, in plain words
+    labels : number of training labels of each class
+    pieces : number of training examples, time ranges of pieces included
+    features : description of its input
     regularisation : scikit-learn's C, chosen by inner cross-validation
-    temperature : what calibration divides the logits by
+    temperature : divisor of the logits (temperature scaling)
     trained_s : seconds since 1970
-    state : "current", "labels changed" since it was trained, or "stale": the library has another encoder
+    state : "current", "labels changed" since it was trained, or "stale": trained for another encoder
     remarks : what was left out, and why
     """
 
@@ -152,7 +152,7 @@ class Problem:
 
 @dataclass(frozen=True)
 class TrainReport:
-    """Probes that were trained, and tags for which none could be."""
+    """Probes that were trained, and tags whose probe could not be trained."""
 
     trained: tuple[Probe, ...]
     problems: tuple[Problem, ...]
@@ -168,10 +168,10 @@ class Applied:
     Attributes
     ----------
     pieces : pieces of the library
-    labelled : of those, pieces with a label, which no prediction touches
-    predicted : value and number of pieces, most first
-    outside : pieces left untagged because they are like none that was labelled
-    retrained : whether the probe was trained anew first, for the library's present encoder
+    labelled : of those, pieces with a label, which get no prediction
+    predicted : value and number of pieces, most frequent first
+    outside : pieces left untagged because they are out of distribution
+    retrained : whether the probe was retrained first, for the library's present encoder
     """
 
     tag: str
@@ -188,14 +188,14 @@ class Applied:
 
 @dataclass(frozen=True)
 class Prediction(Named):
-    """What a probe says of a piece without a label.
+    """A probe's prediction for a piece without a label.
 
     Attributes
     ----------
     value : the likeliest class
     probability : of it, 0 to 1, calibrated
-    runner_up : the next likeliest class
-    outside : the piece is like none that was labelled: the value is not to be believed, and left untagged
+    runner_up : the second likeliest class
+    outside : the piece is out of distribution, unlike every labelled one: it stays untagged
     """
 
     piece_id: int
@@ -209,7 +209,7 @@ class Prediction(Named):
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Accuracy with so many labels, and the standard deviation of it over draws and folds."""
+    """Accuracy at a number of labels, and its standard deviation over draws and folds."""
 
     labels: int
     accuracy: float
@@ -222,8 +222,8 @@ class Suggestion(Named):
 
     Attributes
     ----------
-    value, probability : what the probe thinks of it now; None where there is none yet
-    why : in plain words
+    value, probability : prediction from the present labels; None while these are too few
+    why : the reason for the choice
     """
 
     rank: int
@@ -236,12 +236,12 @@ class Suggestion(Named):
 
 @dataclass(frozen=True)
 class Suggestions:
-    """Pieces to label next, most useful first, with what labels brought so far and would bring.
+    """Pieces to label next, most useful first, with the learning curve so far and its extrapolation.
 
     Attributes
     ----------
-    curve : accuracy with parts of the present labels, cross-validated
-    forecast : what more labels would bring if the curve goes on as it did
+    curve : cross-validated accuracy with growing subsets of the present labels
+    forecast : accuracy with more labels, extrapolated
     says : the forecast in a sentence
     """
 
@@ -257,7 +257,7 @@ class Suggestions:
 
 @dataclass(frozen=True)
 class Neighbour(Named):
-    """A labelled piece near to one that is explained; the score is the cosine in the probe's space."""
+    """A labelled piece near the explained one; the score is the cosine of their scaled vectors."""
 
     piece_id: int
     path: str
@@ -267,14 +267,14 @@ class Neighbour(Named):
 
 @dataclass(frozen=True)
 class TimelineWindow:
-    """What a probe says of one window.
+    """A probe's prediction for one window.
 
     Attributes
     ----------
     start_s, end_s : seconds
     value, probability : the likeliest class
     probabilities : of all classes, in the order of the probe
-    label : what a person said of this part, if anybody did
+    label : label of the time range that overlaps the window most, if any
     """
 
     start_s: float
@@ -287,7 +287,7 @@ class TimelineWindow:
 
 @dataclass(frozen=True)
 class Timeline(Named):
-    """A tag through a piece, window by window."""
+    """Predictions of a tag through a piece, window by window."""
 
     tag: str
     piece_id: int
@@ -298,14 +298,14 @@ class Timeline(Named):
 
 @dataclass(frozen=True)
 class Explanation(Named):
-    """Why a probe says what it says of a piece.
+    """Evidence for a probe's prediction for a piece.
 
     Attributes
     ----------
     nearest : the labelled pieces nearest to it
-    windows : its windows, those that speak most for the value first
-    traits : descriptors that set the value apart and that this piece shares
-    says : all of it in sentences
+    windows : its windows with the highest probability of the value, highest first
+    traits : descriptors typical of the value that this piece shares
+    says : the evidence in sentences
     """
 
     tag: str
@@ -320,5 +320,5 @@ class Explanation(Named):
     says: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        nearest = [one.to_json() for one in self.nearest]
+        nearest = [neighbour.to_json() for neighbour in self.nearest]
         return super().to_json() | {"nearest": nearest}

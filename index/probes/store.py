@@ -1,9 +1,8 @@
-"""Probes and predictions as rows of the database: arrays in the safetensors format, facts as JSON."""
+"""Probes and their predictions in the database: arrays in the safetensors format, metadata as JSON."""
 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -12,30 +11,32 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, delete, insert, select
 
+from embedder.core.arrays import BoolArray, FloatRows, IntArray
 from embedder.core.errors import TagError
+from embedder.core.files import shortened
 
-from ..storage.damage import damaged, decoding
-from ..tags.labels import standing
-from ..tags.names import shown
+from ..storage import damaged, decoding
+from ..tags.labels import active_labels
 from ..tags.schema import predictions, probes, tags
-from .classifier import Linear, softmax
+from .classifier import FeatureScaling, LinearClassifier, softmax
 from .dataset import labels_digest
-from .ood import Boundary
+from .ood import OODDetector
 from .records import Probe, ProbeScores, Trait
-from .scaling import Space
 
 __all__ = [
     "CURRENT",
     "STALE",
-    "Predicted",
-    "Trained",
+    "PredictedPieces",
+    "TrainedProbe",
+    "check_unchanged",
     "has_predictions",
-    "load_predicted",
-    "load_trained",
+    "load_predictions",
+    "load_probe",
+    "probe_metadata",
+    "probe_record",
     "probe_state",
-    "record_of",
-    "store_predicted",
-    "store_trained",
+    "save_predictions",
+    "save_probe",
     "tags_with_probes",
 ]
 
@@ -43,79 +44,84 @@ NONE, CURRENT, CHANGED, STALE = "none", "current", "labels changed", "stale"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A probe with its arrays.
+class TrainedProbe:
+    """A probe: feature scaling, classifier and out-of-distribution detector.
 
     Attributes
     ----------
-    facts : fields of `Probe` that are not arrays and do not change when labels do
+    encoder : id of the encoder of its training vectors
+    labels : digest of its training labels
+    metadata : fields of the record `Probe` that are not arrays and do not change when labels do
     """
 
     classes: tuple[str, ...]
-    space: Space
-    linear: Linear
-    boundary: Boundary
+    scaling: FeatureScaling
+    classifier: LinearClassifier
+    detector: OODDetector
     encoder: str
     labels: str
-    facts: dict[str, Any]
+    metadata: dict[str, Any]
     trained_s: float
 
-    def probabilities(self, vectors: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Probabilities of the classes for vectors [n, dim], float32 [n, classes]."""
-        return self.linear.probabilities(self.space(vectors))
+    def predict_proba(self, vectors: NDArray[np.floating]) -> FloatRows:
+        """Class probabilities of vectors [n, dim], float32 [n, classes]."""
+        return self.classifier.predict_proba(self.scaling(vectors))
 
-    def judge(self, vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Probabilities [n, classes] of vectors [n, dim], and whether each is outside, bool [n].
+    def predict(self, vectors: FloatRows) -> tuple[FloatRows, BoolArray]:
+        """Class probabilities [n, classes] of vectors [n, dim], and which are out of distribution, bool [n].
 
-        One matrix product for both: the way into the probe's space is multiplied into the matrix.
+        One matrix product for both: the feature scaling is multiplied into the matrix.
         """
         classes = len(self.classes)
-        both = np.concatenate([self.linear.weights, self.boundary.axes.T]) * self.space.factor
-        said = vectors @ both.T - both @ self.space.mean
-        probabilities = softmax(self.linear.calibrated(said[:, :classes] + self.linear.bias))
-        return probabilities, self.boundary.far(said[:, classes:])
+        matrix = np.concatenate([self.classifier.weights, self.detector.axes.T]) * self.scaling.factor
+        projected = vectors @ matrix.T - matrix @ self.scaling.mean
+        logits = self.classifier.calibrate(projected[:, :classes] + self.classifier.bias)
+        return softmax(logits), self.detector.detect(projected[:, classes:])
 
 
 @dataclass(frozen=True)
-class Predicted:
-    """What a probe says of pieces.
+class PredictedPieces:
+    """A probe's predictions.
 
     Attributes
     ----------
-    numbers : int64 [n], rising
+    piece_ids : int64 [n], ascending
     probabilities : float32 [n, classes]
-    outside : bool [n]
+    out_of_distribution : bool [n]
     """
 
-    numbers: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-    outside: NDArray[np.bool_]
+    piece_ids: IntArray
+    probabilities: FloatRows
+    out_of_distribution: BoolArray
 
 
-def store_trained(connection: Connection, tag_id: int, probe: Trained) -> None:
-    """Put a probe in the place of the tag's earlier one; what that one predicted goes with it."""
+# -- probes -----------------------------------------------------------------------------------------
+
+
+def save_probe(connection: Connection, tag_id: int, probe: TrainedProbe) -> None:
+    """Replace the tag's probe; the predictions of the earlier one are deleted with it."""
     from safetensors.numpy import save
 
     arrays = {
-        "mean": probe.space.mean,
-        "factor": probe.space.factor,
-        "weights": probe.linear.weights,
-        "bias": probe.linear.bias,
-        "offset": probe.linear.offset,
-        "axes": probe.boundary.axes,
-        "anchors": probe.boundary.anchors,
+        "mean": probe.scaling.mean,
+        "factor": probe.scaling.factor,
+        "weights": probe.classifier.weights,
+        "bias": probe.classifier.bias,
+        "offset": probe.classifier.log_prior,
+        "axes": probe.detector.axes,
+        "anchors": probe.detector.references,
     }
-    facts = {
-        **probe.facts,
+    metadata = {
+        **probe.metadata,
         "classes": probe.classes,
-        "strength": probe.linear.strength,
-        "temperature": probe.linear.temperature,
-        "least": probe.boundary.least,
+        "strength": probe.classifier.C,
+        "temperature": probe.classifier.temperature,
+        "least": probe.detector.threshold,
     }
     values = {
         "encoder": probe.encoder,
         "labels": probe.labels,
-        "facts": json.dumps(facts),
+        "facts": json.dumps(metadata),
         "arrays": save({name: np.ascontiguousarray(array) for name, array in arrays.items()}),
         "trained_s": probe.trained_s,
     }
@@ -124,43 +130,42 @@ def store_trained(connection: Connection, tag_id: int, probe: Trained) -> None:
     connection.execute(insert(probes).values(tag_id=tag_id, **values))
 
 
-def load_trained(connection: Connection, tag: Row[Any]) -> Trained:
+def load_probe(connection: Connection, tag: Row[Any]) -> TrainedProbe:
     """The probe of a tag.
 
     Raises
     ------
     TagError
         If it has none.
+    LibraryDamaged
     """
-    row = connection.execute(select(probes).where(probes.c.tag_id == tag.id)).first()
-    if row is None:
-        raise TagError(f"{shown(tag.name)}: no probe yet; train it with `midikin probe train`")
-    return _trained(row)
-
-
-def _trained(row: Row[Any]) -> Trained:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    row = connection.execute(select(probes).where(probes.c.tag_id == tag.id)).first()
+    if row is None:
+        raise TagError(f"{shortened(tag.name)}: no probe yet; train it with `midikin probe train`")
     try:
         with decoding("a probe"):
             arrays = load(row.arrays)
-            facts = json.loads(row.facts)
-            classes = tuple(facts.pop("classes"))
-            linear = Linear(
-                arrays["weights"],
-                arrays["bias"],
-                facts.pop("strength"),
-                facts.pop("temperature"),
-                arrays["offset"],
+            metadata = json.loads(row.facts)
+            classes = tuple(metadata.pop("classes"))
+            classifier = LinearClassifier(
+                weights=arrays["weights"],
+                bias=arrays["bias"],
+                C=metadata.pop("strength"),
+                temperature=metadata.pop("temperature"),
+                log_prior=arrays["offset"],
             )
-            boundary = Boundary(arrays["axes"], arrays["anchors"], facts.pop("least"))
-            space = Space(arrays["mean"], arrays["factor"])
-            if linear.weights.shape != (len(classes), len(space.mean)):
-                raise ValueError("arrays that do not fit each other")
+            detector = OODDetector(arrays["axes"], arrays["anchors"], metadata.pop("least"))
+            scaling = FeatureScaling(arrays["mean"], arrays["factor"])
+            if classifier.weights.shape != (len(classes), len(scaling.mean)):
+                raise ValueError("arrays of different sizes")
     except SafetensorError as error:
         raise damaged("a probe cannot be read") from error
-    return Trained(classes, space, linear, boundary, row.encoder, row.labels, facts, row.trained_s)
+    return TrainedProbe(
+        classes, scaling, classifier, detector, row.encoder, row.labels, metadata, row.trained_s
+    )
 
 
 def probe_state(connection: Connection, tag_id: int, encoder: str | None) -> str:
@@ -171,83 +176,54 @@ def probe_state(connection: Connection, tag_id: int, encoder: str | None) -> str
         return NONE
     if row.encoder != encoder:
         return STALE
-    return CURRENT if labels_digest(standing(connection, tag_id)) == row.labels else CHANGED
+    return CURRENT if labels_digest(active_labels(connection, tag_id)) == row.labels else CHANGED
 
 
-def record_of(connection: Connection, tag: Row[Any], probe: Trained, encoder: str | None) -> Probe:
+def probe_record(connection: Connection, tag: Row[Any], probe: TrainedProbe, encoder: str | None) -> Probe:
     """A probe as the library answers it."""
-    facts = probe.facts
+    metadata = probe.metadata
     return Probe(
         tag=tag.name,
         kind=tag.kind,
         classes=probe.classes,
-        labels=tuple(facts["labels"]),
-        pieces=facts["pieces"],
+        labels=tuple(metadata["labels"]),
+        pieces=metadata["pieces"],
         encoder=probe.encoder,
-        features=facts["features"],
-        regularisation=probe.linear.strength,
-        temperature=probe.linear.temperature,
+        features=metadata["features"],
+        regularisation=probe.classifier.C,
+        temperature=probe.classifier.temperature,
         trained_s=probe.trained_s,
         state=probe_state(connection, tag.id, encoder),
-        scores=ProbeScores.of_json(facts["scores"]),
-        remarks=tuple(facts["remarks"]),
-        traits=tuple(Trait(**one) for one in facts["traits"]),
+        scores=ProbeScores.from_json(metadata["scores"]),
+        remarks=tuple(metadata["remarks"]),
+        traits=tuple(Trait(**trait) for trait in metadata["traits"]),
     )
 
 
-def facts_of(
+def probe_metadata(
     labels: Sequence[int], pieces: int, scores: ProbeScores, remarks: Sequence[str], traits: Sequence[Trait]
 ) -> dict[str, Any]:
-    """What a probe's row says beside its arrays."""
+    """What a probe's row holds beside its arrays."""
     return {
         "labels": list(labels),
         "pieces": pieces,
         "features": "vectors of the encoder, centred and half standardised over the library",
         "scores": asdict(scores),
         "remarks": list(remarks),
-        "traits": [asdict(one) for one in traits],
+        "traits": [asdict(trait) for trait in traits],
     }
 
 
-# -- predictions ------------------------------------------------------------------------------------
-
-
-def store_predicted(connection: Connection, tag_id: int, trained_s: float, said: Predicted) -> None:
-    """Put predictions in the place of the tag's earlier ones."""
-    values = {
-        "trained_s": trained_s,
-        "pieces": said.numbers.astype("<i8").tobytes(),
-        "probabilities": said.probabilities.astype("<f2").tobytes(),
-        "outside": said.outside.astype("u1").tobytes(),
-    }
-    connection.execute(delete(predictions).where(predictions.c.tag_id == tag_id))
-    connection.execute(insert(predictions).values(tag_id=tag_id, **values))
-
-
-def load_predicted(connection: Connection, tag: Row[Any], classes: int) -> Predicted:
-    """What the tag's probe said of the library when it was last applied.
+def check_unchanged(connection: Connection, tag: Row[Any], probe: TrainedProbe) -> None:
+    """Refuse to store predictions of a probe that was replaced in the meantime.
 
     Raises
     ------
     TagError
-        If it was not applied yet.
     """
-    row = connection.execute(select(predictions).where(predictions.c.tag_id == tag.id)).first()
-    if row is None:
-        raise TagError(f"{shown(tag.name)}: no predictions yet; make them with `midikin probe apply`")
-    with decoding("predictions"):
-        numbers = np.frombuffer(row.pieces, dtype="<i8").astype(np.int64)
-        said = np.frombuffer(row.probabilities, dtype="<f2").reshape(len(numbers), classes)
-        outside = np.frombuffer(row.outside, dtype="u1").astype(bool)
-        if len(outside) != len(numbers):
-            raise ValueError("arrays that do not fit each other")
-    return Predicted(numbers, said.astype(np.float32), outside)
-
-
-def has_predictions(connection: Connection, tag: Row[Any]) -> bool:
-    """Whether the tag's probe was applied."""
-    query = select(predictions.c.tag_id).where(predictions.c.tag_id == tag.id)
-    return connection.execute(query).first() is not None
+    stored = connection.execute(select(probes.c.trained_s).where(probes.c.tag_id == tag.id)).scalar()
+    if stored != probe.trained_s:
+        raise TagError(f"{shortened(tag.name)}: its probe was retrained meanwhile; apply it again")
 
 
 def tags_with_probes(connection: Connection) -> list[Row[Any]]:
@@ -256,5 +232,45 @@ def tags_with_probes(connection: Connection) -> list[Row[Any]]:
     return list(connection.execute(select(tags).select_from(joined).order_by(tags.c.name)).all())
 
 
-def now() -> float:
-    return time.time()
+# -- predictions ------------------------------------------------------------------------------------
+
+
+def save_predictions(
+    connection: Connection, tag_id: int, trained_s: float, predicted: PredictedPieces
+) -> None:
+    """Replace the tag's predictions."""
+    values = {
+        "trained_s": trained_s,
+        "pieces": predicted.piece_ids.astype("<i8").tobytes(),
+        "probabilities": predicted.probabilities.astype("<f2").tobytes(),
+        "outside": predicted.out_of_distribution.astype("u1").tobytes(),
+    }
+    connection.execute(delete(predictions).where(predictions.c.tag_id == tag_id))
+    connection.execute(insert(predictions).values(tag_id=tag_id, **values))
+
+
+def load_predictions(connection: Connection, tag: Row[Any], classes: int) -> PredictedPieces:
+    """The predictions of the tag's probe from when it was last applied.
+
+    Raises
+    ------
+    TagError
+        If it was not applied yet.
+    LibraryDamaged
+    """
+    row = connection.execute(select(predictions).where(predictions.c.tag_id == tag.id)).first()
+    if row is None:
+        raise TagError(f"{shortened(tag.name)}: no predictions yet; make them with `midikin probe apply`")
+    with decoding("predictions"):
+        piece_ids = np.frombuffer(row.pieces, dtype="<i8").astype(np.int64)
+        probabilities = np.frombuffer(row.probabilities, dtype="<f2").reshape(len(piece_ids), classes)
+        out_of_distribution = np.frombuffer(row.outside, dtype="u1").astype(bool)
+        if len(out_of_distribution) != len(piece_ids):
+            raise ValueError("arrays of different sizes")
+    return PredictedPieces(piece_ids, probabilities.astype(np.float32), out_of_distribution)
+
+
+def has_predictions(connection: Connection, tag: Row[Any]) -> bool:
+    """Whether the tag's probe was applied."""
+    query = select(predictions.c.tag_id).where(predictions.c.tag_id == tag.id)
+    return connection.execute(query).first() is not None

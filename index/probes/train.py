@@ -1,49 +1,50 @@
-"""Training probes: from a library's labels and vectors to probes with their cross-validated scores."""
+"""Training probes: from a library's labels and vectors to classifiers with cross-validated scores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, select
 
+from embedder.core.arrays import FloatArray, FloatRows, IntArray
 from embedder.core.errors import TagError
+from embedder.core.progress import OnProgress
+from embedder.features.handcrafted import Layout, statistic_counts, statistics
 
-from .attributes import descriptors_of, traits_of
-from .baseline import standardised, statistics_of
-from .classifier import Linear, fit, fit_plainly
-from .crossval import cross_validate, score_of
-from .dataset import Examples, collect
-from .gallery import Gallery
-from .ood import Boundary
+from ..storage import schema, unpack_notes
+from ..storage.pieces import chunks
+from .classifier import FeatureScaling, LinearClassifier, fit_logistic_regression
+from .crossval import cross_validate, fit_calibrated, score
+from .dataset import Examples, PieceVectors, collect_examples, sample_rows
+from .explain import class_traits, descriptors_of
+from .ood import OODDetector
 from .records import Problem
-from .scaling import Space
-from .store import Trained, facts_of, now
+from .store import TrainedProbe, probe_metadata
 from .works import GROUPING, works_of
 
-__all__ = ["Material", "gather", "sample", "train"]
+__all__ = ["TrainingData", "gather", "scale_library", "standardise", "statistics_of", "train_probe"]
 
-MOST_SCORED = 1_500  # examples that cross-validation and calibration look at
-MOST_FITTED = 20_000  # examples of the final fit
-_LEAST_A_CLASS = 10
-
-Progress = Callable[[str, int, int], None]
-IntArray = NDArray[np.int64]
+MAX_SCORED = 1_500  # examples in cross-validation and calibration
+MAX_FITTED = 20_000  # examples in the final fit
+_MAX_BACKGROUND = 5_000  # pieces of the library from which out-of-distribution detection learns its axes
+_CLIP = 4.0  # standard deviations
 
 
 @dataclass(frozen=True)
-class Material:
-    """What one tag's probe is made of; all of it read in one transaction.
+class TrainingData:
+    """What the probe of one tag is trained on, read in one transaction.
 
     Attributes
     ----------
     examples : to be fitted
-    scored : those of them that are scored; all unless they are very many
+    scored : the subset of them for cross-validation; all unless there are very many
     work : int64 [len(scored)]
-    statistics : float32 [len(scored), b], hand-made; None where parts of pieces are labelled
+    statistics : float32 [len(scored), b], hand-crafted; None where time ranges are labelled
     descriptors : float64 [len(examples), d]
     """
 
@@ -51,38 +52,38 @@ class Material:
     examples: Examples
     scored: Examples
     work: IntArray
-    statistics: NDArray[np.float32] | None
-    descriptors: NDArray[np.float64]
+    statistics: FloatRows | None
+    descriptors: FloatArray
 
 
 def gather(
-    connection: Connection, tags: Sequence[Row[Any]], gallery: Gallery, dim: int
-) -> tuple[list[Material], list[Problem]]:
-    """What the probes of some tags are made of, and why some cannot be made."""
+    connection: Connection, tags: Sequence[Row[Any]], library: PieceVectors
+) -> tuple[list[TrainingData], list[Problem]]:
+    """The training data of some tags, and why other tags cannot have a probe."""
     problems: list[Problem] = []
-    found: list[tuple[Row[Any], Examples, Examples]] = []
+    collected: list[tuple[Row[Any], Examples, Examples]] = []
     for tag in tags:
         try:
-            examples = collect(connection, tag, gallery, dim)
+            examples = collect_examples(connection, tag, library)
         except TagError as error:
             problems.append(Problem(tag.name, str(error)))
         else:
-            found.append((tag, examples, examples.only(sample(examples.label, MOST_SCORED))))
-    numbers = sorted({int(piece) for _, _, scored in found for piece in scored.pieces})
-    works = works_of(connection, numbers) if numbers else {}
-    statistics = statistics_of(connection, numbers)
-    materials = []
-    for tag, examples, scored in found:
+            collected.append((tag, examples, examples.subset(sample_rows(examples.label, MAX_SCORED))))
+    piece_ids = sorted({int(piece) for _, _, scored in collected for piece in scored.pieces})
+    works = works_of(connection, piece_ids) if piece_ids else {}
+    statistics = statistics_of(connection, piece_ids)
+    data = []
+    for tag, examples, scored in collected:
         work = np.array([works[int(piece)] for piece in scored.pieces], dtype=np.int64)
         try:
-            scored, work = scored.of_enough_works(work)
+            scored, work = scored.with_enough_works(work)
         except TagError as error:
             problems.append(Problem(tag.name, str(error)))
             continue
-        kept = examples.of_classes(scored)
-        described = descriptors_of(connection, [int(piece) for piece in kept.pieces])
-        materials.append(
-            Material(
+        kept = examples.with_classes_of(scored)
+        descriptors = descriptors_of(connection, kept.pieces.tolist())
+        data.append(
+            TrainingData(
                 tag_id=tag.id,
                 examples=kept,
                 scored=scored,
@@ -90,69 +91,99 @@ def gather(
                 statistics=np.stack([statistics[int(piece)] for piece in scored.pieces])
                 if scored.whole.all()
                 else None,
-                descriptors=np.stack([described[int(piece)] for piece in kept.pieces]),
+                descriptors=np.stack([descriptors[int(piece)] for piece in kept.pieces]),
             )
         )
-    return materials, problems
+    return data, problems
 
 
-def sample(label: IntArray, most: int) -> IntArray:
-    """Rows drawn at random, with some of every class."""
-    if len(label) <= most:
-        return np.arange(len(label))
-    order = np.random.default_rng(0).permutation(len(label))
-    rare = np.concatenate([order[label[order] == one][:_LEAST_A_CLASS] for one in np.unique(label)])
-    return np.sort(np.unique(np.concatenate([rare, order[: most - len(rare)]])))
+def scale_library(library: PieceVectors) -> tuple[FeatureScaling, FloatRows]:
+    """The feature scaling for a library, and a random sample of its scaled vectors."""
+    scaling = FeatureScaling.fit(library.vectors)
+    rows = np.random.default_rng(0).permutation(len(library))[:_MAX_BACKGROUND]
+    return scaling, scaling(library.vectors[np.sort(rows)])
 
 
-def train(
-    material: Material, space: Space, library: NDArray[np.float32], encoder: str, told: Progress
-) -> Trained:
-    """A probe and its scores.
+def train_probe(
+    data: TrainingData,
+    scaling: FeatureScaling,
+    background: FloatRows,
+    encoder: str,
+    on_progress: OnProgress,
+) -> TrainedProbe:
+    """A probe with its scores.
 
     Parameters
     ----------
-    space : of the library
-    library : float32 [m, dim], some of the library's vectors in that space
-    encoder : id of the encoder that made the vectors
+    scaling : of the library
+    background : float32 [m, dim], scaled vectors of the library
+    encoder : id of the encoder of the vectors
     """
-    examples, scored, work = material.examples, material.scored, material.work
+    examples, scored, work = data.examples, data.scored, data.work
     classes = len(examples.classes)
-    rows = space(scored.vectors)
+    rows = scaling(scored.vectors)
     name = examples.tag
-    said, fold = cross_validate(
-        rows, scored.label, work, classes, lambda done, total: told(f"scoring {name}", done, total)
+    probabilities, fold = cross_validate(
+        rows, scored.label, work, classes, lambda done, total: on_progress(f"scoring {name}", done, total)
     )
     handmade = None
-    if material.statistics is not None:
-        handmade, _ = cross_validate(standardised(material.statistics), scored.label, work, classes)
-    scores = score_of(said, scored.label, fold, work, examples.classes, GROUPING, handmade)
-    told(f"fitting {name}", 0, 1)
-    linear = _fitted(examples, scored, work, space)
+    if data.statistics is not None:
+        handmade, _ = cross_validate(standardise(data.statistics), scored.label, work, classes)
+    scores = score(probabilities, scored.label, fold, work, examples.classes, GROUPING, handmade)
+    on_progress(f"fitting {name}", 0, 1)
+    classifier = _fit_all(examples, scored, work, scaling)
     remarks = list(examples.remarks)
     if len(scored) < len(examples):
         remarks.append(f"scored on {len(scored):,} of {len(examples):,} labelled pieces, drawn at random")
     whole = examples.whole
-    traits = traits_of(material.descriptors[whole], examples.label[whole], examples.classes)
+    traits = class_traits(data.descriptors[whole], examples.label[whole], examples.classes)
     counts = np.bincount(examples.label, minlength=classes).tolist()
-    return Trained(
+    return TrainedProbe(
         classes=examples.classes,
-        space=space,
-        linear=linear,
-        boundary=Boundary.of(library, rows, work),
+        scaling=scaling,
+        classifier=classifier,
+        detector=OODDetector.fit(background, rows, work),
         encoder=encoder,
         labels=examples.digest,
-        facts=facts_of(counts, len(examples), scores, remarks, traits),
-        trained_s=now(),
+        metadata=probe_metadata(counts, len(examples), scores, remarks, traits),
+        trained_s=time.time(),
     )
 
 
-def _fitted(examples: Examples, scored: Examples, work: IntArray, space: Space) -> Linear:
-    """The fit on all labels, with the strength and calibration that the scored ones give."""
+def _fit_all(
+    examples: Examples, scored: Examples, work: IntArray, scaling: FeatureScaling
+) -> LinearClassifier:
+    """The fit on all labels, with C and the calibration from the scored ones."""
     classes = len(examples.classes)
-    linear = fit(space(scored.vectors), scored.label, work, classes)
+    classifier = fit_calibrated(scaling(scored.vectors), scored.label, work, classes)
     if len(scored) == len(examples):
-        return linear
-    more = examples.only(sample(examples.label, MOST_FITTED))
-    weights, bias = fit_plainly(space(more.vectors), more.label, classes, linear.strength)
-    return Linear(weights, bias, linear.strength, linear.temperature, linear.offset)
+        return classifier
+    fitted = examples.subset(sample_rows(examples.label, MAX_FITTED))
+    weights, bias = fit_logistic_regression(scaling(fitted.vectors), fitted.label, classes, classifier.C)
+    return replace(classifier, weights=weights, bias=bias)
+
+
+# -- baseline ---------------------------------------------------------------------------------------
+
+
+def statistics_of(connection: Connection, piece_ids: Sequence[int]) -> dict[int, FloatRows]:
+    """Hand-crafted statistics of whole pieces by id, each float32 [sum(STATISTICS.values())]."""
+    table = schema.notes
+    by_piece = {}
+    for chunk in chunks(sorted(set(piece_ids))):
+        query = select(table.c.piece_id, table.c.packed).where(table.c.piece_id.in_(chunk))
+        for row in connection.execute(query):
+            notes = unpack_notes(row.packed)
+            counts = statistic_counts(Layout.of([notes], [[(0, len(notes))]]))
+            by_piece[row.piece_id] = statistics(counts)[0]
+    return by_piece
+
+
+def standardise(rows: NDArray[np.float32]) -> FloatRows:
+    """Rows [n, b] in standard deviations, clipped, of mean square length 1."""
+    spread = rows.std(0)
+    scaled = np.where(spread > 1e-6, (rows - rows.mean(0)) / np.maximum(spread, 1e-6), 0.0)
+    scaled = scaled.clip(-_CLIP, _CLIP)
+    length = float(np.sqrt((scaled**2).sum(1).mean()))
+    standardised: FloatRows = (scaled / max(length, 1e-6)).astype(np.float32)
+    return standardised

@@ -1,1 +1,37 @@
-"""The database of a library: tables, rows, locks, migrations; verifying, repairing, copying."""
+"""A library on disk: the database, its tables and what its blobs mean, locks, paths and errors.
+
+`storage.pieces` reads and writes pieces as records, `storage.verify` and `storage.repair` look after damage.
+"""
+
+from .codecs import SPAN, crc_of, pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
+from .database import Database, upsert
+from .errors import DATABASE_NAME, damaged, decoding, disk_errors, library_error
+from .locks import Claim, writer_lock
+from .paths import MIDI_SUFFIXES, absolute, below, clamped_ns, display, from_bytes, is_midi_name, to_bytes
+
+__all__ = [
+    "DATABASE_NAME",
+    "MIDI_SUFFIXES",
+    "SPAN",
+    "Claim",
+    "Database",
+    "absolute",
+    "below",
+    "clamped_ns",
+    "crc_of",
+    "damaged",
+    "decoding",
+    "disk_errors",
+    "display",
+    "from_bytes",
+    "is_midi_name",
+    "library_error",
+    "pack_notes",
+    "pack_vectors",
+    "to_bytes",
+    "unpack_notes",
+    "unpack_spans",
+    "unpack_vectors",
+    "upsert",
+    "writer_lock",
+]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from embedder.core.errors import LibraryError
 
-from .database import DATABASE_NAME, disk_errors, library_error
+from .errors import DATABASE_NAME, disk_errors, library_error
 from .paths import display
 from .verify import open_plain
 

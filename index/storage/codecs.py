@@ -15,12 +15,20 @@ from numpy.typing import NDArray
 
 from embedder.notes import GRID_HZ, Notes
 
-from .damage import damaged, decoding
+from .errors import damaged, decoding
 
-__all__ = ["SPAN", "pack_notes", "pack_vectors", "unpack_notes", "unpack_spans", "unpack_vectors"]
+__all__ = ["SPAN", "crc_of", "pack_notes", "pack_vectors", "unpack_notes", "unpack_spans", "unpack_vectors"]
 
 SPAN = np.dtype([("start_s", "<f8"), ("end_s", "<f8"), ("first_note", "<i4"), ("last_note", "<i4")])
 _NARROW, _WIDE = b"\x01", b"\x02"  # first byte of packed notes: times in 4 or in 8 bytes
+
+
+def crc_of(*blobs: bytes) -> int:
+    """CRC-32 of the blobs of a row, one behind the other."""
+    crc = 0
+    for blob in blobs:
+        crc = zlib.crc32(blob, crc)
+    return crc
 
 
 def pack_vectors(vectors: NDArray[np.float32]) -> bytes:

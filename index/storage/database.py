@@ -11,9 +11,7 @@ takes seconds to embed anyway.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import sqlite3
 import time
 import uuid
@@ -40,24 +38,23 @@ from sqlalchemy import (
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
-from embedder.core.errors import DiskFull, LibraryDamaged, LibraryError, LibraryReadOnly
+from embedder.core.errors import LibraryError, LibraryReadOnly
 
 from . import schema
-from .damage import damaged
-from .host_lock import Claim, on_network
+from .errors import DATABASE_NAME, damaged, disk_errors, library_error
+from .locks import Claim, on_network, writer_lock
+from .migrations import upgrade
 from .paths import display
 
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["DATABASE_NAME", "Database", "disk_errors", "upsert"]
+__all__ = ["Database", "upsert"]
 
-DATABASE_NAME = "midikin.db"
 BUSY_TIMEOUT_S = 60.0  # a writer holds the database for one batch's inserts, well below a second
 CACHE_KB = 32_768
 LOG_PAGES = 8192  # of 8 kB
 MIGRATION_WAIT_S = 10.0  # for a process of an older midikin that is just adding
-_NEARLY_NOTHING_BYTES = 1 << 20
 # PostgreSQL: what `_begin` and the filters need there.
 _ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 _ONE_WRITER = "SELECT pg_advisory_xact_lock(hashtext('midikin.' || current_schema()))"
@@ -180,9 +177,6 @@ class Database:
                 f"{display(str(self.folder))}: made by an older midikin (format {version}) and cannot be "
                 "written here; copy the folder to a place of your own and open it there"
             )
-        from .migrations import upgrade
-        from .writer_lock import writer_lock
-
         with writer_lock(self.folder, MIGRATION_WAIT_S), self._write("migrate") as connection:
             now = self.number(connection, "schema")  # another process may have been first
             if now > schema.SCHEMA_VERSION:
@@ -282,8 +276,17 @@ class Database:
         connection.execute(after.values(value=cast(cast(column, Integer) + 1, Text)))
 
     def library_id(self, connection: Connection) -> str:
-        """What tells this library from every other; empty in an old one that was not written since."""
-        return self.get(connection, "library") or ""
+        """What tells this library from every other; empty in an old one that was not written since.
+
+        It changes when pieces were read again and may hold other notes under their numbers, so that whatever
+        was derived from the old ones is made anew.
+        """
+        rereads = self.number(connection, "rereads")
+        return (self.get(connection, "library") or "") + (f"-{rereads}" if rereads else "")
+
+    def count_reread(self, connection: Connection) -> None:
+        """Let everything derived from the pieces' notes and vectors be made anew."""
+        self.set(connection, rereads=str(self.number(connection, "rereads") + 1))
 
     def commit_number(self, connection: Connection) -> int:
         return self.number(connection, "commit")
@@ -377,53 +380,3 @@ def _shared_engine(address: str) -> Engine:
 
 def _casefold(text: str | None) -> str | None:
     return None if text is None else text.casefold()
-
-
-def library_error(reason: str, folder: Path) -> LibraryError:
-    """The exception for what SQLite or the operating system said about a library's folder."""
-    where = display(str(folder))
-    reason = " ".join(reason.split())
-    words = reason.lower()
-    if "full" in words or "no space" in words or ("disk i/o" in words and _nearly_full(folder)):
-        return DiskFull(
-            f"{where}: no space left on the disk; free some and run the same command again, "
-            "what was stored before is safe"
-        )
-    if "readonly" in words or "read-only" in words:
-        return LibraryReadOnly(f"{where}: the library cannot be written; it can only be searched")
-    if "not a database" in words or any(word in words for word in ("malformed", "corrupt", "decode")):
-        return LibraryDamaged(
-            f"{where}: {DATABASE_NAME} is damaged ({reason}); `midikin repair` keeps all that can be read, "
-            "or put a backup in its place"
-        )
-    if "unable to open" in words:
-        return LibraryError(f"{where}: {DATABASE_NAME} cannot be opened; check the folder's permissions")
-    if "locked" in words:
-        return LibraryError(
-            f"{where}: the database stayed locked by another program; try again when it is done"
-        )
-    return LibraryError(f"{where}: the database failed ({reason}); check the disk and try again")
-
-
-def _nearly_full(folder: Path) -> bool:
-    try:
-        return shutil.disk_usage(folder).free < _NEARLY_NOTHING_BYTES
-    except OSError:
-        return False
-
-
-@contextmanager
-def disk_errors(folder: Path) -> Iterator[None]:
-    """Turn what the operating system says while writing in a library's folder into the library's errors."""
-    try:
-        yield
-    except OSError as error:
-        where = display(str(folder))
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise library_error("no space", folder) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-            raise LibraryReadOnly(
-                f"{where}: no permission to write here; choose a folder of your own"
-            ) from error
-        reason = (error.strerror or str(error)).lower()
-        raise LibraryError(f"{where}: cannot be used as a library's folder ({reason})") from error

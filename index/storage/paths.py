@@ -8,8 +8,20 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["MIDI_SUFFIXES", "absolute", "below", "display", "from_bytes", "is_midi_name", "to_bytes"]
+from embedder.core.files import printable as display
 
+__all__ = [
+    "MIDI_SUFFIXES",
+    "absolute",
+    "below",
+    "clamped_ns",
+    "display",
+    "from_bytes",
+    "is_midi_name",
+    "to_bytes",
+]
+
+_LARGEST = 2**63 - 1  # what the database can hold
 MIDI_SUFFIXES = (".mid", ".midi", ".kar", ".rmi", ".smf")
 
 
@@ -46,20 +58,13 @@ def is_midi_name(name: str) -> bool:
     return name.lower().endswith(MIDI_SUFFIXES)
 
 
-def display(path: str) -> str:
-    """One printable line: undecodable bytes as `\\xff`, control characters as `\\n`, `\\x1b`, ..."""
-    return "".join(c if c.isprintable() else _escaped(c) for c in path)
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if 0xDC80 <= code <= 0xDCFF:  # how os.fsdecode carries a byte that is not UTF-8
-        return f"\\x{code - 0xDC00:02x}"
-    return character.encode("unicode_escape").decode("ascii")
-
-
 def below(folder: str) -> tuple[bytes, bytes]:
     """Half-open range of path bytes that holds everything inside a folder, for an indexed look-up."""
     separator = os.fsencode(os.sep)
     first = to_bytes(folder).rstrip(separator) + separator
     return first, first[:-1] + bytes([first[-1] + 1])
+
+
+def clamped_ns(time_ns: int) -> int:
+    """A time of change as the database can hold it: a file may claim any."""
+    return min(max(time_ns, -_LARGEST), _LARGEST)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,9 +21,8 @@ from sqlalchemy.pool import NullPool
 
 from embedder.core.errors import LibraryError
 
-from ..vectors import index_files
 from . import schema
-from .database import DATABASE_NAME, disk_errors, library_error
+from .errors import DATABASE_NAME, disk_errors, library_error
 from .paths import display
 from .verify import fits, open_plain, parts_error
 
@@ -57,11 +56,15 @@ class RepairReport:
         return vars(self) | {"indexes": list(self.indexes)}
 
 
-def repair(folder: Path, *, sound: bool) -> RepairReport:
+def repair(
+    folder: Path, damaged_indexes: Collection[str], fallback: Mapping[str, str], *, sound: bool
+) -> RepairReport:
     """Mend a library; the writer's lock must be held, and the library open nowhere else.
 
     Parameters
     ----------
+    damaged_indexes : names of search indexes whose files are damaged; the next search builds them anew
+    fallback : facts of the database (encoder, dim, library, commit) by other sources than itself
     sound : whether a check found nothing wrong with the database, so that it stays as it is
 
     Raises
@@ -71,9 +74,7 @@ def repair(folder: Path, *, sound: bool) -> RepairReport:
     DiskFull, LibraryReadOnly
     """
     database = folder / DATABASE_NAME
-    indexes = tuple(
-        name for name in ("pieces", "windows") if index_files.check_files(folder, name) is not None
-    )
+    indexes = tuple(damaged_indexes)
     for name in indexes:
         with disk_errors(folder):
             (folder / f"{name}.json").unlink(missing_ok=True)
@@ -84,7 +85,7 @@ def repair(folder: Path, *, sound: bool) -> RepairReport:
     try:
         with disk_errors(folder):
             beside.unlink(missing_ok=True)
-        lost_rows, lost_pieces = _salvage(database, beside)
+        lost_rows, lost_pieces = _salvage(database, beside, fallback)
         pieces, paths = _counts(beside)
         kept = _free_name(database)
         with disk_errors(folder):
@@ -103,10 +104,10 @@ def repair(folder: Path, *, sound: bool) -> RepairReport:
     return RepairReport(pieces, paths, lost_pieces, lost_rows, str(kept), indexes)
 
 
-def _salvage(database: Path, beside: Path) -> tuple[int, int]:
+def _salvage(database: Path, beside: Path, fallback: Mapping[str, str]) -> tuple[int, int]:
     """Write what can be read into a new database; places lost, and pieces lost."""
     with _of_full_length(database) as whole, closing(open_plain(whole)) as source:
-        facts = _facts(source, database.parent)
+        facts = _facts(source, fallback)
         metadata = _empty(beside, int(facts["schema"]))
         with closing(sqlite3.connect(beside)) as target:
             highest = _highest(source, metadata)
@@ -155,17 +156,13 @@ def _empty(beside: Path, version: int) -> MetaData:
     return metadata
 
 
-def _facts(source: sqlite3.Connection, folder: Path) -> dict[str, str]:
-    """The facts that the new database needs, from the indexes' manifests where they cannot be read."""
+def _facts(source: sqlite3.Connection, fallback: Mapping[str, str]) -> dict[str, str]:
+    """The facts that the new database needs; those that cannot be read, as the search indexes know them."""
     found: dict[str, str] = {}
     with suppress(sqlite3.Error, UnicodeDecodeError):
         rows = source.execute("SELECT name, value FROM meta").fetchall()
         found = {n: v for n, v in rows if isinstance(n, str) and isinstance(v, str)}
-    for name in ("pieces", "windows"):
-        manifest = index_files.read_manifest(folder, name)
-        if manifest is not None:
-            known = {"encoder": manifest.encoder, "dim": str(manifest.dim), "library": manifest.library}
-            found = known | {"commit": str(manifest.commit)} | found
+    found = dict(fallback) | found
     for name, otherwise in (("commit", "0"), ("dim", "0"), ("schema", str(schema.SCHEMA_VERSION))):
         if not found.get(name, "").isdecimal():
             found[name] = otherwise

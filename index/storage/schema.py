@@ -13,8 +13,11 @@ always written, read and removed together, and a row each would add more B-tree 
 tables of one row a piece stand apart because they are read apart: a filter scans `pieces` without stepping
 over blobs, and the piece index is rebuilt without touching the windows, which are twenty times larger.
 
-Numbers of pieces are never used twice (AUTOINCREMENT), and the vectors of a number never change: so a cache
-of vectors is brought up to date by comparing numbers alone.
+Numbers of pieces are never used twice (AUTOINCREMENT), and what a number stands for changes only when files
+are read again by a better reader (`pieces.reading`), after which every cache is made anew
+(`Database.library_id`): so a cache is brought up to date by comparing numbers alone.
+
+`crc` is the CRC-32 of a row's blobs; NULL in rows of a midikin that did not write it.
 
 Parts of the library that have tables of their own keep them in their own files; `TABLE_MODULES` names those,
 and `tables` gives all. Whoever changes a table raises `SCHEMA_VERSION` and writes the revision that leads
@@ -53,7 +56,7 @@ __all__ = [
     "windows",
 ]
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 TABLE_MODULES = ("index.duplicates.decisions", "index.tags.schema")
 
 metadata = MetaData()
@@ -109,6 +112,14 @@ pieces = Table(
     Column("key_confidence", Float, nullable=False, index=True),
     Column("tempo_bpm", Float, index=True),
     Column("added_s", Float, nullable=False),
+    Column("reading", Integer, nullable=False, server_default="0"),
+    Column("parts", Integer),
+    Column("drum_notes", Integer),
+    Column("instruments", Text),
+    Column("meter", Text),
+    Column("tempo_estimated", Integer),
+    Column("composer", Text),
+    Column("partly_read", Text),
     sqlite_autoincrement=True,
 )
 
@@ -128,10 +139,18 @@ paths = Table(
     Column("size_bytes", LARGE, nullable=False),
     Column("mtime_ns", LARGE, nullable=False),
     Column("seen_s", Float, nullable=False),
+    Column("changed_ns", LARGE),
+    Column("inode", LARGE),
     Index("ix_paths_piece_id", "piece_id"),
 )
 
-piece_vectors = Table("piece_vectors", metadata, _of_piece(), Column("vector", LargeBinary, nullable=False))
+piece_vectors = Table(
+    "piece_vectors",
+    metadata,
+    _of_piece(),
+    Column("vector", LargeBinary, nullable=False),
+    Column("crc", LARGE),
+)
 
 windows = Table(
     "windows",
@@ -139,9 +158,12 @@ windows = Table(
     _of_piece(),
     Column("spans", LargeBinary, nullable=False),
     Column("vectors", LargeBinary, nullable=False),
+    Column("crc", LARGE),
 )
 
-notes = Table("notes", metadata, _of_piece(), Column("packed", LargeBinary, nullable=False))
+notes = Table(
+    "notes", metadata, _of_piece(), Column("packed", LargeBinary, nullable=False), Column("crc", LARGE)
+)
 
 failures = Table(
     "failures",

@@ -6,8 +6,9 @@ it cannot know. Nothing is changed, and whatever is damaged, the check goes on a
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,8 @@ from urllib.parse import quote
 
 from embedder.core.errors import LibraryError
 
-from ..vectors import index_files
-from ..vectors.vector_indexes import INDEX_NAMES
 from . import schema
-from .codecs import unpack_notes, unpack_spans, unpack_vectors
+from .codecs import crc_of, unpack_notes, unpack_spans, unpack_vectors
 
 __all__ = ["Problem", "VerifyReport", "fits", "open_plain", "parts_error", "verify"]
 
@@ -70,8 +69,13 @@ class VerifyReport:
         }
 
 
-def verify(folder: Path, database: Path) -> VerifyReport:
-    """Check a library's database and the files beside it."""
+def verify(folder: Path, database: Path, damaged_indexes: Mapping[str, str]) -> VerifyReport:
+    """Check a library's database.
+
+    Parameters
+    ----------
+    damaged_indexes : what is wrong with search indexes beside it, by name
+    """
     problems: list[Problem] = []
     pieces = 0
     try:
@@ -82,17 +86,15 @@ def verify(folder: Path, database: Path) -> VerifyReport:
             problems += found
     except (sqlite3.Error, UnicodeDecodeError) as error:
         problems.append(Problem("database", database.name, _words(error)))
-    for name in INDEX_NAMES:
-        reason = index_files.check_files(folder, name)
-        if reason is not None:
-            problems.append(Problem("index", name, f"{reason}; the next search builds it anew", True))
+    problems += [
+        Problem("index", name, f"{reason}; the next search builds it anew", True)
+        for name, reason in damaged_indexes.items()
+    ]
     return VerifyReport(str(folder), pieces, tuple(problems))
 
 
 def open_plain(database: Path) -> sqlite3.Connection:
     """The database for reading, past all that could trip over damage."""
-    import os
-
     address = f"file:{quote(os.fsencode(database.absolute()))}?mode=ro"
     return sqlite3.connect(address, uri=True, isolation_level=None)
 
@@ -143,6 +145,7 @@ def _pieces(connection: sqlite3.Connection) -> tuple[list[Problem], int]:
     dim = int(facts.get("dim", 0))
     count, last = 0, 0
     query = """SELECT id, windows.spans, windows.vectors, piece_vectors.vector, notes.packed, pieces.windows,
+        windows.crc, piece_vectors.crc, notes.crc,
         EXISTS (SELECT 1 FROM paths WHERE paths.piece_id = pieces.id) FROM pieces
         LEFT JOIN windows ON windows.piece_id = id LEFT JOIN piece_vectors ON piece_vectors.piece_id = id
         LEFT JOIN notes ON notes.piece_id = id WHERE id > ? ORDER BY id LIMIT ?"""
@@ -150,11 +153,22 @@ def _pieces(connection: sqlite3.Connection) -> tuple[list[Problem], int]:
         rows = connection.execute(query, (last, _PIECES_AT_ONCE)).fetchall()
         if not rows:
             return problems, count
-        for number, *parts, windows, filed in rows:
+        for number, *parts, windows, window_crc, vector_crc, notes_crc, filed in rows:
             reason = parts_error(parts, dim, windows) or (None if filed else "no file holds it")
+            reason = reason or _checksum_error(parts, (window_crc, vector_crc, notes_crc))
             if reason is not None and len(problems) < _MOST:
                 problems.append(Problem("piece", f"#{number}", reason))
         count, last = count + len(rows), rows[-1][0]
+
+
+def _checksum_error(parts: list[bytes], crcs: tuple[int | None, int | None, int | None]) -> str | None:
+    """Which of a piece's blobs is not what was written; rows of an older midikin have no checksum."""
+    spans, vectors, vector, notes = parts
+    whole = (("windows", (spans, vectors)), ("vector", (vector,)), ("notes", (notes,)))
+    for (name, blobs), crc in zip(whole, crcs, strict=True):
+        if crc is not None and crc_of(*blobs) != crc:
+            return f"the checksum of its {name} does not agree"
+    return None
 
 
 def parts_error(parts: list[Any], dim: int, windows: int) -> str | None:

@@ -1,4 +1,4 @@
-"""What stands: the tags of a library, their labels, and all that is known of one piece."""
+"""The tags of a library, their active labels, and all tags of one piece."""
 
 from __future__ import annotations
 
@@ -6,22 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from sqlalchemy import Connection, Row, distinct, func, select
 
-from embedder.core.errors import TagError
-
-from ..probes.review import open_predictions, predicted_counts
-from ..probes.store import load_trained, probe_state, tags_with_probes
-from ..storage import schema
-from ..storage.paths import from_bytes
-from ..storage.piece_writer import chunks
-from .labels import tag_named
-from .names import checked_name
+from ..probes.predict import predicted_counts, predictions_of_piece
+from ..probes.store import probe_state
+from ..storage import from_bytes, schema
+from ..storage.pieces import chunks
+from .labels import find_tag
 from .records import FREE, NO, YES, Label, PieceTag, Tag, TagValue
 from .schema import label_actions, labels, tags
 
-__all__ = ["labelled_tags", "labels_of", "list_tags", "tags_of_piece"]
+__all__ = ["list_labels", "list_tags", "tags_of_piece"]
 
 
 def list_tags(connection: Connection, encoder: str | None) -> list[Tag]:
@@ -40,8 +35,8 @@ def list_tags(connection: Connection, encoder: str | None) -> list[Tag]:
 
 
 def _tag(connection: Connection, row: Row[Any], encoder: str | None) -> Tag:
-    here = (labels.c.tag_id == row.id) & labels.c.ended_by.is_(None)
-    grouped = select(labels.c.value, labels.c.holds, func.count()).where(here)
+    is_active = (labels.c.tag_id == row.id) & labels.c.ended_by.is_(None)
+    grouped = select(labels.c.value, labels.c.holds, func.count()).where(is_active)
     counts: Counter[str] = Counter()
     total = 0
     for value, holds, count in connection.execute(grouped.group_by(labels.c.value, labels.c.holds)):
@@ -51,7 +46,7 @@ def _tag(connection: Connection, row: Row[Any], encoder: str | None) -> Tag:
         else:
             counts[value] += count if holds else 0
     joined = labels.join(schema.pieces, labels.c.sha256 == schema.pieces.c.sha256)
-    pieces = select(func.count(distinct(schema.pieces.c.id))).select_from(joined).where(here)
+    pieces = select(func.count(distinct(schema.pieces.c.id))).select_from(joined).where(is_active)
     predicted = predicted_counts(connection, row)
     names = sorted(set(counts) | set(predicted), key=lambda name: (-counts[name], name))
     return Tag(
@@ -64,8 +59,8 @@ def _tag(connection: Connection, row: Row[Any], encoder: str | None) -> Tag:
     )
 
 
-def labels_of(connection: Connection, names: Sequence[str] | None, piece_id: int | None) -> list[Label]:
-    """Labels that stand, of some tags and of one piece if so asked, oldest first.
+def list_labels(connection: Connection, names: Sequence[str] | None, piece_id: int | None) -> list[Label]:
+    """Active labels, oldest first; of some tags and of one piece if these are given.
 
     Raises
     ------
@@ -77,67 +72,61 @@ def labels_of(connection: Connection, names: Sequence[str] | None, piece_id: int
     columns = (labels, tags.c.name, tags.c.kind, label_actions.c.source, label_actions.c.done_s)
     query = select(*columns).select_from(joined).where(labels.c.ended_by.is_(None))
     if names is not None:
-        wanted = [tag_named(connection, checked_name(name)).id for name in names]
-        query = query.where(labels.c.tag_id.in_(wanted))
+        tag_ids = [find_tag(connection, name).id for name in names]
+        query = query.where(labels.c.tag_id.in_(tag_ids))
     if piece_id is not None:
         own = select(schema.pieces.c.sha256).where(schema.pieces.c.id == piece_id)
         query = query.where(labels.c.sha256 == own.scalar_subquery())
-    found = connection.execute(query.order_by(labels.c.id)).all()
-    held = pieces_of_contents(connection, sorted({row.sha256 for row in found}))
-    return [
-        Label(
-            piece_id=held[row.sha256][0] if row.sha256 in held else None,
-            path=held[row.sha256][1] if row.sha256 in held else None,
-            sha256=row.sha256,
-            tag=row.name,
-            value=None if row.kind == FREE else row.value,
-            holds=bool(row.holds),
-            start_s=row.start_s,
-            end_s=row.end_s,
-            source=row.source,
-            set_s=row.done_s,
-            action=row.set_by,
+    rows = connection.execute(query.order_by(labels.c.id)).all()
+    pieces = _pieces_by_content(connection, sorted({row.sha256 for row in rows}))
+    listed = []
+    for row in rows:
+        piece, path = pieces.get(row.sha256, (None, None))
+        listed.append(
+            Label(
+                piece_id=piece,
+                path=path,
+                sha256=row.sha256,
+                tag=row.name,
+                value=None if row.kind == FREE else row.value,
+                holds=bool(row.holds),
+                start_s=row.start_s,
+                end_s=row.end_s,
+                source=row.source,
+                set_s=row.done_s,
+                action=row.set_by,
+            )
         )
-        for row in found
-    ]
+    return listed
 
 
-def pieces_of_contents(connection: Connection, hashes: Sequence[str]) -> dict[str, tuple[int, str]]:
-    """Number and first path of the pieces that hold contents, by hash."""
-    held: dict[str, tuple[int, str]] = {}
+def _pieces_by_content(connection: Connection, hashes: Sequence[str]) -> dict[str, tuple[int, str]]:
+    """Id and first path of the pieces with some contents, by hash."""
+    pieces: dict[str, tuple[int, str]] = {}
     joined = schema.pieces.join(schema.paths, schema.paths.c.piece_id == schema.pieces.c.id)
     columns = (schema.pieces.c.sha256, schema.pieces.c.id, schema.paths.c.path)
-    for some in chunks(hashes):
-        query = select(*columns).select_from(joined).where(schema.pieces.c.sha256.in_(some))
-        for sha256, number, path in connection.execute(query.order_by(schema.paths.c.path.desc())):
-            held[sha256] = number, from_bytes(path)  # the first one comes last
-    return held
-
-
-def labelled_tags(connection: Connection) -> list[Row[Any]]:
-    """Tags with labels that stand, by name."""
-    own = select(labels.c.id).where(labels.c.tag_id == tags.c.id, labels.c.ended_by.is_(None))
-    return list(connection.execute(select(tags).where(own.exists()).order_by(tags.c.name)).all())
+    for chunk in chunks(hashes):
+        query = select(*columns).select_from(joined).where(schema.pieces.c.sha256.in_(chunk))
+        for sha256, piece_id, path in connection.execute(query.order_by(schema.paths.c.path.desc())):
+            pieces[sha256] = piece_id, from_bytes(path)  # the first path comes last and stays
+    return pieces
 
 
 def tags_of_piece(connection: Connection, piece_id: int) -> list[PieceTag]:
-    """Labels of a piece as a whole, then predictions for tags without one."""
-    found = [
+    """Labels of a piece as a whole, then predictions for the tags without one."""
+    known = [
         PieceTag(
-            one.tag, one.value or (YES if one.holds else NO), one.holds or one.value is None, "label", None
+            tag=label.tag,
+            value=label.value or (YES if label.holds else NO),
+            holds=label.holds or label.value is None,
+            source="label",
+            probability=None,
         )
-        for one in labels_of(connection, None, piece_id)
-        if one.start_s is None
+        for label in list_labels(connection, None, piece_id)
+        if label.start_s is None
     ]
-    for tag in tags_with_probes(connection):
-        probe = load_trained(connection, tag)
-        try:
-            said = open_predictions(connection, tag, probe)
-        except TagError:  # not applied yet
-            continue
-        row = int(np.searchsorted(said.numbers, piece_id))
-        if row < len(said.numbers) and said.numbers[row] == piece_id and not said.outside[row]:
-            best = int(said.probabilities[row].argmax())
-            sure = round(float(said.probabilities[row, best]), 4)
-            found.append(PieceTag(tag.name, probe.classes[best], True, "prediction", sure))
-    return found
+    predicted = [
+        PieceTag(tag, value, True, "prediction", probability)
+        for tag, value, probability in predictions_of_piece(connection, piece_id)
+    ]
+    return known + predicted

@@ -1,12 +1,15 @@
-"""What the library answers about tags and labels: immutable records with `to_json`."""
+"""Records of tags and labels, immutable and with `to_json`, and the rules for names of tags and values."""
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ..named import Named
-from ..storage.paths import display as printable
+from embedder.core.errors import TagError
+from embedder.core.files import printable, shortened
+
+from ..records import Named
 
 __all__ = [
     "FACET",
@@ -16,27 +19,29 @@ __all__ = [
     "ImportReport",
     "Label",
     "LabelAction",
+    "LabelEdit",
     "LabelReport",
     "PieceTag",
     "Tag",
     "TagValue",
-    "Wish",
+    "checked_name",
 ]
 
 FREE, FACET = "free", "facet"
 YES, NO = "yes", "no"  # the values of a free tag, as classes of its probe
+MAX_NAME_LENGTH = 500  # characters
 
 
 @dataclass(frozen=True)
-class Wish:
-    """A label that somebody wants to give.
+class LabelEdit:
+    """A label to set or to remove.
 
     Attributes
     ----------
     target : a piece by number, or the path of a file or of a folder with pieces below it
     tag, value : value is None for a free tag
-    holds : False says that the piece is not so; None takes the label away
-    start_s, end_s : a part of the piece, in seconds; None for the whole
+    holds : True for "has the tag", False for "does not have it", None to remove the label
+    start_s, end_s : a time range of the piece, in seconds; None for the whole piece
     """
 
     target: Any
@@ -49,7 +54,7 @@ class Wish:
 
 @dataclass(frozen=True)
 class TagValue(Named):
-    """A value of a facet, or yes or no of a free tag: labels given, and pieces predicted so."""
+    """A value of a facet, or yes or no of a free tag, with its numbers of labels and of predicted pieces."""
 
     value: str
     labels: int
@@ -67,8 +72,8 @@ class Tag(Named):
     Attributes
     ----------
     kind : "free" (yes or no for each piece) or "facet" (one of many values)
-    values : what was labelled, most labels first
-    labels : labels that stand, "is not" and parts of pieces included
+    values : by number of labels, the most frequent first
+    labels : active labels, negative ones and those of time ranges included
     pieces : pieces of the library with a label
     probe : "none", "current", "labels changed" or "stale" (made for another encoder)
     """
@@ -91,12 +96,14 @@ class Tag(Named):
 
 @dataclass(frozen=True)
 class Label(Named):
-    """What somebody said of a content.
+    """A label of a content.
 
     Attributes
     ----------
-    piece_id, path : the piece that holds the content; None if it is not in the library now
+    piece_id, path : the piece with that content; None if it is not in the library now
+    sha256 : of the file's bytes, which identifies the content
     value : of a facet; None for a free tag
+    holds : False for "is not"
     source : "user", "search", "folder", "file", "classifier", "accepted" or "rejected"
     set_s : seconds since 1970
     action : number of the action that set it
@@ -121,7 +128,7 @@ class Label(Named):
 
 @dataclass(frozen=True)
 class PieceTag:
-    """A tag of a piece: what a person said, or what a probe predicts where nobody did.
+    """A tag of a piece: a label, or a probe's prediction where there is no label.
 
     Attributes
     ----------
@@ -143,13 +150,13 @@ class PieceTag:
 
 @dataclass(frozen=True)
 class LabelAction:
-    """A change of labels.
+    """A change of labels, as it is listed in the history.
 
     Attributes
     ----------
-    what : in plain words
-    labels : how many labels it set or took away
-    done_s, undone_s : seconds since 1970; undone_s is None while it stands
+    what : description
+    labels : how many labels it set or removed
+    done_s, undone_s : seconds since 1970; undone_s is None unless the change was undone
     """
 
     number: int
@@ -165,15 +172,15 @@ class LabelAction:
 
 @dataclass(frozen=True)
 class LabelReport:
-    """What a labelling did.
+    """What applying label edits did.
 
     Attributes
     ----------
-    action : its number, for undoing; None if nothing had to be changed
-    set : labels that are new
-    replaced : labels that took the place of another one of the same piece
-    unchanged : labels that stood already
-    removed : labels taken away
+    action : number of the change, for undoing it; None if nothing had to be changed
+    set : new labels
+    replaced : new labels that replaced another one of the same piece
+    unchanged : labels that existed already
+    removed : labels removed
     """
 
     action: int | None
@@ -193,10 +200,10 @@ class ImportReport(LabelReport):
     Attributes
     ----------
     file : the table
-    encoding, delimiter : as they were found; delimiter is empty for JSON
+    encoding, delimiter : as detected; delimiter is empty for JSON
     rows : rows of the table
     columns : columns that became tags
-    unknown : files named in the table that the library does not hold
+    unknown : files named in the table that are not in the library
     """
 
     file: str
@@ -208,3 +215,33 @@ class ImportReport(LabelReport):
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"columns": list(self.columns), "unknown": list(self.unknown)}
+
+
+def checked_name(text: object, what: str = "tag") -> str:
+    """The name of a tag or value as it is stored: composed (NFC), without surrounding white space.
+
+    Any characters are allowed that can be stored as UTF-8.
+
+    Parameters
+    ----------
+    what : "tag" or "value", for the message
+
+    Raises
+    ------
+    TagError
+        If it is empty, too long, or not valid Unicode text.
+    TypeError
+        If it is not text.
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"the name of a {what} must be text, not {text!r}")
+    name = unicodedata.normalize("NFC", text).strip()
+    if not name:
+        raise TagError(f"the name of a {what} must not be empty")
+    if len(name) > MAX_NAME_LENGTH:
+        raise TagError(
+            f"the name of a {what} has {len(name):,} characters; at most {MAX_NAME_LENGTH} are allowed"
+        )
+    if any(0xD800 <= ord(c) <= 0xDFFF or c == "\0" for c in name):
+        raise TagError(f"{shortened(name)}: the name of a {what} must be valid UTF-8 without NUL characters")
+    return name

@@ -1,14 +1,14 @@
 """Tables of tags, labels, probes and predictions.
 
     tags           the user's tags: free ones (yes or no) and facets (one of many values)
-    label_actions  every change of labels, by number and date: what history shows and undo takes back
-    labels         what people said of contents; one that ended keeps its row, with the action that ended it
-    probes         the probe of a tag: its arrays, and what is known of how good it is
-    predictions    what a probe says of all pieces, packed: numbers of pieces and their probabilities
+    label_actions  every change of labels, by number and date, for history and undo
+    labels         labels of contents; a removed or replaced one keeps its row, with the action that ended it
+    probes         the probe of a tag: its arrays, metadata and scores
+    predictions    a probe's predictions for all pieces, packed: piece numbers and class probabilities
 
-A label names a content by its hash, not a piece by its number, and so outlives removing and adding again.
-Predictions are one row a tag, because they are always written and read together: a hundred thousand
-pieces are a megabyte, and writing them is one step.
+A label refers to a content by its hash, not to a piece by its number, so it survives removing the piece and
+adding it again. Predictions are one row per tag, because they are always written and read together: for a
+hundred thousand pieces that is a megabyte, written in one step.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ labels = Table(
     Column("sha256", Text, nullable=False),
     Column("value", Text, nullable=False),  # of a facet; empty for a free tag
     Column("holds", Integer, nullable=False),  # 1 for "is", 0 for "is not"
-    Column("start_s", Float),  # of a part of the piece; empty for the whole
+    Column("start_s", Float),  # of a time range; null for the whole piece
     Column("end_s", Float),
     Column("set_by", Integer, ForeignKey("label_actions.id"), nullable=False),
     Column("ended_by", Integer, ForeignKey("label_actions.id")),
@@ -63,7 +63,7 @@ probes = Table(
     metadata,
     Column("tag_id", Integer, ForeignKey("tags.id"), primary_key=True),
     Column("encoder", Text, nullable=False),
-    Column("labels", Text, nullable=False),  # digest of the labels that it was trained on
+    Column("labels", Text, nullable=False),  # digest of the labels it was trained on
     Column("facts", Text, nullable=False),  # JSON
     Column("arrays", LargeBinary, nullable=False),
     Column("trained_s", Float, nullable=False),
@@ -76,5 +76,5 @@ predictions = Table(
     Column("trained_s", Float, nullable=False),  # of the probe that made them
     Column("pieces", LargeBinary, nullable=False),  # int64 [n]
     Column("probabilities", LargeBinary, nullable=False),  # float16 [n, classes]
-    Column("outside", LargeBinary, nullable=False),  # one byte a piece
+    Column("outside", LargeBinary, nullable=False),  # one byte per piece: 1 if out of distribution
 )

@@ -1,4 +1,4 @@
-"""`library.tags`: labels that people give to pieces."""
+"""`Library.tags`: labels that people give, and what is known of a piece's tags."""
 
 from __future__ import annotations
 
@@ -6,16 +6,14 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ..arguments import whole
-from ..storage.database import Database
-from ..storage.paths import absolute
-from .folders import folder_wishes
-from .label_export import to_csv
-from .label_import import give_table
-from .labels import actions, give, rename, undo
-from .queries import labels_of, list_tags, tags_of_piece
-from .records import ImportReport, Label, LabelAction, LabelReport, PieceTag, Tag, Wish
-from .table_files import read_table
+from embedder.core.table_files import TableFormat
+
+from ..arguments import renamed_keywords, whole
+from ..storage import Database, absolute
+from .label_io import edits_from_folders, format_labels, import_table, read_labels
+from .labels import apply_edits, list_actions, rename_tag, undo_action
+from .queries import list_labels, list_tags, tags_of_piece
+from .records import ImportReport, Label, LabelAction, LabelEdit, LabelReport, PieceTag, Tag
 from .targets import flatten, one_piece
 
 __all__ = ["Tags"]
@@ -24,11 +22,10 @@ Path = str | os.PathLike[str]
 
 
 class Tags:
-    """The labels of a library; calling it lists the tags.
+    """Tags of a library; calling it lists them.
 
-    Parameters
-    ----------
-    database : of the library
+    A tag is free (each piece has it or not) or a facet (one of many values). Every change of labels is one
+    action that applies as a whole or not at all, and that can be undone.
     """
 
     def __init__(self, database: Database) -> None:
@@ -50,15 +47,15 @@ class Tags:
         end_s: float | None = None,
         source: str = "user",
     ) -> LabelReport:
-        """Say that pieces have a tag, or that they do not; one action, whole or not at all.
+        """Label pieces with a tag, or as not having it.
 
         Parameters
         ----------
-        tag : its name; made if it is new
+        tag : its name; created if it is new
         pieces : a piece by number, a file, a folder, an answer of the library, or a list of these
         value : of a facet (one of many values); None for a free tag (yes or no)
-        holds : False to say "is not"
-        start_s, end_s : only this part of a single piece
+        holds : False for "does not have the tag"
+        start_s, end_s : only this time range of a single piece
         source : for the history: "user", "search", "folder", "file"
 
         Raises
@@ -66,30 +63,38 @@ class Tags:
         PieceNotFound
             If a target is not in the library.
         TagError
-            If the name cannot be, the tag is of the other kind, or labels contradict each other.
+            If the name is invalid, the tag is of the other kind, or labels contradict each other.
         LibraryReadOnly
         """
-        part = {"start_s": start_s, "end_s": end_s}
-        wishes = [Wish(target, tag, value, bool(holds), **part) for target in flatten(pieces)]
-        return self.label_many(wishes, source=source)
+        edits = [
+            LabelEdit(target, tag, value, bool(holds), start_s=start_s, end_s=end_s)
+            for target in flatten(pieces)
+        ]
+        return self.label_many(edits, source=source)
 
     def unlabel(self, tag: str, pieces: Any, *, value: str | None = None) -> LabelReport:
-        """Take the labels of a tag away from pieces and their parts: neither yes nor no is said then.
+        """Remove the labels of a tag from pieces and their time ranges, positive and negative ones.
 
         Parameters
         ----------
-        value : of a facet, to take away only this value
+        value : of a facet, to remove only this value
 
         Raises
         ------
         PieceNotFound, TagError
         """
-        return self.label_many([Wish(target, tag, value, None) for target in flatten(pieces)])
+        return self.label_many([LabelEdit(target, tag, value, None) for target in flatten(pieces)])
 
-    def label_many(self, wishes: Iterable[Wish], *, source: str = "user", what: str = "") -> LabelReport:
-        """Do many labellings as one action, whole or not at all; see `label` for what is refused."""
+    @renamed_keywords(wishes="edits")
+    def label_many(self, edits: Iterable[LabelEdit], *, source: str = "user", what: str = "") -> LabelReport:
+        """Apply many label edits as one action; see `label` for the errors.
+
+        Parameters
+        ----------
+        what : description for the history; made from the edits if empty
+        """
         with self._database.write() as connection:
-            return give(connection, wishes, source=source, what=what)
+            return apply_edits(connection, edits, source=source, what=what)
 
     def label_by_folder(self, tag: str, root: Path | None = None, *, level: int = 1) -> LabelReport:
         """Label pieces with the name of a folder that they lie in.
@@ -97,7 +102,7 @@ class Tags:
         Parameters
         ----------
         tag : the facet
-        root : pieces below this folder; the folder that all files have in common if not given
+        root : pieces below this folder; the common folder of all files if not given
         level : 1 for the folders directly below the root, 2 for those below them
 
         Raises
@@ -107,8 +112,8 @@ class Tags:
         """
         level = whole(level, "the level", least=1)
         with self._database.write() as connection:
-            wishes = folder_wishes(connection, tag, None if root is None else absolute(root), level)
-            return give(connection, wishes, source="folder", what=f"label by folder: {tag}")
+            edits = edits_from_folders(connection, tag, None if root is None else absolute(root), level)
+            return apply_edits(connection, edits, source="folder", what=f"label by folder: {tag}")
 
     def import_labels(
         self,
@@ -120,27 +125,27 @@ class Tags:
         skip_unknown: bool = False,
         name: str | None = None,
     ) -> ImportReport:
-        """Give the labels of a table (CSV, or the JSON of MAESTRO), all or none.
+        """Apply the labels of a table (CSV, TSV, or JSON such as MAESTRO's), all or none.
 
         Parameters
         ----------
-        columns : columns that become tags, or tags by column; told from the table if not given
-        tag : a free tag that every file of the table gets, for a table that only lists files
-        encoding : of the table; told from its bytes if not given
-        skip_unknown : label the files that the library holds and only report the others
-        name : what the table is called in the history and in messages, if not by its path
+        columns : columns that become tags, or tags by column; chosen from the table if not given
+        tag : a free tag for every file of the table, for a table that only lists files
+        encoding : of the table; detected if not given
+        skip_unknown : label the files that are in the library and only report the others
+        name : what to call the table in the history and in messages, if not by its path
 
         Raises
         ------
         TagError
-            If the file is no such table, names unknown files, or contradicts itself.
+            If the file is not such a table, names unknown files, or contradicts itself.
         """
         file = absolute(path)
-        table = read_table(file, encoding, name)
+        table = read_labels(file, encoding, name)
         if columns is not None and not isinstance(columns, Mapping):
-            columns = {name: name for name in columns}
+            columns = {column: column for column in columns}
         with self._database.write() as connection:
-            return give_table(
+            return import_table(
                 connection,
                 table,
                 os.path.dirname(file),
@@ -149,51 +154,58 @@ class Tags:
                 skip_unknown=skip_unknown,
             )
 
-    def export_labels(self, tags: Iterable[str] | None = None) -> str:
-        """Labels that stand as CSV, which `import_labels` reads back.
+    def export_labels(self, tags: Iterable[str] | None = None, *, kind: TableFormat = "csv") -> str:
+        """Active labels as a table, which `import_labels` reads back.
+
+        Parameters
+        ----------
+        tags : only these; all if not given
+        kind : "csv", "tsv" or "json"
 
         Raises
         ------
         TagError
             If there is no tag of a name.
         """
-        with self._database.read() as connection:
-            return to_csv(labels_of(connection, None if tags is None else list(tags), None))
+        return format_labels(self._labels(None if tags is None else list(tags), None), kind)
 
     def rename(self, tag: str, new: str) -> None:
-        """Give a tag another name; its labels, probe and predictions stay with it.
+        """Rename a tag; its labels, probe and predictions stay with it.
 
         Raises
         ------
         TagError
-            If there is no such tag, or another one bears the new name.
+            If there is no such tag, or another one has the new name.
         """
         with self._database.write() as connection:
-            rename(connection, tag, new)
+            rename_tag(connection, tag, new)
 
     def labels(self, tag: str | None = None, *, piece: Any = None) -> list[Label]:
-        """Labels that stand, oldest first: of all tags or of one, of all pieces or of one."""
+        """Active labels, oldest first: of all tags or of one, of all pieces or of one."""
+        return self._labels(None if tag is None else [tag], piece)
+
+    def _labels(self, tags: list[str] | None, piece: Any) -> list[Label]:
         with self._database.read() as connection:
-            number = None if piece is None else one_piece(connection, piece)[0]
-            return labels_of(connection, None if tag is None else [tag], number)
+            piece_id = None if piece is None else one_piece(connection, piece)[0]
+            return list_labels(connection, tags, piece_id)
 
     def of(self, piece: Any) -> list[PieceTag]:
-        """All that is known of a piece: what people said, and what probes predict where nobody did."""
+        """The tags of a piece: its labels, and predictions of probes for the tags without one."""
         with self._database.read() as connection:
             return tags_of_piece(connection, one_piece(connection, piece)[0])
 
     def history(self, limit: int = 50) -> list[LabelAction]:
         """Changes of labels, newest first."""
         with self._database.read() as connection:
-            return actions(connection, limit)
+            return list_actions(connection, limit)
 
     def undo(self, number: int | None = None) -> LabelAction:
-        """Take a change of labels back: the last one that stands, or the one of a number.
+        """Undo a change of labels: the last one that was not undone yet, or the one of a number.
 
         Raises
         ------
         TagError
-            If there is none, or a later change built upon it.
+            If there is none, or a later change of the same labels must be undone first.
         """
         with self._database.write() as connection:
-            return undo(connection, number)
+            return undo_action(connection, number)

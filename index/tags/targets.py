@@ -13,9 +13,8 @@ from embedder.core.errors import PieceNotFound
 
 from ..arguments import LARGEST, is_number
 from ..records import Hit, Piece, SearchResult
-from ..storage import schema
-from ..storage.paths import absolute, below, display, to_bytes
-from ..storage.piece_writer import chunks
+from ..storage import absolute, below, display, schema, to_bytes
+from ..storage.pieces import chunks
 
 __all__ = ["Contents", "flatten", "one_piece"]
 

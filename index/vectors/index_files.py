@@ -31,7 +31,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..storage.paths import display
+from ..storage import display
 from .faiss_store import FaissStore
 from .segments import Part, load_faiss
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from embedder.core.errors import LibraryError
 
 from ..records import IndexInfo
-from ..storage.database import Database
+from ..storage import Database
 from .autotune import Trial
 from .faiss_store import VectorStore
 from .keys import IntArray

@@ -18,9 +18,7 @@ import numpy as np
 from sqlalchemy import Connection, func, select
 
 from ..records import IndexInfo
-from ..storage import schema
-from ..storage.codecs import unpack_vectors
-from ..storage.database import Database
+from ..storage import Database, schema, unpack_vectors
 from . import autotune, index_files
 from .autotune import Trial
 from .faiss_store import FaissStore, VectorStore

@@ -21,9 +21,9 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[2]), str(Path(__file__).res
 
 from tags import Labelled, label_sets, labelled, prepared  # noqa: E402
 
-from index.probes.classifier import fit_plainly, softmax  # noqa: E402
-from index.probes.folds import fold_of_rows  # noqa: E402
-from index.probes.uncertainty import choose, doubt_of  # noqa: E402
+from index.probes.active_learning import choose, uncertainty  # noqa: E402
+from index.probes.classifier import fit_logistic_regression, softmax  # noqa: E402
+from index.probes.crossval import group_folds  # noqa: E402
 
 GOAL = 0.9
 LIMIT = 0.6
@@ -34,13 +34,13 @@ def simulated(
     found: Labelled, seed: int, step: int, most: int, *, active: bool
 ) -> tuple[NDArray[np.float64], float]:
     """Accuracy after each step, and with all labels."""
-    test = fold_of_rows(found.label, found.work, seed=seed) == seed % 5
+    test = group_folds(found.label, found.work, seed=seed) == seed % 5
     rows, label = found.rows[~test], found.label[~test]
     classes = len(found.classes)
     rng = np.random.default_rng(seed)
 
     def accuracy(some: NDArray[np.int64]) -> tuple[float, NDArray[np.float32]]:
-        weights, bias = fit_plainly(rows[some], label[some], classes, STRENGTH)
+        weights, bias = fit_logistic_regression(rows[some], label[some], classes, STRENGTH)
         right = (found.rows[test] @ weights.T + bias).argmax(1) == found.label[test]
         return float(right.mean()), softmax(rows @ weights.T + bias)
 
@@ -56,7 +56,7 @@ def simulated(
             picked = order[len(chosen) : len(chosen) + step]
         chosen = np.concatenate([chosen, picked])
         right, said = accuracy(chosen)
-        doubt = doubt_of(said) if len(np.unique(label[chosen])) > 1 else doubt
+        doubt = uncertainty(said) if len(np.unique(label[chosen])) > 1 else doubt
         curve.append(right)
     return np.array(curve), accuracy(np.arange(len(rows)))[0]
 

@@ -103,18 +103,18 @@ def holders(corpus: Corpus, snapshot: Snapshot) -> dict[str, set[int]]:
     Found by looking for whole scores, which is far more evidence than a fragment gives; titles name pieces
     badly.
     """
-    held: dict[str, set[int]] = defaultdict(set)
+    holding: dict[str, set[int]] = defaultdict(set)
     for i in corpus.of("asap"):
-        held[corpus.rows[i]["title"]].add(i)
+        holding[corpus.rows[i]["title"]].add(i)
     for i in corpus.of("asap"):
         title = corpus.rows[i]["title"]
         if corpus.rows[i]["kind"] == "score" and reported(title):
             more = {i}
             while more:
-                found = find_matches(snapshot, corpus.notes[i], transposed=False, without=held[title])
+                found = find_matches(snapshot, corpus.notes[i], transposed=False, without=holding[title])
                 more = {one.piece_id for one in found if one.confidence >= 0.5 and one.matched >= 0.1}
-                held[title] |= more
-    return held
+                holding[title] |= more
+    return holding
 
 
 # -- fragments -------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ FRAGMENTS: dict[str, tuple[Cut, float]] = {
 
 
 def fragments(corpus: Corpus, snapshot: Snapshot, queries: int, kinds: str) -> None:
-    held = holders(corpus, snapshot)
+    holding = holders(corpus, snapshot)
     performances = [i for i in corpus.of("asap") if corpus.rows[i]["kind"] == "performance"]
     performances = [i for i in performances if reported(corpus.rows[i]["title"])]
     chosen = [int(i) for i in np.random.default_rng(0).permutation(performances)[:queries]]
@@ -191,7 +191,7 @@ def fragments(corpus: Corpus, snapshot: Snapshot, queries: int, kinds: str) -> N
             begun = time.process_time()
             found = find_matches(snapshot, query, without=own[i])
             times.append(time.process_time() - begun)
-            right = bool(found) and found[0].piece_id in held[title]
+            right = bool(found) and found[0].piece_id in holding[title]
             first.append(right)
             least = default_confidence(len(query))
             sure = [one for one in found if one.confidence >= least]
@@ -201,7 +201,7 @@ def fragments(corpus: Corpus, snapshot: Snapshot, queries: int, kinds: str) -> N
                 strict, either = placed(corpus, i, found[0].piece_id, at_s, found[0].start_s)
                 place.append(strict)
                 repeat.append(either)
-            elsewhere = find_matches(snapshot, query, without=own[i] | held[title])
+            elsewhere = find_matches(snapshot, query, without=own[i] | holding[title])
             false.append(any(one.confidence >= least for one in elsewhere))
         print(
             f"{name:24} {np.mean(first):6.1%} {np.mean(answered):8.1%} {np.mean(place):6.1%} "
@@ -250,8 +250,8 @@ def works(corpus: Corpus, folder: Path, workers: int, count: int | None) -> None
     links, compared = find_links(
         corpus.snapshot(folder / "works", numbers), numbers, workers=workers, progress=lambda *_: None
     )
-    said = pairs_of([set(g.members) for g in group_links(links, compared, loosest=Kind.WORK)])
-    said |= {(min(x.one, x.other), max(x.one, x.other)) for x in links}
+    linked = pairs_of([set(g.members) for g in group_links(links, compared, loosest=Kind.WORK)])
+    linked |= {(min(x.one, x.other), max(x.one, x.other)) for x in links}
     by_work: dict[str, set[int]] = defaultdict(set)
     for i in numbers:
         by_work[corpus.rows[i]["title"]].add(i)
@@ -259,9 +259,9 @@ def works(corpus: Corpus, folder: Path, workers: int, count: int | None) -> None
     title = {i: corpus.rows[i]["title"] for i in numbers}
     rng, scores = np.random.default_rng(0), []
     names = sorted(by_work)
-    hit = {n: sum(title[a] == n for a, _ in said & true) for n in names}
+    hit = {n: sum(title[a] == n for a, _ in linked & true) for n in names}
     wrong: dict[str, float] = defaultdict(float)
-    for a, b in said - true:
+    for a, b in linked - true:
         wrong[title[a]] += 0.5
         wrong[title[b]] += 0.5
     size = {n: len(by_work[n]) * (len(by_work[n]) - 1) // 2 for n in names}
@@ -270,17 +270,20 @@ def works(corpus: Corpus, folder: Path, workers: int, count: int | None) -> None
         h, w, s = (sum(x[n] for n in draw) for x in (hit, wrong, size))
         scores.append((h / max(1, h + w), h / max(1, s), 2 * h / max(1, h + w + s)))
     low, high = np.quantile(scores, [0.025, 0.975], axis=0)
-    precision, recall = len(said & true) / len(said), len(said & true) / len(true)
-    f1 = 2 * len(said & true) / (len(said) + len(true))
-    print(f"\nsame work among {len(numbers)} files of ASAP: {len(true)} true pairs, {len(said)} said", end="")
+    precision, recall = len(linked & true) / len(linked), len(linked & true) / len(true)
+    f1 = 2 * len(linked & true) / (len(linked) + len(true))
+    print(
+        f"\nsame work among {len(numbers)} files of ASAP: {len(true)} true pairs, {len(linked)} linked",
+        end="",
+    )
     print(f", {len(compared)} compared in {time.perf_counter() - begun:.0f} s")
     for name, value, a, b in zip(
         ("precision", "pair recall", "F1"), (precision, recall, f1), low, high, strict=True
     ):
         print(f"  {name:12} {value:.2%}   95 % of bootstraps over works: {a:.2%} to {b:.2%}")
-    for a, b in sorted(said - true)[:5]:
+    for a, b in sorted(linked - true)[:5]:
         print("  wrong:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
-    for a, b in sorted(true - said)[:5]:
+    for a, b in sorted(true - linked)[:5]:
         print("  missed:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
 
 
@@ -302,8 +305,8 @@ def containment(corpus: Corpus, snapshot: Snapshot, count: int | None) -> None:
     ]
     tally: dict[str, int] = defaultdict(int)
     for part, whole in named.items():
-        sketch = IndexedPiece.of(corpus.notes[part])
-        found = find_candidates(snapshot.segments, kept, part, sketch, transposed=False)
+        piece = IndexedPiece.of(corpus.notes[part])
+        found = find_candidates(snapshot.segments, kept, part, piece, transposed=False)
         proposed = {one.piece_id for one in found}
         if whole not in proposed:
             back = IndexedPiece.of(corpus.notes[whole])
@@ -311,7 +314,7 @@ def containment(corpus: Corpus, snapshot: Snapshot, count: int | None) -> None:
             proposed |= {whole} & {whole for one in asked if one.piece_id == part}
         kind = None
         for other in sorted(proposed):
-            link = classify_pair(part, sketch, other, IndexedPiece.of(corpus.notes[other]))
+            link = classify_pair(part, piece, other, IndexedPiece.of(corpus.notes[other]))
             if link is None:
                 continue
             if other == whole:
@@ -375,13 +378,13 @@ def edits(corpus: Corpus, folder: Path, workers: int, count: int) -> None:
         tally = ", ".join(f"{kind} {own.count(kind)}" for kind in KINDS if own.count(kind))
         print(f"  {name:22} {np.mean([kind is not None for kind in own]):7.2%}   {tally}")
     false = tried = 0
-    sketches = {i: IndexedPiece.of(corpus.notes[i]) for i in [int(i) for i in rng.permutation(numbers)[:200]]}
-    names = list(sketches)
+    indexed = {i: IndexedPiece.of(corpus.notes[i]) for i in [int(i) for i in rng.permutation(numbers)[:200]]}
+    names = list(indexed)
     while tried < 5000:
         a, b = (names[int(i)] for i in rng.integers(0, len(names), 2))
         if _unrelated(corpus, a, b):
             tried += 1
-            if classify_pair(a, sketches[a], b, sketches[b]) is not None:
+            if classify_pair(a, indexed[a], b, indexed[b]) is not None:
                 false += 1
                 print("  linked:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
     print(f"  false links among {tried} random pairs of different works: {false}")
@@ -411,11 +414,11 @@ def songs(corpus: Corpus, folder: Path, workers: int, count: int | None) -> None
     for i in numbers:
         by_song[corpus.rows[i]["song"]].add(i)
     true = pairs_of(list(by_song.values()))
-    said = pairs_of([set(g.members) for g in group_links(links, compared, loosest=Kind.WORK)])
-    said |= {(min(x.one, x.other), max(x.one, x.other)) for x in links}
-    print(f"\nPOP909: {len(true)} pairs of takes, precision {len(said & true) / len(said):.2%}", end="")
-    print(f", recall {len(said & true) / len(true):.2%}")
-    for a, b in sorted(said - true)[:8]:
+    linked = pairs_of([set(g.members) for g in group_links(links, compared, loosest=Kind.WORK)])
+    linked |= {(min(x.one, x.other), max(x.one, x.other)) for x in links}
+    print(f"\nPOP909: {len(true)} pairs of takes, precision {len(linked & true) / len(linked):.2%}", end="")
+    print(f", recall {len(linked & true) / len(true):.2%}")
+    for a, b in sorted(linked - true)[:8]:
         print("  other song:", corpus.rows[a]["file"], "|", corpus.rows[b]["file"])
 
 
@@ -452,24 +455,24 @@ def main() -> None:
     parser.add_argument("--works", type=int, help="draw so many works, songs and tunes; all if not given")
     parser.add_argument("--workers", type=int, default=2)
     given = parser.parse_args()
-    wanted = given.only.split(",")
+    sections = given.only.split(",")
     corpus = load(given.data)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        if {"fragments", "containment"} & set(wanted):
+        if {"fragments", "containment"} & set(sections):
             everything = [i for i in range(len(corpus.rows)) if len(corpus.notes[i])]
             snapshot = corpus.snapshot(given.gallery or folder / "all", everything)
-        if "fragments" in wanted:
+        if "fragments" in sections:
             fragments(corpus, snapshot, given.queries, given.kinds)
-        if "works" in wanted:
+        if "works" in sections:
             works(corpus, folder, given.workers, given.works)
-        if "containment" in wanted:
+        if "containment" in sections:
             containment(corpus, snapshot, given.works)
-        if "edits" in wanted:
+        if "edits" in sections:
             edits(corpus, folder, given.workers, given.copies)
-        if "songs" in wanted:
+        if "songs" in sections:
             songs(corpus, folder, given.workers, given.works)
-        if "tunes" in wanted:
+        if "tunes" in sections:
             tunes(corpus, folder, given.workers, given.works)
 
 

@@ -26,7 +26,7 @@ from embedder.midi.reading import MidiFile
 from embedder.notes import Notes
 from index import Library
 from index.storage.codecs import SPAN
-from index.storage.piece_writer import Vectors, insert_piece, put_path
+from index.storage.pieces import Vectors, insert_piece, put_path
 from tests.support.fake_encoder import FakeEmbedded, tune
 
 QUERIES = 200

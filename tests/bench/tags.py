@@ -41,18 +41,16 @@ sys.path.insert(0, str(ROOT))
 from embedder.descriptors import describe  # noqa: E402
 from embedder.midi.pool import FileRead  # noqa: E402
 from embedder.midi.reading import MidiFile  # noqa: E402
-from index import Library, Wish  # noqa: E402
-from index.probes.baseline import standardised, statistics_of  # noqa: E402
-from index.probes.classifier import fit_plainly  # noqa: E402
-from index.probes.dataset import collect  # noqa: E402
-from index.probes.folds import fold_of_rows  # noqa: E402
-from index.probes.gallery import load_gallery  # noqa: E402
-from index.probes.scaling import Space  # noqa: E402
+from index import LabelEdit, Library  # noqa: E402
+from index.probes.classifier import FeatureScaling, fit_logistic_regression  # noqa: E402
+from index.probes.crossval import group_folds  # noqa: E402
+from index.probes.dataset import collect_examples, load_vectors  # noqa: E402
+from index.probes.train import standardise, statistics_of  # noqa: E402
 from index.probes.works import works_of  # noqa: E402
 from index.storage import schema  # noqa: E402
 from index.storage.codecs import SPAN, unpack_vectors  # noqa: E402
-from index.storage.piece_writer import Vectors, insert_piece, put_path  # noqa: E402
-from index.tags.labels import tag_named  # noqa: E402
+from index.storage.pieces import Vectors, insert_piece, put_path  # noqa: E402
+from index.tags.labels import find_tag  # noqa: E402
 from tests.support.fake_encoder import tune  # noqa: E402
 
 SETS = {"maestro": "composer", "pianist8": "artist"}
@@ -135,7 +133,7 @@ def label_sets(library: Library, data: Path, only_held_out: bool) -> list[str]:
         if len(rows) > (rows_held := sum(str(data / name / row["file"]) in held for row in rows)):
             print(f"{name}: the library holds {rows_held} of {len(rows)} pieces")
             rows = [row for row in rows if str(data / name / row["file"]) in held]
-        library.tags.label_many([Wish(str(data / name / row["file"]), tag, row[column]) for row in rows])
+        library.tags.label_many([LabelEdit(str(data / name / row["file"]), tag, row[column]) for row in rows])
         tags.append(tag)
     return tags
 
@@ -163,8 +161,8 @@ def labelled(library: Library, tag: str) -> Labelled:
     """The pieces of the classes that are large enough."""
     with library._database.read() as connection:
         dim = library._database.number(connection, "dim")
-        gallery = load_gallery(connection, dim)
-        examples = collect(connection, tag_named(connection, tag), gallery, dim)
+        vectors = load_vectors(connection, dim)
+        examples = collect_examples(connection, find_tag(connection, tag), vectors)
         numbers = examples.pieces.tolist()
         of_piece, of_notes = works_of(connection, numbers), statistics_of(connection, numbers)
     work = np.array([of_piece[number] for number in numbers])
@@ -177,8 +175,8 @@ def labelled(library: Library, tag: str) -> Labelled:
     ]
     rows = np.isin(examples.label, large)
     return Labelled(
-        rows=Space.of(gallery.vectors)(examples.vectors[rows]),
-        statistics=standardised(statistics[rows]),
+        rows=FeatureScaling.fit(vectors.vectors)(examples.vectors[rows]),
+        statistics=standardise(statistics[rows]),
         label=np.searchsorted(large, examples.label[rows]),
         work=work[rows],
         classes=tuple(examples.classes[number] for number in large),
@@ -204,13 +202,13 @@ def drawn(found: Labelled, count: int) -> tuple[float, float]:
     right: dict[str, list[float]] = defaultdict(list)
     classes = len(found.classes)
     for seed in range(SEEDS):
-        test = fold_of_rows(found.label, found.work, seed=seed) == seed % 5
+        test = group_folds(found.label, found.work, seed=seed) == seed % 5
         rng = np.random.default_rng(seed)
         order = rng.permutation(np.flatnonzero(~test))
         some = np.concatenate([order[found.label[order] == c][: count or None] for c in range(classes)])
         for name in ("rows", "statistics"):
             rows = getattr(found, name)
-            weights, bias = fit_plainly(rows[some], found.label[some], classes, 30.0)
+            weights, bias = fit_logistic_regression(rows[some], found.label[some], classes, 30.0)
             said = (rows[test] @ weights.T + bias).argmax(1)
             right[name].append(float((said == found.label[test]).mean()))
     return 100 * float(np.mean(right["rows"])), 100 * float(np.mean(right["statistics"]))
@@ -221,7 +219,9 @@ def outside(library: Library, tags: list[str]) -> None:
     for tag, other in zip(tags, tags[::-1], strict=True):
         (applied,) = library.probes.apply([tag])
         foreign = {label.piece_id for label in library.tags.labels(other)}
-        left = {one.piece_id for one in library.probes.predictions(tag, outside=True, limit=1_000_000)}
+        left = {
+            one.piece_id for one in library.probes.predictions(tag, out_of_distribution=True, limit=1_000_000)
+        }
         share = len(left & foreign) / len(foreign)
         print(f"{tag}: {100 * share:.1f} % of the {len(foreign)} pieces of the other set are left untagged")
         print(f"  applied to {applied.pieces:,} pieces in {applied.seconds:.2f} s")

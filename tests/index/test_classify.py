@@ -52,9 +52,9 @@ REPETITIVE = {
 @pytest.mark.parametrize("name", REPETITIVE)
 def test_a_repetitive_piece_agrees_wholly_with_itself(name: str) -> None:
     piece = REPETITIVE[name]
-    found = align_both_ways(IndexedPiece.of(piece), IndexedPiece.of(piece), 0)
-    assert found.one.matched == found.other.matched == 1
-    assert found.tempo_ratio == pytest.approx(1)
+    result = align_both_ways(IndexedPiece.of(piece), IndexedPiece.of(piece), 0)
+    assert result.one.matched == result.other.matched == 1
+    assert result.tempo_ratio == pytest.approx(1)
     link = verdict(piece, piece.shift(2).with_velocity(90))
     assert link is not None
     assert (link.kind, link.evidence.matched) == (Kind.NOTES, 1)
@@ -79,6 +79,17 @@ def test_tunes_of_one_scale_and_chords_are_not_the_same(seed: int) -> None:
     rng = np.random.default_rng(seed)
     roots = [[int(r) for r in rng.choice([48, 53, 55], 40, p=[0.5, 0.25, 0.25])] for _ in range(2)]
     assert verdict(chords(roots[0]), chords(roots[1])) is None
+
+
+@pytest.mark.parametrize("steps", [[1] * 60, [1] * 60 + [-1] * 60, [2, 2, 1, 2, 2, 2, 1] * 7])
+def test_a_scale_is_no_part_of_a_piece_that_runs_through_it(steps: list[int]) -> None:
+    scale = notes(np.arange(len(steps)) * 0.1, 40 + np.cumsum(steps))
+    parts = [tune(1, 200), scale.shift(200), tune(2, 200).shift(300)]
+    piece = Notes(*(np.concatenate([getattr(part, field) for part in parts]) for field in _FIELDS))
+    assert verdict(scale, piece) is None
+    excerpt = verdict(tune(1, 200).slice_notes(20, 80), piece)
+    assert excerpt is not None
+    assert excerpt.kind is Kind.CONTAINS
 
 
 def test_the_order_of_the_two_makes_no_difference() -> None:
@@ -112,25 +123,25 @@ def test_compare_and_duplicates_judge_alike(tmp_path: Path, encoder: FakeEncoder
         links = [one.link for group in groups for one in group.links]
         assert {link.kind for link in links} >= {Kind.EDITED, Kind.CONTAINS}
         for link in links:
-            found = library.compare(link.one, link.other)
-            assert found.kind == link.kind.value
-            assert (found.matched, found.other_matched) == (
+            result = library.compare(link.one, link.other)
+            assert result.kind == link.kind.value
+            assert (result.matched, result.other_matched) == (
                 link.evidence.matched,
                 link.evidence.other_matched,
             )
-            assert found.says == str(link.evidence)
+            assert result.says == str(link.evidence)
         assert library.compare(folder / "piece.mid", folder / "other.mid").words == "not the same music"
 
 
 def test_files_are_compared_without_a_library(tmp_path: Path) -> None:
     write_midi(tune(1, 200), tmp_path / "a.mid")
     write_midi(tune(1, 200).slice_notes(0, 80), tmp_path / "b.mid")
-    found = compare_files(tmp_path / "a.mid", tmp_path / "b.mid")
-    assert found.kind == "contains"
-    assert found.words == "a whole and a part of it, the same performance: A contains B"
-    assert found.summary()["same_performance"] is True
-    assert (found.covered, found.other_covered) == (pytest.approx(0.4, abs=0.1), 1)
-    assert found.one_id is None
+    result = compare_files(tmp_path / "a.mid", tmp_path / "b.mid")
+    assert result.kind == "contains"
+    assert result.words == "a whole and a part of it, the same performance: A contains B"
+    assert result.summary()["same_performance"] is True
+    assert (result.covered, result.other_covered) == (pytest.approx(0.4, abs=0.1), 1)
+    assert result.one_id is None
 
 
 def test_scales_have_little_variety() -> None:

@@ -15,8 +15,8 @@ import pytest
 
 from embedder.core.errors import EncoderMismatch, LibraryError
 from index import Library
-from index.distributed.runners import Here, Processes, joined
-from index.distributed.shards import Shard, plan, read_done, run_shard
+from index.distributed.runners import Here, Processes, joined, run_shard
+from index.distributed.shards import Shard, plan, read_done
 from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
 SMALL = "midikin-small"
@@ -35,7 +35,7 @@ def mixed(music: Path) -> Path:
 def fake(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     encoder = FakeEncoder()
     monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: encoder)
-    monkeypatch.setattr("index.distributed.shards._ENCODERS", {})
+    monkeypatch.setattr("index.distributed.runners._ENCODERS", {})
     return encoder
 
 

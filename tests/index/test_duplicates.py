@@ -120,10 +120,10 @@ def test_a_part_may_be_cut_from_the_whole_or_be_another_performance() -> None:
         (cut, True, "the same performance"),
         (others, False, "another performance or arrangement"),
     ):
-        found = verdict(part, whole)
-        assert found is not None
-        assert (found.kind, found.same_performance) == (Kind.CONTAINS, same)
-        assert found.label == f"a whole and a part of it, {words}"
+        result = verdict(part, whole)
+        assert result is not None
+        assert (result.kind, result.same_performance) == (Kind.CONTAINS, same)
+        assert result.label == f"a whole and a part of it, {words}"
     short = verdict(whole.slice_time(60, 66), whole)  # six seconds: anybody might play them so
     assert short is None or not short.same_performance
 
@@ -170,7 +170,11 @@ def test_a_medley_merges_nothing() -> None:
 def test_looser_kinds_can_be_left_out() -> None:
     links = [link(1, 2, Kind.EDITED), link(2, 3), link(1, 3), link(1, 4, Kind.CONTAINS)]
     assert [g.members for g in group_links(links, pairs(links), loosest=Kind.EDITED)] == [(1, 2)]
-    assert group_links(links, pairs(links), loosest=Kind.WORK)[0].kind is Kind.WORK
+    groups = group_links(links, pairs(links), loosest=Kind.WORK)
+    assert [(group.kind, group.members) for group in groups] == [
+        (Kind.EDITED, (1, 2)),
+        (Kind.WORK, (1, 2, 3)),
+    ]
 
 
 # -- a library --------------------------------------------------------------------------------------------
@@ -206,20 +210,24 @@ def names(group: DuplicateGroup) -> set[str]:
     return {Path(member.path).stem for member in group.members}
 
 
-def group_of(found: Duplicates, name: str) -> DuplicateGroup:
-    return next(g for g in found.groups if name in names(g) and g.kind is not Kind.CONTAINS)
+def group_of(result: Duplicates, name: str) -> DuplicateGroup:
+    return next(g for g in result.groups if name in names(g) and g.kind is not Kind.CONTAINS)
 
 
 def test_groups_of_a_library(catalogue: Library) -> None:
-    found = catalogue.duplicates(workers=1)
-    first = group_of(found, "first-up")
-    assert len(first.members) == 4
-    assert {"first-other-hands", "first-up", "first-short"} < names(first)
+    result = catalogue.duplicates(workers=1)
+    first = group_of(result, "first-up")
+    assert first.relation == "duplicates"
+    assert len(first.members) == 3
+    assert {"first-up", "first-short"} < names(first)
+    (versions,) = [group for group in result.groups if group.kind is Kind.WORK]
+    assert (versions.relation, versions.keeper, versions.reason) == ("relatives", None, "")
+    assert names(versions) == names(first) | {"first-other-hands"}
     assert max(len(member.paths) for member in first.members) == 2
-    assert names(group_of(found, "second")) == {"second", "second-one-velocity"}
-    assert group_of(found, "second").kind is Kind.NOTES
-    assert Path(group_of(found, "second").members[0].path).stem == "second"
-    wholes = [group for group in found.groups if group.kind is Kind.CONTAINS]
+    assert names(group_of(result, "second")) == {"second", "second-one-velocity"}
+    assert group_of(result, "second").kind is Kind.NOTES
+    assert Path(group_of(result, "second").members[0].path).stem == "second"
+    wholes = [group for group in result.groups if group.kind is Kind.CONTAINS]
     assert {Path(group.members[0].path).stem for group in wholes} == {"medley"}
     parts = {
         Path(member.path).stem: (item.link.same_performance, group.describe(member))
@@ -227,14 +235,15 @@ def test_groups_of_a_library(catalogue: Library) -> None:
         for member in group.members
         if (item := group.best_link(member)) is not None
     }
-    medley = wholes[0].keeper
-    assert parts["copy of first"][0]
-    assert parts["copy of first"][1].startswith(f"cut from #{medley}: ")
+    medley = wholes[0].members[0].piece_id
+    assert wholes[0].keeper is None
+    assert parts["first"][0]
+    assert parts["first"][1].startswith(f"cut from #{medley}: ")
     assert not parts["first-other-hands"][0]
     assert parts["first-other-hands"][1].startswith(
         f"part of #{medley}, in another performance or arrangement: "
     )
-    assert all("tune" not in name for group in found.groups for name in names(group))
+    assert all("tune" not in name for group in result.groups for name in names(group))
 
 
 def test_a_copy_is_described_as_it_is_and_not_the_reverse(tmp_path: Path, encoder: FakeEncoder) -> None:
@@ -256,11 +265,11 @@ def test_a_copy_is_described_as_it_is_and_not_the_reverse(tmp_path: Path, encode
 
 
 def test_stricter_kinds_only(catalogue: Library) -> None:
-    found = catalogue.duplicates(workers=1, loosest=Kind.NOTES)
-    assert [names(group) for group in found.groups if group.kind is Kind.NOTES] == [
+    result = catalogue.duplicates(workers=1, loosest=Kind.NOTES)
+    assert [names(group) for group in result.groups if group.kind is Kind.NOTES] == [
         {"second", "second-one-velocity"}
     ]
-    copies = [group for group in found.groups if group.kind is Kind.BYTES]
+    copies = [group for group in result.groups if group.kind is Kind.BYTES]
     assert [len(group.members[0].paths) for group in copies] == [2]
 
 
@@ -291,6 +300,18 @@ def test_another_container_is_the_same_notes(tmp_path: Path, encoder: FakeEncode
     assert [group.kind for group in groups] == [Kind.NOTES]
 
 
+def test_a_few_notes_are_compared_too(tmp_path: Path, encoder: FakeEncoder) -> None:
+    folder = tmp_path / "few"
+    folder.mkdir()
+    for number, pitches in enumerate(([60, 64, 67], [60, 64, 67], [60, 64, 65])):
+        notes = Notes(np.arange(3) * 0.5, np.full(3, 0.4), pitches, np.full(3, 60 + 10 * number))
+        write_midi(notes, folder / f"{number}.mid")
+    with Library.open(tmp_path / "library", encoder=encoder) as library:
+        library.add(folder, workers=1)
+        (group,) = library.duplicates(workers=1).groups
+    assert (group.kind, names(group)) == (Kind.NOTES, {"0", "1"})
+
+
 def test_decisions_stick_and_can_be_undone(catalogue: Library, tmp_path: Path) -> None:
     group = group_of(catalogue.duplicates(workers=1), "second")
     keeper, other = (member.piece_id for member in group.members)
@@ -300,7 +321,7 @@ def test_decisions_stick_and_can_be_undone(catalogue: Library, tmp_path: Path) -
     assert settled.links[0].verdict == "duplicate"
     assert catalogue.duplicates.decisions()[0].evidence["kind"] == "notes"
     # A new member reopens it.
-    write_midi(played(song(2, 500), 77), tmp_path / "catalogue" / "second-third-hands.mid")
+    write_midi(played(song(2, 500), 2).transpose(1), tmp_path / "catalogue" / "second-up.mid")
     catalogue.add(tmp_path / "catalogue", workers=1)
     assert not group_of(catalogue.duplicates(workers=1), "second").resolved
     # A decision outlives the piece: removed and added again, it has another number.
@@ -339,21 +360,21 @@ def test_wrong_decisions(catalogue: Library) -> None:
 
 
 def test_reports(catalogue: Library, tmp_path: Path) -> None:
-    found = catalogue.duplicates(workers=1)
-    rows = list(csv.DictReader(io.StringIO(found.csv())))
-    assert len(rows) == sum(len(member.paths) for group in found.groups for member in group.members)
+    result = catalogue.duplicates(workers=1)
+    rows = list(csv.DictReader(io.StringIO(result.csv())))
+    assert len(rows) == sum(len(member.paths) for group in result.groups for member in group.members)
     assert {row["suggestion"] for row in rows} == {"keep", ""}
-    told = {(row["kind"], Path(row["path"]).stem): row["same_performance"] for row in rows}
-    assert told["contains", "copy of first"] == "yes"
-    assert told["contains", "first-other-hands"] == "no"
-    assert told["contains", "medley"] == ""
-    page = found.html()
+    reported = {(row["kind"], Path(row["path"]).stem): row["same_performance"] for row in rows}
+    assert reported["contains", "copy of first"] == "yes"
+    assert reported["contains", "first-other-hands"] == "no"
+    assert reported["contains", "medley"] == ""
+    page = result.html()
     assert "&lt;b&gt;&amp;amp;" in page
     assert "<b>" not in page
     assert "<polygon" in page
     assert "http" not in page
     assert "another performance or arrangement" in page
-    first = found.to_json()["groups"][0]["links"][0]
+    first = result.to_json()["groups"][0]["links"][0]
     assert first["evidence"]["passages"]
     assert first["same_performance"] is (first["kind"] != "work")
 
@@ -364,7 +385,8 @@ def test_only_decided_duplicates_are_commands_and_midikin_runs_none(
     folder = tmp_path / "catalogue"
     before = {path: path.read_bytes() for path in folder.rglob("*.mid")}
     suggested = catalogue.duplicates(workers=1).script()
-    assert not [line for line in suggested.splitlines() if line and not line.startswith((b"#", b"set"))]
+    assert b"\n# spare " in suggested
+    assert b"\nspare " not in suggested
     group = group_of(catalogue.duplicates(workers=1), "it's \nnew")
     members = {Path(member.path).stem: member.piece_id for member in group.members}
     kept, gone = members["<b>&amp;"], members["it's \nnew"]
@@ -420,12 +442,12 @@ def test_two_processes_find_what_one_finds(catalogue: Library, tmp_path: Path) -
 def test_comparing(catalogue: Library) -> None:
     first = played(song(1, 500), 1)
     without = first.select(np.arange(len(first)) % 50 != 7)
-    found = catalogue.compare(first, without)
-    assert found.kind == "edited"
-    assert found.comparison.other.matched > 0.98
+    result = catalogue.compare(first, without)
+    assert result.kind == "edited"
+    assert result.comparison.other.matched > 0.98
     missing = {(round(float(first.onset[i]), 3), int(first.pitch[i])) for i in range(7, len(first), 50)}
-    told = {(round(note.onset_s, 3), note.pitch) for note in found.only_one}
-    assert len(told & missing) >= len(missing) - 1
-    assert len(told) + len(found.only_other) <= len(missing) + 12
-    assert found.to_json()["passages"][0]["tempo_curve"]
+    reported = {(round(note.onset_s, 3), note.pitch) for note in result.only_one}
+    assert len(reported & missing) >= len(missing) - 1
+    assert len(reported) + len(result.only_other) <= len(missing) + 12
+    assert result.to_json()["passages"][0]["tempo_curve"]
     assert catalogue.compare(first, song(50, 500)).kind is None

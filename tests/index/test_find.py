@@ -53,8 +53,8 @@ def test_gradual_tempo_and_wrong_notes(library: Library) -> None:
 
 
 def test_ten_notes_are_enough(library: Library) -> None:
-    found = [library.find(tune(i).slice_notes(50, 60), min_confidence=0).results for i in range(12)]
-    right = [bool(some) and some[0].path.endswith(f"tune{i:03d}.mid") for i, some in enumerate(found)]
+    result = [library.find(tune(i).slice_notes(50, 60), min_confidence=0).results for i in range(12)]
+    right = [bool(some) and some[0].path.endswith(f"tune{i:03d}.mid") for i, some in enumerate(result)]
     assert sum(right) >= 11
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from embedder.core.errors import TagError
+from embedder.core.errors import TableError, TagError
+from embedder.core.table_files import read_table
 from index import Library
-from index.tags.table_files import read_table
 from tests.support.fake_encoder import FakeEncoder, write_tunes
 
 TABLE = "file,composer\npart0/tune000.mid,Frédéric Chopin\npart1/tune001.mid,Antonín Dvořák\n"
@@ -140,29 +140,29 @@ def test_unknown_files_are_refused_or_reported(library: Library, tmp_path: Path)
     [
         (b"", "empty"),
         (b" \n\n", "empty"),
-        (b"file,x\n", "names no file"),
+        (b"file,x\n", "has no rows"),
         (b"name,x\ntune000.mid,a\n", "no column names the files"),
         (b"file,x,x\ntune000.mid,a,b\n", "two columns are called x"),
         (b"file,,x\ntune000.mid,a,b\n", "has no name"),
         (b"file,a,b\ntune000.mid,1,2\n", "name the columns"),
         (b"file,x\ntune000.mid,a,b\n", "line 2 has 3 cells"),
-        (b'file,x\n"tune000.mid,a\n', "line 2 is no CSV"),
+        (b'file,x\n"tune000.mid,a\n', "line 2 is not valid CSV"),
         (b"file,x\ntune000.mid,a\ntune000.mid,b\n", "labelled both x: a and x: b"),
         (b"file,x\ntune000.mid,\n", "is empty"),
         (b"file,x\n,a\n", "line 2 names no file"),
         (b"file,tag\ntune000.mid,\n", "line 2 names no tag"),
-        (b"file,tag,label\ntune000.mid,x,maybe\n", "maybe where yes or no"),
-        (b"file,tag,start_s,end_s\ntune000.mid,x,soon,2\n", "line 2 has times that are no part"),
-        (b"file,tag,start_s,end_s\ntune000.mid,x,nan,2\n", "line 2 has times that are no part"),
-        (b"file,tag,start_s,end_s\ntune000.mid,x,5,2\n", "line 2 has times that are no part"),
+        (b"file,tag,label\ntune000.mid,x,maybe\n", "maybe where yes or no is expected"),
+        (b"file,tag,start_s,end_s\ntune000.mid,x,soon,2\n", "line 2 has times that are not a time range"),
+        (b"file,tag,start_s,end_s\ntune000.mid,x,nan,2\n", "line 2 has times that are not a time range"),
+        (b"file,tag,start_s,end_s\ntune000.mid,x,5,2\n", "line 2 has times that are not a time range"),
         (b"\x00\x01\x02\x03" * 100, "zero bytes"),
-        (b"\xff\xfef\x00\x00\xd8x\x00", "begins like utf-16 but is not"),
+        (b"\xff\xfef\x00\x00\xd8x\x00", "begins like utf-16 but is not valid"),
         (b'{"file": 3}', "holds no columns"),
-        (b'{"file": ', "is no JSON"),
-        (b"[" * 100_000, "is no JSON"),
+        (b'{"file": ', "is not valid JSON"),
+        (b"[" * 100_000, "is not valid JSON"),
         (b"[1, 2]", "holds no columns"),
         (b'[{"file": "tune000.mid"}]', "has no column of labels"),
-        (b"file,x\ntune000.mid," + b"y" * 600, "line 2: .* too long"),
+        (b"file,x\ntune000.mid," + b"y" * 600, "line 2: .* at most 500 are allowed"),
         ("file,x\ntune000.mid,\x81\n".encode("latin-1"), "neither UTF-8 nor Latin"),
     ],
 )
@@ -180,7 +180,7 @@ def test_files_that_cannot_be_read(library: Library, tmp_path: Path) -> None:
     with pytest.raises(TagError, match="cannot be read"):
         library.tags.import_labels(tmp_path)
     path = written(tmp_path, TABLE.encode())
-    with pytest.raises(TagError, match="no encoding"):
+    with pytest.raises(TagError, match="unknown encoding klingon"):
         library.tags.import_labels(path, encoding="klingon")
     with pytest.raises(TagError, match="is not ascii"):
         library.tags.import_labels(path, encoding="ascii")
@@ -199,7 +199,7 @@ def test_quotes_of_windows(library: Library, tmp_path: Path) -> None:
 @pytest.mark.parametrize("mark", [";", "\t"])
 def test_a_first_line_that_names_the_delimiter(tmp_path: Path, mark: str) -> None:
     table = read_table(str(written(tmp_path, f"sep={mark}\r\nfile{mark}x,y\r\na.mid{mark}1,5\r\n".encode())))
-    assert (table.columns, table.rows, table.lines) == (("file", "x,y"), (("a.mid", "1,5"),), (3,))
+    assert (table.columns, table.rows, table.line_numbers) == (("file", "x,y"), (("a.mid", "1,5"),), (3,))
 
 
 def test_a_list_of_objects(tmp_path: Path) -> None:
@@ -209,12 +209,12 @@ def test_a_list_of_objects(tmp_path: Path) -> None:
 
 
 def test_what_never_ends_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("index.tags.table_files.LARGEST_BYTES", 1 << 20)
-    with pytest.raises(TagError, match="larger than 1 MB"):
+    monkeypatch.setattr("embedder.core.table_files.MAX_BYTES", 1 << 20)
+    with pytest.raises(TableError, match="larger than 1 MB"):
         read_table("/dev/zero")
 
 
 def test_short_rows_are_filled_and_lines_counted(tmp_path: Path) -> None:
     table = read_table(str(written(tmp_path, b'file,x,y\n\n"two\nlines.mid",a\nlast.mid,b,c\n')))
     assert table.rows == (("two\nlines.mid", "a", ""), ("last.mid", "b", "c"))
-    assert table.lines == (3, 5)
+    assert table.line_numbers == (3, 5)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
 from pathlib import Path
 
 import pytest
 
 from embedder.core.errors import LibraryReadOnly, PieceNotFound, TagError
 from embedder.midi.writing import write_midi
-from index import Library, Wish
+from index import LabelEdit, Library
 from tests.support.fake_encoder import FakeEncoder, tune
 
 
@@ -115,19 +118,19 @@ def test_what_is_refused_changes_nothing(library: Library) -> None:
     library.tags.label("facet", 1, value="x")
     before = library.tags.history()
     refused = [
-        ([Wish(1, "free", "x")], "has no values"),
-        ([Wish(1, "facet")], "name a value"),
-        ([Wish(1, "new"), Wish(2, "new", "x")], "both with a value and without"),
-        ([Wish(3, "free"), Wish(3, "free", None, False)], "labelled both free and not free"),
-        ([Wish(3, "facet", "x"), Wish(3, "facet", "y")], "labelled both facet: x and facet: y"),
-        ([Wish(3, "facet", "x"), Wish(3, "facet", "x", False)], "both facet: x and not facet: x"),
-        ([Wish(1, "free", start_s=1.0)], "give both"),
-        ([Wish(1, "free", start_s=500.0, end_s=600.0)], "sounds from"),
-        ([Wish(1, "nothing", None, None)], "no tag nothing"),
+        ([LabelEdit(1, "free", "x")], "has no values"),
+        ([LabelEdit(1, "facet")], "name a value"),
+        ([LabelEdit(1, "new"), LabelEdit(2, "new", "x")], "both with a value and without"),
+        ([LabelEdit(3, "free"), LabelEdit(3, "free", None, False)], "labelled both free and not free"),
+        ([LabelEdit(3, "facet", "x"), LabelEdit(3, "facet", "y")], "labelled both facet: x and facet: y"),
+        ([LabelEdit(3, "facet", "x"), LabelEdit(3, "facet", "x", False)], "both facet: x and not facet: x"),
+        ([LabelEdit(1, "free", start_s=1.0)], "give both"),
+        ([LabelEdit(1, "free", start_s=500.0, end_s=600.0)], "sounds from"),
+        ([LabelEdit(1, "nothing", None, None)], "no tag nothing"),
     ]
     for wishes, says in refused:
         with pytest.raises(TagError, match=says):
-            library.tags.label_many([Wish(5, "extra"), *wishes])
+            library.tags.label_many([LabelEdit(5, "extra"), *wishes])
     with pytest.raises(PieceNotFound, match="99"):
         library.tags.label("free", [5, 99])
     with pytest.raises(PieceNotFound, match="nowhere"):
@@ -156,7 +159,7 @@ def test_undo_restores_what_was(library: Library) -> None:
     assert all(one.undone_s is not None and one.done_s <= one.undone_s for one in history)
 
 
-def test_an_earlier_change_can_be_undone_unless_another_built_upon_it(library: Library) -> None:
+def test_an_earlier_change_can_be_undone_unless_another_changed_the_same_labels(library: Library) -> None:
     library.tags.label("facet", [1, 2], value="x")
     library.tags.label("other", [5])
     library.tags.label("facet", [2], value="y")
@@ -166,7 +169,7 @@ def test_an_earlier_change_can_be_undone_unless_another_built_upon_it(library: L
     library.tags.undo(3)
     library.tags.undo(1)
     assert library.tags.labels() == []
-    with pytest.raises(TagError, match="no change 1 stands"):
+    with pytest.raises(TagError, match="no change 1 to undo"):
         library.tags.undo(1)
 
 
@@ -231,6 +234,8 @@ def test_another_library_with_the_same_music_takes_an_export(library: Library, t
     assert (report.set, report.rows, report.encoding, report.delimiter) == (5, 5, "utf-8", ",")
     assert {(o.sha256, o.tag, o.value, o.holds, o.start_s, o.end_s) for o in library.tags.labels()} == said
     assert library.tags.export_labels(["free"]).count("\n") == 3
+    assert library.tags.export_labels(["free"], kind="tsv").startswith("file\ttag\tvalue")
+    assert [row["tag"] for row in json.loads(library.tags.export_labels(kind="json"))].count("free") == 2
     with pytest.raises(TagError, match="no tag nothing"):
         library.tags.export_labels(["nothing"])
 
@@ -242,3 +247,52 @@ def test_copies_of_the_same_notes_are_one_piece_of_music(library: Library, music
     number = max(piece.id for piece in library.pieces())
     library.tags.label("free", 1)
     assert library.tags.labels("free", piece=number) == []
+
+
+FORMULAS = ["=1+1", "@SUM(A1)", "+cmd", "-dash", "'=quoted", "''+twice", "'tis not one", "-5"]
+
+
+def test_no_spreadsheet_runs_a_name_and_an_import_gives_it_back(library: Library, tmp_path: Path) -> None:
+    for number, name in enumerate(FORMULAS, 1):
+        library.tags.label(name, 10)
+        library.tags.label("facet", number, value=name)
+    text = library.tags.export_labels()
+    for row in csv.DictReader(io.StringIO(text)):
+        for cell in (row["tag"], row["value"]):
+            assert cell == "-5" or not cell.startswith(("=", "+", "-", "@"))
+    (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
+    before = [(label.sha256, label.tag, label.value) for label in library.tags.labels()]
+    assert library.tags.import_labels(tmp_path / "labels.csv").unchanged == len(before) == 2 * len(FORMULAS)
+    assert {value.value for tag in library.tags() if tag.kind == "facet" for value in tag.values} == set(
+        FORMULAS
+    )
+
+
+def test_labels_set_by_an_absurd_clock_are_listed_and_exported(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, now in enumerate((1e18, -1e18, 1e300), 1):
+        with monkeypatch.context() as patched:
+            patched.setattr("time.time", lambda now=now: now)
+            library.tags.label("lullaby", number)
+    assert [row["set"] for row in csv.DictReader(io.StringIO(library.tags.export_labels()))] == ["", "", ""]
+    assert len(library.tags.history()) == 3
+
+
+def test_pieces_beyond_every_number_are_refused_in_a_line(library: Library) -> None:
+    for number in (2**43, 2**62, 2**63, 10**40, -(2**70)):
+        with pytest.raises(PieceNotFound, match="no piece of the library has the number") as raised:
+            library.tags.label("lullaby", number)
+        assert str(raised.value).isprintable()
+        with pytest.raises(PieceNotFound):
+            library.tags.of(number)
+        with pytest.raises(TagError, match="no change"):
+            library.tags.undo(max(number, 2))
+    assert library.tags() == []
+
+
+def test_names_of_earlier_versions_still_work(library: Library) -> None:
+    with pytest.warns(DeprecationWarning, match=r"index\.Wish is now index\.LabelEdit"):
+        from index import Wish
+    with pytest.warns(DeprecationWarning, match="wishes is now called edits"):
+        assert library.tags.label_many(wishes=[Wish(1, "lullaby")]).set == 1  # type: ignore[call-arg]

@@ -60,9 +60,9 @@ def test_short_queries_look_for_more() -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_notes_have_landmarks_within_their_onset_groups(piece: Notes) -> None:
     sequence = note_sequence(piece)
-    found = find_landmarks(sequence)
+    result = find_landmarks(sequence)
     assert len(sequence) == len(piece)
-    assert ((found.group >= 0) & (found.group < max(1, sequence.groups))).all()
+    assert ((result.group >= 0) & (result.group < max(1, sequence.groups))).all()
     assert len(sequence.group_onsets_s()) == sequence.groups
 
 

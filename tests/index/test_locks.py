@@ -9,20 +9,20 @@ import pytest
 
 from embedder.core.errors import LibraryBusy
 from index import Library
-from index.storage import host_lock
-from index.storage.host_lock import Claim, on_network
+from index.storage import locks
+from index.storage.locks import Claim, on_network
 from tests.support.fake_encoder import FakeEncoder
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host_lock, "BEAT_S", 0.05)
-    monkeypatch.setattr(host_lock, "LOOK_S", 0.4)
+    monkeypatch.setattr(locks, "BEAT_S", 0.05)
+    monkeypatch.setattr(locks, "LOOK_S", 0.4)
 
 
 def another(monkeypatch: pytest.MonkeyPatch) -> None:
     """From now on this process is on another machine."""
-    monkeypatch.setattr(host_lock, "this_machine", lambda: "ffffffffffffffff")
+    monkeypatch.setattr(locks, "this_machine", lambda: "ffffffffffffffff")
 
 
 def test_another_machine_that_writes_is_named(

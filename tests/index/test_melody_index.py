@@ -46,8 +46,8 @@ def test_wrong_missing_and_further_notes_are_forgiven(index: MelodyIndex) -> Non
 
 def test_what_is_nowhere_matches_little(index: MelodyIndex) -> None:
     rng = np.random.default_rng(5)
-    found = index.search(rng.integers(40, 90, 40), 3)
-    assert all(tune.matched < 0.6 for tune in found)
+    result = index.search(rng.integers(40, 90, 40), 3)
+    assert all(tune.matched < 0.6 for tune in result)
     assert MelodyIndex([]).search(walk(1), 3) == []
     assert MelodyIndex([np.empty(0, np.uint8)]).search(walk(1), 3) == []
 

@@ -68,10 +68,10 @@ def test_a_melody_alone_finds_its_song(library: Library, songs: Path) -> None:
 
 def test_the_melody_of_a_whole_song_is_extracted(library: Library, songs: Path) -> None:
     path = songs / "004" / "004.mid"
-    found = library.search_melody(path, include_self=True)
-    assert found.extracted
-    assert found.results[0].path == str(path)
-    assert found.results[0].matched == 1
+    result = library.search_melody(path, include_self=True)
+    assert result.extracted
+    assert result.results[0].path == str(path)
+    assert result.results[0].matched == 1
     assert str(path) not in [hit.path for hit in library.search_melody(path).results]
 
 
@@ -79,10 +79,10 @@ def test_melodies_are_extracted_once(library: Library, songs: Path, model: Regis
     hummed = melody_of(songs / "001" / "001.mid")
     library.search_melody(hummed)
     assert model.asked == 8
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     with Library.open(library.folder, encoder=FakeEncoder()) as again:
-        again.search_melody(hummed, on_progress=lambda stage, done, total: told.append((done, total)))
-        assert (model.asked, told) == (8, [])
+        again.search_melody(hummed, on_progress=lambda stage, done, total: reported.append((done, total)))
+        assert (model.asked, reported) == (8, [])
         again.remove([songs / "007"])
         write_songs(songs / "more", 1)
         again.add(songs / "more", workers=1)

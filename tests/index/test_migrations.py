@@ -21,7 +21,7 @@ from embedder.core.errors import LibraryBusy, LibraryError, LibraryReadOnly
 from index import Library
 from index.storage import migrations, schema
 from index.storage.database import Database
-from index.storage.writer_lock import writer_lock
+from index.storage.locks import writer_lock
 from tests.support.fake_encoder import FakeEncoder, tune
 
 OLDEST = Path(__file__).parent / "library_v1.sql"
@@ -117,7 +117,7 @@ def test_a_table_made_anew_loses_nothing(
         assert opened.search(1, k=20) == before
         assert opened.info().schema_version == NEXT
         with pytest.raises(sa.exc.IntegrityError), opened._database._engine.connect() as connection:
-            connection.exec_driver_sql("INSERT INTO notes VALUES (999, x'00')")
+            connection.exec_driver_sql("INSERT INTO notes (piece_id, packed) VALUES (999, x'00')")
     with sqlite3.connect(library.folder / "midikin.db") as connection:
         assert {row[0] for row in connection.execute("SELECT mood FROM pieces")} == {"none"}
     connection.close()

@@ -16,7 +16,6 @@ from embedder.core.errors import LibraryError, PieceNotFound, TagError
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from index import Library, Probe
-from index.probes import works
 from index.tags.schema import probes
 from tests.support.fake_encoder import FakeEncoder, tune
 
@@ -95,11 +94,11 @@ def test_predictions_tag_the_rest_and_leave_the_odd_one_untagged(registers: Libr
     assert sum(right) >= 0.9 * len(right)
     assert [one.probability for one in said] == sorted((o.probability for o in said), reverse=True)
     assert "odd.mid" in {
-        Path(one.path).name for one in registers.probes.predictions("register", outside=True)
+        Path(one.path).name for one in registers.probes.predictions("register", out_of_distribution=True)
     }
     assert all(one.value == "low" for one in registers.probes.predictions("register", value="low"))
     assert len(registers.probes.predictions("register", limit=2, offset=1)) == 2
-    with pytest.raises(TagError, match="knows no treble; it knows high"):
+    with pytest.raises(TagError, match="has no value treble; it has high"):
         registers.probes.predictions("register", value="treble")
     (tag,) = registers.tags()
     assert {value.value: value.predictions for value in tag.values} == dict(applied.predicted)
@@ -125,10 +124,10 @@ def test_people_have_the_last_word(registers: Library) -> None:
         registers.probes.accept("register", [best.piece_id])
     with pytest.raises(ValueError, match="name pieces"):
         registers.probes.accept("register")
-    left = len(registers.probes.predictions("register", least=0.5))
-    assert registers.probes.accept("register", least=0.5).set == left
+    left = len(registers.probes.predictions("register", min_probability=0.5))
+    assert registers.probes.accept("register", min_probability=0.5).set == left
     registers.tags.undo()
-    assert len(registers.probes.predictions("register", least=0.5)) == left
+    assert len(registers.probes.predictions("register", min_probability=0.5)) == left
 
 
 def test_a_free_tag_is_learned_from_yes_and_no(registers: Library) -> None:
@@ -150,7 +149,7 @@ def test_labels_that_are_too_few_are_said_in_a_line(registers: Library) -> None:
     with pytest.raises(TagError, match="no tag register"):
         registers.probes.train_tag("register")
     registers.tags.label("register", numbers(registers, "low")[:3], value="low")
-    with pytest.raises(TagError, match="all labels say low"):
+    with pytest.raises(TagError, match="all labels have the value low"):
         registers.probes.train_tag("register")
     registers.tags.label("register", numbers(registers, "high")[0], value="high")
     with pytest.raises(TagError, match=r"2 different works.*label more of high"):
@@ -182,16 +181,6 @@ def test_copies_of_a_work_lie_in_one_fold(registers: Library, tmp_path: Path) ->
     assert registers.probes.train_tag("register").scores.works == 6
 
 
-def test_a_short_accompaniment_does_not_join_the_pieces_it_lies_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Landmarks as plain numbers: a bar that three long pieces hold, and a twentieth of one of them."""
-    bar = np.arange(10)
-    long = [np.concatenate([np.arange(first, first + 10_000), bar]) for first in (10_000, 20_000, 30_000)]
-    others = [np.arange(first, first + 500) for first in range(50_000, 60_000, 500)]
-    keys = [bar, *long, long[1][:500], *others]
-    monkeypatch.setattr(works, "_landmarks", lambda connection, numbers: keys)
-    assert works._alike(None, range(len(keys))) == [(2, 4)]
-
-
 def test_the_same_notes_labelled_differently_are_left_out(registers: Library, tmp_path: Path) -> None:
     label_some(registers)
     write_midi(music_of("low", 3600), tmp_path / "copy.mid", program=7)
@@ -213,7 +202,7 @@ def test_new_labels_are_noticed_and_another_encoder_retrains(registers: Library)
         registers._database.set(connection, encoder="other@000000000000")
     assert registers.probes.show("register").state == "stale"
     assert registers.tags()[0].probe == "stale"
-    for call in (registers.explain, registers.timeline):
+    for call in (registers.probes.explain, registers.probes.timeline):
         with pytest.raises(TagError, match=r"trained for fake@.*probe apply"):
             call("register", 1)
     (applied,) = registers.probes.apply()
@@ -250,7 +239,9 @@ def test_pieces_that_come_and_go(registers: Library, tmp_path: Path) -> None:
     registers.remove(before[0].piece_id)
     write_midi(music_of("high", 9), tmp_path / "new.mid")
     registers.add(tmp_path / "new.mid", workers=1)
-    both = registers.probes.predictions("register") + registers.probes.predictions("register", outside=True)
+    both = registers.probes.predictions("register") + registers.probes.predictions(
+        "register", out_of_distribution=True
+    )
     (new,) = (one for one in both if one.path == str(tmp_path / "new.mid"))
     assert new.value == "high"  # judged as it came
     assert [one for one in registers.probes.predictions("register") if one != new] == before[1:]

@@ -99,7 +99,7 @@ def test_shards_go_into_it_and_its_recall_against_exact_search_is_whole(
     shared: tuple[Library, Library], many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: FakeEncoder())
-    monkeypatch.setattr("index.distributed.shards._ENCODERS", {})
+    monkeypatch.setattr("index.distributed.runners._ENCODERS", {})
     shards = plan([many], tmp_path / "results", "fake", files=50)
     assert sum(record.pieces for record in Here().run(shards)) == TUNES
     one, two = shared

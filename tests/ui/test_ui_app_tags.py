@@ -186,7 +186,7 @@ def test_a_model_is_trained_and_its_predictions_are_accepted(labelled: Library) 
 
 def test_what_was_left_untagged_is_shown(labelled: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     labelled.probes.train_tag("part")
-    monkeypatch.setattr("index.probes.ood.Boundary.far", lambda self, turned: np.ones(len(turned), bool))
+    monkeypatch.setattr("index.probes.ood.OODDetector.detect", lambda self, rows: np.ones(len(rows), bool))
     labelled.probes.apply(["part"])
     page = run("tags", tag="part")
     assert "No prediction has a confidence of" in texts(page)

@@ -29,7 +29,7 @@ def test_add_tells_what_it_did_and_again_finds_nothing_new(
     first = midikin("add", tmp_path / "music")
     assert "12 pieces added" in first.stdout
     assert first.stderr == ""
-    assert "12 files found: 12 unchanged" in midikin("add", tmp_path / "music").stdout
+    assert "of 12 files: 12 unchanged" in midikin("add", tmp_path / "music").stdout
     report = json.loads(midikin("add", tmp_path / "music", "--json").stdout)
     assert (report["found"], report["unchanged"], report["added"]) == (12, 12, 0)
     assert report["interrupted"] is False

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-import ui.cli.commands.list_ as module
+import ui.cli.commands.library as module
 
 Run = Any
 
@@ -16,7 +16,7 @@ Run = Any
 def test_every_piece_is_listed_once_whatever_the_size_of_a_page(
     midikin: Run, added: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_PAGE", 5)
+    monkeypatch.setattr(module, "_PAGE_SIZE", 5)
     lines = midikin("list").stdout.splitlines()
     assert lines[0].split("\t")[:2] == ["piece", "path"]
     assert [line.split("\t")[0] for line in lines[1:]] == [f"#{n}" for n in range(1, 13)]

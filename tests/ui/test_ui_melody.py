@@ -28,7 +28,7 @@ def test_a_melody_is_extracted_and_written(midikin, songs: Path, tmp_path: Path)
         assert found["out"] == str(out)
         assert read_midi(out).pitch.tolist() == found["melody"]["pitch"]
     table = midikin("melody", song).stdout.splitlines()
-    assert [line.split("\t")[0] for line in table] == ["", "melody", "skyline"]
+    assert [line.split("\t")[0] for line in table] == ["voice", "melody", "skyline"]
 
 
 def test_a_piece_of_the_library_is_named_by_its_number(midikin, songs: Path) -> None:  # type: ignore[no-untyped-def]

@@ -50,9 +50,9 @@ def test_clock(seconds: float, text: str) -> None:
     assert clock(seconds) == text
 
 
-def test_a_number_sign_marks_a_piece_and_all_else_is_a_path() -> None:
-    assert piece_target("#12") == 12
-    for path in ("12", "#", "#a", "./#12", "song #1.mid", "#²"):
+def test_a_number_marks_a_piece_and_all_else_is_a_path() -> None:
+    assert piece_target("#12") == piece_target("12") == 12
+    for path in ("#", "#a", "./#12", "song #1.mid", "#²"):
         assert piece_target(path) == path
 
 

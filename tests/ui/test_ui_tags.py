@@ -131,10 +131,15 @@ def test_history_and_undo(midikin: Run, labelled: None) -> None:
 def test_a_probe_from_training_to_accepting(midikin: Run, labelled: None) -> None:
     first = midikin("probe", "train")
     trained = first.stdout.splitlines()
-    assert "`midikin probe apply` tags the rest anew" in first.stderr
+    assert "`midikin probe apply` predicts again" in first.stderr
     assert [row.split("\t")[0] for row in trained] == ["tag", "lullaby", "part"]
     shown = midikin("probe", "show", "lullaby").stdout
-    for words in ("this probe", "hand-made features", "always the most frequent", "true, said:"):
+    for words in (
+        "this probe",
+        "hand-crafted features",
+        "majority baseline",
+        "confusion matrix: true, predicted",
+    ):
         assert words in shown
     assert len(json.loads(midikin("probe", "show", "--json").stdout)["probes"]) == 2
     applied = json.loads(midikin("probe", "apply", "lullaby", "--json").stdout)["applied"][0]

@@ -35,7 +35,7 @@ def test_a_damaged_library_is_found_repaired_and_filled_again(
     database = tmp_path / "library" / "midikin.db"
     data = database.read_bytes()
     database.write_bytes(data[: len(data) // 2])
-    assert "midikin repair" in midikin("verify", status=1).stdout
+    assert "midikin repair" in midikin("verify", status=1).stderr
     assert not json.loads(midikin("verify", "--json", status=1).stdout)["sound"]
     assert "kept as" in midikin("repair").stdout
     midikin("add", tmp_path / "music")
@@ -56,14 +56,14 @@ def test_a_library_is_embedded_anew(midikin: Run, added: list[Path], monkeypatch
     assert "nothing to do" in midikin("reembed").stdout
     newer = FakeEncoder(id="newer@0123456789ab", dim=48)
     monkeypatch.setattr("embedder.encoder.Encoder.load", lambda *name, **device: newer)
-    assert "12 pieces embedded anew; newer@0123456789ab" in midikin("reembed").stdout
+    assert "12 pieces embedded again; the encoder is now newer@0123456789ab" in midikin("reembed").stdout
     assert json.loads(midikin("info", "--json").stdout)["dim"] == 48
 
 
 def test_shards_are_planned_worked_and_merged(
     midikin: Run, added: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("index.distributed.shards._ENCODERS", {})
+    monkeypatch.setattr("index.distributed.runners._ENCODERS", {})
     results = tmp_path / "results"
     for command in (("work", results), ("work", tmp_path), ("work", results, "--part", "1/2")):
         assert "midikin shards plan" in midikin("shards", *command, status=1).stderr

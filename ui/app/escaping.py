@@ -7,6 +7,8 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from embedder.core.table_files import guarded
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -27,16 +29,7 @@ def plain(text: object) -> str:
 
 def cell(value: object) -> str:
     """A cell of a table for spreadsheets, which would compute what begins like a formula."""
-    text = "" if value is None else str(value)
-    return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") and not _is_number(text) else text
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return guarded("" if value is None else str(value))
 
 
 def clock(seconds: float) -> str:

@@ -6,7 +6,7 @@ import random
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import streamlit as st
 
@@ -16,7 +16,6 @@ from . import state
 
 if TYPE_CHECKING:
     from index import Library, Suggestions
-    from index.probes.records import Suggestion
 
 __all__ = ["LabelQueues", "label_queues", "next_piece"]
 
@@ -82,7 +81,7 @@ def _queues(folder: str) -> LabelQueues:
 
 def next_piece(
     numbers: Sequence[int], labelled: set[int], skipped: set[int], suggestions: Suggestions | None
-) -> tuple[int | None, Suggestion | None]:
+) -> tuple[int | None, Any]:
     """The piece to label now: the best suggestion that is still open, otherwise a piece drawn at random.
 
     Parameters

@@ -11,13 +11,17 @@ from typing import Annotated, Any
 
 import typer
 
-from .errors import forget_output, one_line_endings
+from .errors import forget_output, one_line_endings, one_line_usage
 from .registry import LazyGroup
 
 __all__ = ["app", "main"]
 
 
 class _Midikin(LazyGroup):
+    def make_context(self, *arguments: Any, **options: Any) -> Any:
+        with one_line_usage():
+            return super().make_context(*arguments, **options)
+
     def invoke(self, ctx: Any) -> Any:
         with one_line_endings():
             result = super().invoke(ctx)
@@ -36,8 +40,8 @@ app = typer.Typer(
 )
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(given: bool) -> None:
+    if given:
         from importlib.metadata import version
 
         print(f"midikin {version('midikin')}")

@@ -41,23 +41,23 @@ def add_progress() -> Iterator[Callable[[AddProgress], None]]:
     """A function for `Library.add` to report to."""
     with progress_bar() as progress:
         task = progress.add_task("starting", total=None, rate="")
-        said_waiting = False
+        waiting_shown = False
         adding_since = 0.0
 
         def show(state: AddProgress) -> None:
-            nonlocal said_waiting, adding_since
+            nonlocal waiting_shown, adding_since
             if state.phase == "waiting":
-                who = f"process {state.holder_pid}" if state.holder_pid else "another process"
-                if not said_waiting and not sys.stderr.isatty():
-                    remark(f"waiting for {who}, which is writing to this library")
-                said_waiting = True
-                progress.update(task, description=f"waiting for {who}", total=None)
+                writer = f"process {state.holder_pid}" if state.holder_pid else "another process"
+                if not waiting_shown and not sys.stderr.isatty():
+                    remark(f"waiting for {writer}, which is writing to this library")
+                waiting_shown = True
+                progress.update(task, description=f"waiting for {writer}", total=None)
             elif state.phase == "scanning":
                 progress.update(task, description="looking for files", completed=state.files_done, total=None)
             else:
                 adding_since = adding_since or time.monotonic()
-                passed_s = max(time.monotonic() - adding_since, 1e-3)
-                rate = f"files, {state.notes_done / passed_s:,.0f} notes/s"
+                elapsed_s = max(time.monotonic() - adding_since, 1e-3)
+                rate = f"files, {state.notes_done / elapsed_s:,.0f} notes/s"
                 rate += f", {state.failed:,} failed" if state.failed else ""
                 progress.update(
                     task, description="adding", completed=state.files_done, total=state.files_total, rate=rate

@@ -2,18 +2,36 @@
 
 To add a command: write its function in a file under `ui/cli/commands` (typer's annotations, a docstring with
 examples) and give it a line in `COMMANDS`. A group of commands is a `typer.Typer` in place of the function.
+A parameter `format: FormatOption` brings the flags `--csv`, `--tsv` and `--json` along.
 """
 
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-__all__ = ["COMMANDS", "CommandEntry", "LazyGroup"]
+from .output import Format
+
+__all__ = ["COMMANDS", "OLD_SPELLINGS", "CommandEntry", "LazyGroup"]
+
+# Spellings of earlier versions, by the one of today. An old one works wherever a command has the new one and
+# no option of its own that is spelt so; no help shows it.
+OLD_SPELLINGS = {
+    "--number": "--limit",
+    "-n": "-k",
+    "--others": "--exclude-self",
+    "--out": "--output",
+    "--above": "--min-probability",
+    "--at-least": "--min-probability",
+    "--outside": "--untagged",
+    "--confidence": "--min-confidence",
+    "--every-place": "--all-matches",
+}
 
 
 @dataclass(frozen=True)
@@ -39,74 +57,66 @@ class CommandEntry:
         if isinstance(target, typer.Typer):
             command: Any = typer.main.get_group(target)
         else:
-            single = typer.Typer(add_completion=False, rich_markup_mode=None)
-            single.command(self.name)(target)
-            command = typer.main.get_command(single)
+            command = _command_of(self.name, target)
         command.name = self.name
+        for inner in (command, *getattr(command, "commands", {}).values()):
+            _add_format_flags(inner)
+            _hide_types(inner)
         return command
 
 
 # In the order of `midikin --help`.
 COMMANDS: tuple[CommandEntry, ...] = (
-    CommandEntry("add", "add", "add", "Add folders of MIDI files to the library."),
+    CommandEntry("add", "library", "add", "Add folders of MIDI files to the library."),
     CommandEntry("search", "search", "search", "Find what sounds like a piece, or like a part of one."),
-    CommandEntry(
-        "melody", "melody", "melody", "Extract the melody of a piece: the notes that a singer would sing."
-    ),
+    CommandEntry("melody", "models", "melody", "Extract the melody of a piece: what a singer would sing."),
     CommandEntry("find", "find", "find", "Find the piece that a passage is from, and where in it."),
-    CommandEntry(
-        "compare",
-        "compare",
-        "compare",
-        "Compare the notes of two pieces: where they agree, and what differs.",
-    ),
+    CommandEntry("compare", "find", "compare", "Compare the notes of two pieces: agreement and differences."),
     CommandEntry(
         "duplicates",
         "duplicates",
         "duplicates",
-        "Group the pieces that hold the same music; no file is ever touched.",
+        "Group pieces that hold the same music; no file is touched.",
     ),
-    CommandEntry("decide", "decide", "decide", "Record what you decide about two pieces of the library."),
+    CommandEntry("decide", "duplicates", "decide", "Record what you decide about two pieces of the library."),
     CommandEntry(
-        "decisions", "decide", "decisions", "List the decisions about duplicates, or take one back."
+        "decisions", "duplicates", "decisions", "List the decisions about duplicates, or take one back."
     ),
-    CommandEntry("tag", "tag", "tag", "Label pieces with a tag of your own, or show what has it."),
-    CommandEntry(
-        "tags", "tags", "app", "List the tags of the library; import, export, and take labels back."
-    ),
-    CommandEntry("probe", "probe", "app", "Learn tags from the labelled pieces and tag the rest."),
+    CommandEntry("tag", "tags", "tag", "Label pieces with a tag of your own, or show its pieces."),
+    CommandEntry("tags", "tags", "app", "List your tags; import, export and undo labels."),
+    CommandEntry("probe", "probes", "app", "Learn tags from labelled pieces, and tag the rest."),
     CommandEntry(
         "classify",
+        "models",
         "classify",
-        "classify",
-        "Say what a finetuned classifier makes of files, or of the pieces of the library, and tag them so.",
+        "Classify and tag pieces with a finetuned classifier.",
     ),
-    CommandEntry("list", "list_", "list_pieces", "List the pieces of the library, by number."),
+    CommandEntry("list", "library", "list_pieces", "List the pieces of the library."),
     CommandEntry(
         "continue",
+        "models",
         "continue_",
-        "continue_",
-        "Continue a piece: write MIDI files that go on where it, or a part of it, stops.",
+        "Continue a piece: write MIDI files that go on where it stops.",
     ),
-    CommandEntry("info", "info", "info", "Show what the library holds."),
-    CommandEntry("index", "index_", "app", "Build, measure and choose the indexes that searches use."),
+    CommandEntry("info", "library", "info", "Show what the library holds."),
+    CommandEntry("index", "indexes", "app", "Build, measure and choose the vector indexes of searches."),
     CommandEntry(
         "shards",
         "shards",
         "app",
-        "Embed very many files on several processes or machines, and take the results into a library.",
+        "Embed very many files on several processes or machines.",
     ),
-    CommandEntry("verify", "verify", "verify", "Check every page, row and file of the library."),
-    CommandEntry("repair", "repair", "repair", "Mend a damaged library: all that can be read stays."),
-    CommandEntry("backup", "backup", "backup", "Copy the library into another folder, while it is in use."),
-    CommandEntry("reembed", "reembed", "reembed", "Embed all pieces anew with another encoder."),
-    CommandEntry("failures", "failures", "failures", "List the files that could not be read, and why."),
-    CommandEntry("remove", "remove", "remove", "Take pieces out of the library; files are never touched."),
+    CommandEntry("verify", "maintenance", "verify", "Check every page, row and file of the library."),
+    CommandEntry("repair", "maintenance", "repair", "Repair a damaged library: all that can be read stays."),
     CommandEntry(
-        "ui", "ui", "ui", "Open the app in a browser: search, listen, walk on a map, review duplicates, tag."
+        "backup", "maintenance", "backup", "Copy the library into another folder, while it is in use."
     ),
+    CommandEntry("reembed", "maintenance", "reembed", "Embed all pieces again, with another encoder."),
+    CommandEntry("failures", "library", "failures", "List the files that could not be read, and why."),
+    CommandEntry("remove", "library", "remove", "Take pieces out of the library; files are never touched."),
+    CommandEntry("ui", "app", "ui", "Open the app: search, listen, map, duplicates, tags."),
     CommandEntry("train", "train", "train", "Prepare a corpus, train an encoder on it, measure encoders."),
-    CommandEntry("demo", "demo", "demo", "Make a library of real music and try three searches on it."),
+    CommandEntry("demo", "app", "demo", "Make a library of real music and try three searches on it."),
 )
 
 
@@ -128,4 +138,66 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if command is not None:
             command = next(entry for entry in COMMANDS if entry.name == name).load()
+            rest = _current_spelling(command, rest)
         return name, command, rest
+
+
+def _command_of(name: str, function: Callable[..., Any]) -> Any:
+    single = typer.Typer(add_completion=False, rich_markup_mode=None)
+    single.command(name)(function)
+    return typer.main.get_command(single)
+
+
+def _current_spelling(command: Any, args: list[str]) -> list[str]:
+    """The arguments with old spellings of options replaced."""
+    inner = next((command.commands[arg] for arg in args if arg in getattr(command, "commands", {})), command)
+    known = {spelling for param in inner.params for spelling in (*param.opts, *param.secondary_opts)}
+    if "--csv-file" in known and "--csv" in args[:-1]:  # `duplicates --csv FILE`, before `--csv` was a format
+        at = args.index("--csv")
+        if not args[at + 1].startswith("-"):
+            args = [*args[:at], "--csv-file", *args[at + 1 :]]
+    replaced = {old: new for old, new in OLD_SPELLINGS.items() if new in known and old not in known}
+    end = args.index("--") if "--" in args else len(args)
+    return [_respelt(arg, replaced) for arg in args[:end]] + args[end:]
+
+
+def _respelt(arg: str, replaced: dict[str, str]) -> str:
+    for old, new in replaced.items():
+        if arg == old or arg.startswith(f"{old}=" if old.startswith("--") else old):
+            return new + arg.removeprefix(old)
+    return arg
+
+
+def _flags(
+    csv: Annotated[bool, typer.Option("--csv", help="Short for --format csv.")] = False,
+    tsv: Annotated[bool, typer.Option("--tsv", help="Short for --format tsv.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Short for --format json.")] = False,
+) -> None:
+    """The flags that stand for a value of `--format`."""
+
+
+def _hide_types(command: Any) -> None:
+    """Leave out of the help what newer Typers write behind the name of an argument: `<str>`."""
+    for param in command.params:
+        if param.param_type_name == "argument" and hasattr(param, "display_type_rich"):
+            param.display_type_rich = lambda *_, **__: ""
+
+
+def _add_format_flags(command: Any) -> None:
+    """Give a command that has `--format` the flags of `_flags`."""
+    at = next((i for i, param in enumerate(command.params) if param.name == "format"), None)
+    if at is None:
+        return
+    flags = [param for param in _command_of("flags", _flags).params if param.name in ("csv", "tsv", "json")]
+    command.params[at + 1 : at + 1] = flags
+    callback = command.callback
+
+    def with_format(**values: Any) -> Any:
+        chosen = [flag.name for flag in flags if values.pop(flag.name)]
+        if len(chosen) + (values["format"] is not None) > 1:
+            raise typer.BadParameter("give one of --format, --csv, --tsv and --json", param_hint="'--format'")
+        if chosen:
+            values["format"] = Format(chosen[0])
+        return callback(**values)
+
+    command.callback = with_format

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import threading
-import time
 import warnings
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
+
+from embedder.core.processes import ChildProcesses
 
 from .works import Work, corpus_folder
 
@@ -39,29 +36,17 @@ def make_files(works: Sequence[Work], folder: Path, progress: Callable[[int, int
     for parent in {(folder / work.name).parent for work in missing}:
         parent.mkdir(parents=True, exist_ok=True)
     processes = min(os.cpu_count() or 1, MOST_PROCESSES)
-    corpus = corpus_folder()
-    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), initializer=_serve)
-    try:
-        jobs = [pool.submit(_make_file, corpus, folder, work) for work in missing]
-        for job in as_completed(jobs):
-            job.result()
+    start = f"{__name__}:{start_maker.__name__}"
+    with ChildProcesses(processes, start, corpus_folder(), folder) as children:
+        for _ in children.map(missing):
             done += 1
             progress(done, len(works))
-    finally:
-        pool.shutdown(cancel_futures=True)
     return len(missing)
 
 
-def _serve() -> None:
-    """Leave Ctrl-C to the process that waits for the others, and end when that process is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1.0)
-    os._exit(1)
+def start_maker(corpus: Path, folder: Path) -> Callable[[Work], None]:
+    """What a child process runs: writes one work after the other."""
+    return lambda work: _make_file(corpus, folder, work)
 
 
 def _make_file(corpus: Path, folder: Path, work: Work) -> None:

@@ -211,7 +211,7 @@ def _group_list(groups: Sequence[ReviewGroup], name: str, current: ReviewGroup |
         for group in groups[:SHOWN_GROUPS]:
             mark = "**" if current is not None and group.name == current.name else ""
             st.button(
-                f"{mark}{plain(title_of(group.group.keeper)[:40])}{mark}  \n"
+                f"{mark}{plain(title_of(group.keeper)[:40])}{mark}  \n"
                 f":small[:gray[{count(len(group.group.members), 'copy', 'copies')} · {KINDS[group.kind]}]]",
                 key=f"group-{group.name}",
                 on_click=_show,
@@ -292,7 +292,7 @@ def _keeper(group: ReviewGroup, rule: str) -> int:
         return max(members, key=lambda member: (member.notes, -member.piece_id)).piece_id
     if rule == "newest":
         return max(member.piece_id for member in members)
-    return group.group.keeper
+    return group.keeper
 
 
 def _decide_many(picked: Sequence[tuple[ReviewGroup, int]]) -> None:
@@ -330,9 +330,9 @@ def _undo(numbers: Sequence[int], name: str) -> None:
 
 
 def _group(library: Library, group: ReviewGroup, groups: Sequence[ReviewGroup]) -> None:
-    members = sorted(group.group.members, key=lambda member: member.piece_id != group.group.keeper)
+    members = sorted(group.group.members, key=lambda member: member.piece_id != group.keeper)
     letters = {member.piece_id: chr(65 + i) if i < 26 else f"#{i + 1}" for i, member in enumerate(members)}
-    title = title_of(group.group.keeper)
+    title = title_of(group.keeper)
     set_title(title, "Duplicates")
     after = _next(group, groups)
     with st.container(key="sheet-group", gap="small"):
@@ -369,7 +369,7 @@ def _group(library: Library, group: ReviewGroup, groups: Sequence[ReviewGroup]) 
             comparison(library, members[0].piece_id, other, key=f"pair-{group.name}-{other}")
         except PieceNotFound as error:
             st.info(plain(error))
-        if not group.versions:
+        if not group.versions and group.group.keeper is not None:
             st.markdown(
                 f":green-background[**Suggested keeper: A.** "
                 f"{plain(group.group.reason[:1].upper() + group.group.reason[1:])}.]"
@@ -467,7 +467,7 @@ def _next(group: ReviewGroup, groups: Sequence[ReviewGroup]) -> str:
 def _decide(group: ReviewGroup, verdict: str, keeper: int | None, after: str) -> None:
     with state.errors_shown():
         numbers = _record(group.pairs, verdict, keeper)
-        title, rest = title_of(keeper or group.group.keeper), len(group.group.members) - 1
+        title, rest = title_of(keeper or group.keeper), len(group.group.members) - 1
         done = {
             "duplicate": f"kept 1, marked {rest} as {'a duplicate' if rest == 1 else 'duplicates'}",
             "keep": "all kept",

@@ -58,6 +58,12 @@ class ReviewGroup:
         return any(pair.kind in VERSIONS for pair in self.pairs)
 
     @property
+    def keeper(self) -> int:
+        """The piece that is suggested to stay, or the first one."""
+        keeper = self.group.keeper
+        return self.group.members[0].piece_id if keeper is None else keeper
+
+    @property
     def decided(self) -> bool:
         return all(pair.decision is not None for pair in self.pairs)
 
@@ -88,7 +94,8 @@ def pairs_of(duplicates: Duplicates, decided: Iterable[Decision]) -> list[Pair]:
     the pairs then connect the group, and no pair occurs twice.
     """
     active = {_key(one.one, one.other): one for one in decided if one.undone_s is None}
-    pairs = []
+    pairs: list[Pair] = []
+    seen: set[tuple[str, str]] = set()
     for group in duplicates.groups:
         members = {member.piece_id: member for member in group.members}
         for member in group.members:
@@ -96,6 +103,9 @@ def pairs_of(duplicates: Duplicates, decided: Iterable[Decision]) -> list[Pair]:
             if member.piece_id == group.keeper or link is None:
                 continue
             partner = members[link.link.other if link.link.one == member.piece_id else link.link.one]
+            if _key(partner.sha256, member.sha256) in seen:
+                continue
+            seen.add(_key(partner.sha256, member.sha256))
             pairs.append(
                 Pair(
                     group=group,
@@ -117,7 +127,11 @@ def _key(one: str, other: str) -> tuple[str, str]:
 
 
 def _link(group: DuplicateGroup, number: int) -> DuplicateLink | None:
-    own = [one for one in group.links if number in (one.link.one, one.link.other)]
+    own = [
+        one
+        for one in group.links
+        if number in (one.link.one, one.link.other) and one.link.kind.relation is group.relation
+    ]
     return max(
         own, key=lambda one: (group.keeper in (one.link.one, one.link.other), one.link.strength), default=None
     )
@@ -141,7 +155,7 @@ def as_decided(duplicates: Duplicates, decided: Sequence[Decision]) -> Duplicate
                 links.append(replace(one, verdict=verdict, keeper=kept[0] if kept else None))
         for part in _parts(group, links):
             inside = tuple(one for one in links if one.link.one in part)
-            keeper = group.keeper if group.keeper in part else min(part)
+            keeper = group.keeper if group.keeper is None or group.keeper in part else min(part)
             members = tuple(member for member in group.members if member.piece_id in part)
             tied = [one for one in inside if one.verdict is not None]
             groups.append(

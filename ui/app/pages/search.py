@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import streamlit as st
 
+from embedder import Descriptors, describe
 from embedder.core.errors import MidiError, MidikinError
 from embedder.core.text import count
-from embedder.descriptors import KEYS, Descriptors, describe
 from embedder.notes import Notes
 from index import FIELDS, FindResult, Library, SearchResult
 
@@ -453,9 +453,10 @@ def _filters(library: Library, params: QueryParams) -> None:
     )
     st.slider("Tempo, BPM", 0, MAX_BPM, key="f-tempo", on_change=_filters_changed)
     st.slider("Length, minutes", 0.0, MAX_LENGTH_S / 60, step=0.5, key="f-length", on_change=_filters_changed)
+    keys = sorted({piece.descriptors.key for piece in catalog().pieces})
     st.selectbox(
         "Key",
-        KEYS if not controls.key or controls.key in KEYS else (controls.key, *KEYS),
+        keys if not controls.key or controls.key in keys else [controls.key, *keys],
         index=None,
         key="f-key",
         format_func=key_name,

@@ -232,7 +232,7 @@ def _predictions(library: Library, tag: Tag) -> None:
         _outside(library, tag)
         return
     least = percent / 100
-    predictions = library.probes.predictions(tag.name, value=value, least=least, limit=10**7)
+    predictions = library.probes.predictions(tag.name, value=value, min_probability=least, limit=10**7)
     if not predictions:
         st.info(
             f"No prediction has a confidence of {percent} % or more. Lower the limit, or label more pieces.",
@@ -306,7 +306,7 @@ def _why(library: Library, tag: Tag, predictions: Sequence[Prediction]) -> None:
 
 def _outside(library: Library, tag: Tag) -> None:
     """Pieces unlike all labelled ones, for which the model's value is not used."""
-    predictions = library.probes.predictions(tag.name, outside=True, limit=MAX_LISTED)
+    predictions = library.probes.predictions(tag.name, out_of_distribution=True, limit=MAX_LISTED)
     if not predictions:
         st.info("No piece was left untagged.", icon=":material/check:")
         return
@@ -351,7 +351,7 @@ def _accept(tag: Tag, numbers: list[int]) -> None:
 
 def _accept_all(tag: Tag, value: str | None, least: float) -> None:
     with state.errors_shown():
-        report = state.library().probes.accept(tag.name, None, value=value, least=least)
+        report = state.library().probes.accept(tag.name, None, value=value, min_probability=least)
         toast(f"{count(report.set, 'prediction')} accepted.", _undo_last)
 
 

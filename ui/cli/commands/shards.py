@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from index.distributed.shards import Shard
 
 app = typer.Typer(
-    help="Embed very many files on several processes or machines, and take the results into a library.",
+    help="Embed very many files on several processes or machines.",
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
@@ -31,12 +31,15 @@ def plan(
         list[str], typer.Argument(metavar="FOLDER...", help="Folders with all that is below them, or files.")
     ],
     results: Annotated[
-        str, typer.Option("--out", metavar="RESULTS", help="Folder that all machines can write into.")
+        str,
+        typer.Option("-o", "--output", metavar="RESULTS", help="Folder that all machines can write into."),
     ],
     encoder: Annotated[
         str, typer.Option("--encoder", metavar="NAME", help="What makes the vectors.")
     ] = "midikin-small",
-    files: Annotated[int, typer.Option("--files", min=1, help="Files of one shard, at most.")] = 2000,
+    files: Annotated[
+        int, typer.Option("--files", metavar="COUNT", min=1, help="Files per shard, at most.")
+    ] = 2000,
     json: JsonOption = False,
 ) -> None:
     """Divide files into shards, each of which is embedded as a whole.
@@ -45,8 +48,8 @@ def plan(
 
     \b
     Examples:
-      midikin shards plan /music --out /shared/results
-      midikin shards plan /music --out /shared/results --files 500 --encoder /shared/my-encoder
+      midikin shards plan /music -o /shared/results
+      midikin shards plan /music -o /shared/results --files 500 --encoder /shared/my-encoder
     """
     import os
 
@@ -55,28 +58,28 @@ def plan(
     from ui.cli.output import count, print_json
 
     if not all(folders) or not results or not encoder:
-        raise typer.BadParameter("an empty name")
+        raise typer.BadParameter("an empty name stands for no folder", param_hint="'FOLDER'")
     for folder in folders:
         if not os.path.lexists(folder):
             raise LibraryError(f"{folder}: no such file or folder; check the name")
-    found = extend_plan(folders, results, encoder, files=files)
-    planned = sum(len(shard.files) for shard in found)
+    new_shards = extend_plan(folders, results, encoder, files=files)
+    planned = sum(len(shard.files) for shard in new_shards)
     if json:
-        print_json({"shards": len(found), "files": planned})
+        print_json({"shards": len(new_shards), "files": planned})
     else:
-        print(f"{count(planned, 'file')} planned in {count(len(found), 'new shard')}")
+        print(f"{count(planned, 'file')} planned in {count(len(new_shards), 'new shard')}")
 
 
 @app.command("work")
 def work(
     results: ResultsArgument,
     workers: Annotated[
-        int, typer.Option("--workers", min=1, help="Processes, here or on the Ray cluster.")
+        int, typer.Option("--workers", metavar="COUNT", min=1, help="Processes, here or on the Ray cluster.")
     ] = 1,
     part: Annotated[
         str,
         typer.Option(
-            "--part", metavar="I/N", help="Only what falls to machine I of N, where there is no Ray."
+            "--part", metavar="FRACTION", help="3/16: the share of the third of 16 machines, without Ray."
         ),
     ] = "1/1",
     ray: Annotated[
@@ -85,13 +88,15 @@ def work(
             "--ray", metavar="ADDRESS", help="A Ray cluster: its address, or auto for the one here."
         ),
     ] = None,
-    gpus: Annotated[float, typer.Option("--gpus", min=0, help="Of each worker on the Ray cluster.")] = 0,
+    gpus: Annotated[
+        float, typer.Option("--gpus", metavar="COUNT", min=0, help="Of each worker on the Ray cluster.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Embed the shards that are not done yet.
 
-    What is done is skipped, and a worker that is lost costs the shard that it was at: run the same again,
-    here or elsewhere, until nothing is left.
+    Finished shards are skipped, and a worker that is lost costs the shard that it was at: run the same
+    command again, here or elsewhere, until nothing is left.
 
     \b
     Examples:
@@ -107,7 +112,7 @@ def work(
     from ui.cli.output import clock, count, print_json
 
     with usage_errors("--part"):
-        shards = left_to_do(results, _part(part))
+        shards = left_to_do(results, _fraction(part))
     if ray is None:
         _run(Processes(workers) if workers > 1 else Here(), shards)
     else:
@@ -119,8 +124,8 @@ def work(
         return
     print(f"{state.done:,} of {count(state.shards, 'shard')} done, {count(state.pieces, 'piece')}")
     print(
-        f"of {count(state.files, 'file')}: {state.duplicates:,} copies, {state.failed:,} could not be read; "
-        f"{clock(state.seconds)} of workers"
+        f"of {count(state.files, 'file')}: {count(state.duplicates, 'copy', 'copies')}, "
+        f"{state.failed:,} could not be read; {clock(state.seconds)} of worker time"
     )
 
 
@@ -162,15 +167,15 @@ def _run(runner: Runner, shards: Sequence[Shard]) -> None:
             bar.update(task, advance=1, rate=f"{pieces / max(seconds, 1e-3):,.1f} pieces/s a worker")
 
 
-def _part(text: str) -> tuple[int, int]:
+def _fraction(text: str) -> tuple[int, int]:
     """(3, 16) of "3/16".
 
     Raises
     ------
     ValueError
-        If it is no such part.
+        If it is no such fraction.
     """
-    which, _, of = text.partition("/")
-    if not (which.isdecimal() and of.isdecimal() and 1 <= int(which) <= int(of)):
-        raise ValueError(f"{text!r} is no part; write 3/16 for the third of sixteen machines")
-    return int(which), int(of)
+    machine, _, machines = text.partition("/")
+    if not (machine.isdecimal() and machines.isdecimal() and 1 <= int(machine) <= int(machines)):
+        raise ValueError(f"{text!r} is no fraction; write 3/16 for the third of sixteen machines")
+    return int(machine), int(machines)

@@ -1,6 +1,8 @@
-"""Two machines, one folder: SQLite's locks do not reach across a network, so the second is refused.
+"""Locks of a library's folder: one writing process at a time, and one machine.
 
-Whoever may write says so in a file of the folder, one for each machine, and beats it now and then:
+`writer_lock` is a lock of the operating system, which drops it when its holder dies, however it dies. Such
+locks and SQLite's do not reach across a network, so a second machine is refused: whoever may write keeps a
+file in the folder, one for each machine, and renews it now and then (`Claim`):
 
     in-use-MACHINE.json     name of the machine, and a number that changes with each beat
 
@@ -16,20 +18,23 @@ import platform
 import threading
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from embedder.core.errors import LibraryBusy
 
+from .errors import disk_errors
 from .paths import display
 
-__all__ = ["Claim", "on_network", "this_machine"]
+__all__ = ["Claim", "on_network", "this_machine", "writer_lock"]
 
 BEAT_S = 2.0
 LOOK_S = 6.0
 _NETWORK = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afs", "ceph", "lustre", "glusterfs", "fuse.sshfs", "9p"}
+_POLL_S = 0.2
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -136,3 +141,59 @@ class Claim:
                     state = json.loads(path.read_text(encoding="utf-8"))
                     found[path] = str(state["machine"]), str(state["beat"])
         return found
+
+
+@contextmanager
+def writer_lock(
+    folder: Path, wait_s: float | None, waiting: Callable[[int | None], None] | None = None
+) -> Iterator[None]:
+    """Hold the library's write lock.
+
+    Parameters
+    ----------
+    folder : the library's folder
+    wait_s : how long to wait for another process; None waits as long as it takes
+    waiting : called now and then while waiting, with the number of the process that holds the lock
+
+    Raises
+    ------
+    LibraryBusy
+        If another process still holds it after `wait_s`, or another machine is writing in this folder.
+    """
+    from filelock import FileLock, Timeout
+
+    # thread_local=False: the thread that closes a library need not be the one that adds.
+    lock = FileLock(folder / "writer.lock", thread_local=False)
+    holder = folder / "writer.pid"  # beside the lock, which others truncate when they try it
+    deadline = None if wait_s is None else time.monotonic() + wait_s
+    while True:
+        # The innermost: a Timeout is an OSError too.
+        with disk_errors(folder), suppress(Timeout):
+            lock.acquire(timeout=0)
+        if lock.is_locked:
+            break
+        pid = _read_pid(holder)
+        if deadline is not None and time.monotonic() >= deadline:
+            by = f"process {pid}" if pid else "another process"
+            raise LibraryBusy(
+                f"{display(str(folder))}: {by} is changing this library; try again when it is done"
+            )
+        if waiting is not None:
+            waiting(pid)
+        time.sleep(_POLL_S)
+    try:
+        with suppress(OSError):  # only a courtesy to those who wait
+            holder.write_text(str(os.getpid()))
+        with Claim(folder):
+            yield
+    finally:
+        with suppress(OSError):
+            holder.unlink(missing_ok=True)
+        lock.release()
+
+
+def _read_pid(holder: Path) -> int | None:
+    try:
+        return int(holder.read_text())
+    except (OSError, ValueError):
+        return None

@@ -1,4 +1,4 @@
-"""`midikin index build`, `midikin index info` and `midikin index tune`."""
+"""`midikin index build`, `tune` and `info`: the vector indexes that searches use."""
 
 from __future__ import annotations
 
@@ -7,24 +7,28 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ui.cli.options import JsonOption, LibraryOption
+from ui.cli.options import FormatOption, LibraryOption
+from ui.cli.output import Format
 
 if TYPE_CHECKING:
     from index import IndexTrial, Library
 
+__all__ = ["app"]
+
 app = typer.Typer(
-    help="Build, measure and choose the indexes that searches use.",
+    help="Build, measure and choose the vector indexes of searches.",
     add_completion=False,
     rich_markup_mode=None,
     no_args_is_help=True,
 )
 
-NameOption = Annotated[
+IndexOption = Annotated[
     str,
     typer.Option(
         "--of",
-        metavar="pieces|windows",
-        help="The index of whole pieces, or of windows, which passages and parts of queries use.",
+        metavar="INDEX",
+        help="pieces: the index of whole pieces; windows: that of windows, which passages and parts use.",
+        autocompletion=lambda: ["pieces", "windows"],
     ),
 ]
 
@@ -32,7 +36,7 @@ NameOption = Annotated[
 @app.command("build")
 def build(
     library: LibraryOption = None,
-    of: NameOption = "pieces",
+    of: IndexOption = "pieces",
     kind: Annotated[
         str | None,
         typer.Option(
@@ -41,9 +45,9 @@ def build(
             help="exact, hnsw, fp16, sq8, sq6, sq4 or pq; what suits the number of vectors if not given.",
         ),
     ] = None,
-    json: JsonOption = False,
+    format: FormatOption = None,
 ) -> None:
-    """Build a search index anew, beside the one that is there, which serves until it is done.
+    """Build a search index, beside the one that is there, which serves until it is done.
 
     Searches build what they need by themselves; this does it now, or of another kind.
 
@@ -52,27 +56,28 @@ def build(
       midikin index build
       midikin index build --of windows --kind sq8
     """
-    _show(library, json, lambda opened: opened.maintenance.build_index(of, kind))
+    _print_trials(library, format, lambda opened: opened.maintenance.build_index(of, kind))
 
 
 @app.command("tune")
-def tune(library: LibraryOption = None, of: NameOption = "pieces", json: JsonOption = False) -> None:
-    """Try the kinds of index that are worth it, show what each costs, and keep the best.
+def tune(library: LibraryOption = None, of: IndexOption = "pieces", format: FormatOption = None) -> None:
+    """Measure the kinds of index that are worth it, and keep the best.
 
-    Recall is the share of the ten true nearest that a search finds. The best needs the fewest bytes a
-    vector among those that find 95 % of them within 10 ms; where comparing all vectors is as quick, that.
+    Recall is the share of the ten true nearest neighbours that a search finds. The best needs the fewest
+    bytes per vector among those with a recall of 95 % within 10 ms; where comparing all vectors is as quick,
+    that.
 
     \b
     Examples:
       midikin index tune
       midikin index tune --of windows --json
     """
-    _show(library, json, lambda opened: opened.maintenance.tune_index(of))
+    _print_trials(library, format, lambda opened: opened.maintenance.tune_index(of))
 
 
 @app.command("info")
-def info(library: LibraryOption = None, json: JsonOption = False) -> None:
-    """Show the indexes that lie on the disk.
+def info(library: LibraryOption = None, format: FormatOption = None) -> None:
+    """Show the indexes on the disk.
 
     \b
     Examples:
@@ -85,9 +90,9 @@ def info(library: LibraryOption = None, json: JsonOption = False) -> None:
     from ui.cli.output import print_json, print_table
 
     with Library.open(library, create=False) as opened:
-        found = opened.info().indexes
-    if json:
-        print_json([asdict(index) for index in found])
+        indexes = opened.info().indexes
+    if format is Format.JSON:
+        print_json([asdict(index) for index in indexes])
         return
     rows = [
         (
@@ -97,25 +102,27 @@ def info(library: LibraryOption = None, json: JsonOption = False) -> None:
             f"{index.recall:.3f}",
             f"{index.size_bytes / max(index.vectors, 1):.0f}",
             f"{index.size_bytes / 1e6:.1f}",
-            "yes" if index.current else "by the next search",
+            "yes" if index.current else "after the next search",
         )
-        for index in found
+        for index in indexes
     ]
     columns = ("index", "kind", "vectors", "recall@10", "bytes/vector", "MB", "current")
-    print_table(columns, rows, right=columns[2:6])
+    print_table(columns, rows, right=columns[2:6], format=format)
 
 
-def _show(library: str | None, json: bool, work: Callable[[Library], list[IndexTrial]]) -> None:
+def _print_trials(
+    library: str | None, format: Format | None, measure: Callable[[Library], list[IndexTrial]]
+) -> None:
     from index import Library
     from ui.cli.errors import usage_errors
     from ui.cli.output import print_json, print_table, remark
 
     with Library.open(library, create=False) as opened, usage_errors("--of or --kind"):
-        found = work(opened)
-    if json:
-        print_json([trial.to_json() for trial in found])
+        trials = measure(opened)
+    if format is Format.JSON:
+        print_json([trial.to_json() for trial in trials])
         return
-    if not found:
+    if not trials:
         remark("the library has no pieces yet; `midikin add FOLDER` adds some")
     rows = [
         (
@@ -128,7 +135,7 @@ def _show(library: str | None, json: bool, work: Callable[[Library], list[IndexT
             f"{trial.bytes_per_vector:.0f}",
             f"{trial.size_bytes / 1e6:.1f}",
         )
-        for trial in found
+        for trial in trials
     ]
     columns = ("used", "setting", "kind", "recall@10", "p50 ms", "p99 ms", "bytes/vector", "MB")
-    print_table(columns, rows, right=columns[3:])
+    print_table(columns, rows, right=columns[3:], format=format)

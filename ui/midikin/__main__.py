@@ -1,0 +1,5 @@
+"""`python -m midikin`: the command `midikin`."""
+
+from ui.cli import main
+
+main()
