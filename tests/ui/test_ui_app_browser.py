@@ -245,13 +245,14 @@ def test_music_goes_on_while_pages_change(stocked: App, page: object) -> None:
     rows_of(page)
     page.locator(".midikin.sheet .pp").click()
     heard(page, 1)
+    page.get_by_role("button", name="Loop the chosen range").click()  # so that it does not end meanwhile
+    page.wait_for_function("midikin.player.loop !== null")
     for place in ("Library", "Tags", "Map", "Search"):
         page.get_by_role("navigation", name="Places").first.get_by_role("link", name=place).click()
         page.wait_for_function(f"document.title.includes('{place}')")
         assert page.evaluate("midikin.player.playing")
-    page.keyboard.press("Escape")
     page.keyboard.press("l")
-    page.wait_for_function("midikin.player.loop !== null")
+    page.wait_for_function("midikin.player.loop === null")
     page.keyboard.press("m")
     page.wait_for_function("midikin.player.silent.length === midikin.player.notes.parts.length")
     page.keyboard.press("?")

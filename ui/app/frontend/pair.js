@@ -3,6 +3,12 @@
 
 const OVERVIEW = 54, BAND = 34, DETAIL = 92, DETAIL_S = 12;
 
+// The first index of a rising array whose value is not below `value`.
+function firstFrom(sorted, value) {
+  const index = sorted.findIndex((element) => element >= value);
+  return index < 0 ? sorted.length : index;
+}
+
 function makePair(root) {
   const [overview, detail] = root.querySelectorAll("canvas"), bar = root.querySelector(".tools");
   const pair = { cursor: 0 };

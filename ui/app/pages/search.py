@@ -171,8 +171,9 @@ def _picked() -> None:
 
 
 def _any_piece() -> None:
-    pieces = catalog().pieces
-    _go(_now().about("piece", str(random.choice(pieces).id)))
+    params, pieces = _now(), catalog().pieces
+    others = [piece.id for piece in pieces if piece.id != params.number] or [pieces[0].id]
+    _go(params.about("piece", str(random.choice(others))))
 
 
 def _query_of(library: Library, params: QueryParams) -> tuple[Notes, str, Descriptors]:
