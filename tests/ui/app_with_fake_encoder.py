@@ -14,4 +14,4 @@ from tests.support.fake_encoder import FakeEncoder
 from ui.app import api, launch
 
 embedder.encoder.Encoder.load = lambda *name, **device: FakeEncoder()  # type: ignore[method-assign,assignment]
-app = st.App(Path(launch.__file__).with_name("main.py").resolve(), routes=api.routes())
+app = st.App(Path(launch.__file__).resolve().parent / "script" / "main.py", routes=api.routes())

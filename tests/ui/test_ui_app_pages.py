@@ -24,7 +24,7 @@ from tests.support.app_driving import fresh_app, press, rows, run, texts
 from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 from ui.app import state
 
-MAIN = Path(state.__file__).with_name("main.py")
+MAIN = Path(state.__file__).parent / "script" / "main.py"
 
 
 @pytest.fixture(autouse=True)

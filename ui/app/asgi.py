@@ -8,4 +8,4 @@ import streamlit as st
 
 from ui.app.api import routes
 
-app = st.App(Path(__file__).with_name("main.py").resolve(), routes=routes())
+app = st.App(Path(__file__).resolve().parent / "script" / "main.py", routes=routes())

@@ -24,7 +24,6 @@ _SCRIPT = Path(__file__).with_name("asgi.py")
 _SETTINGS = {
     "browser.gatherUsageStats": "false",
     "client.showErrorDetails": "none",
-    "client.showSidebarNavigation": "false",  # else the folder of pages would be listed
     "client.toolbarMode": "minimal",
     # Otherwise a full garbage collection delays the end of each run of a page.
     "runner.postScriptGC": "false",

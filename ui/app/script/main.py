@@ -13,8 +13,8 @@ from ui.app.navigation import pending
 from ui.app.pages import duplicates, library, map, piece, search, tags, welcome
 
 # A named icon would be fetched from the network.
-ICON = (Path(__file__).parent / "frontend" / "icon.svg").read_text(encoding="utf-8")
-st.set_page_config(page_title="midikin", page_icon=ICON, layout="wide")
+ICON = (Path(__file__).parent.parent / "frontend" / "icon.svg").read_text(encoding="utf-8")
+st.set_page_config(page_icon=ICON, layout="wide")
 st.html(f"<style>{PAGE_STYLE}</style>")
 check_visitor()
 PAGES = {
