@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from .generation.sampling import Sampling
     from .midi.reading import Limits, MidiFile, read_midi, read_piece
     from .midi.writing import write_midi
+    from .notation import Meter, Part, Pedal, TempoMap
     from .note_text import parse_notes
     from .notes import GRID_HZ, Notes
 
@@ -53,14 +54,18 @@ _HOME = {
     "LibraryError": "core.errors",
     "LibraryReadOnly": "core.errors",
     "Limits": "midi.reading",
+    "Meter": "notation",
     "MidiError": "core.errors",
     "MidiFile": "midi.reading",
     "MidikinError": "core.errors",
     "NoteTextError": "core.errors",
     "Notes": "notes",
+    "Part": "notation",
+    "Pedal": "notation",
     "PieceNotFound": "core.errors",
     "TableError": "core.errors",
     "TagError": "core.errors",
+    "TempoMap": "notation",
     "Sampling": "generation.sampling",
     "describe": "descriptors",
     "parse_notes": "note_text",
@@ -86,15 +91,19 @@ __all__ = [
     "LibraryError",
     "LibraryReadOnly",
     "Limits",
+    "Meter",
     "MidiError",
     "MidiFile",
     "MidikinError",
     "NoteTextError",
     "Notes",
+    "Part",
+    "Pedal",
     "PieceNotFound",
     "Sampling",
     "TableError",
     "TagError",
+    "TempoMap",
     "describe",
     "parse_notes",
     "read_midi",

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from .midi.general_midi import PROGRAMS, family_of, program_name
 from .notes import Notes
+from .tempo import tempo_of
 
 __all__ = ["KEYS", "KEY_PROFILES", "Descriptors", "describe", "key_of"]
 
@@ -46,17 +48,24 @@ KEY_PROFILES = _standardised(np.array([np.roll(mode, t) for mode in (_MAJOR, _MI
 class Descriptors:
     """What can be told about a piece; zeros (and "C major" with no confidence) for one without notes.
 
+    Drums count in durations, numbers and velocities. Parts that double another exactly count once.
+
     Attributes
     ----------
     duration_s : from the first onset to the end of the last sounding note
     notes : how many
     density : notes a second
-    pitch_low, pitch_high, pitch_mean : MIDI key numbers
-    polyphony : mean number of notes that sound while any does
+    pitch_low, pitch_high, pitch_mean : MIDI key numbers of the pitched notes
+    polyphony : mean number of pitched notes that sound while any does
     velocity_mean : 1..127
     key : one of `KEYS`
     key_confidence : 0..1, see `key_of`
-    tempo_bpm : beats a minute as the file states it, None if it does not
+    tempo_bpm : quarter notes a minute, None if unknown; see `embedder.tempo`
+    tempo_estimated : whether that is an estimate from the onsets, and not what the file states
+    meter : the time signature that holds longest, as "3/4"; None if none is stated
+    parts : how many have notes
+    drum_notes : how many of the notes are drums
+    instruments : General MIDI names of the pitched parts' programs, those with most notes first
     """
 
     duration_s: float
@@ -70,37 +79,82 @@ class Descriptors:
     key: str
     key_confidence: float
     tempo_bpm: float | None
+    tempo_estimated: bool = False
+    meter: str | None = None
+    parts: int = 1
+    drum_notes: int = 0
+    instruments: tuple[str, ...] = ()
+
+    @property
+    def families(self) -> tuple[str, ...]:
+        """Families of the instruments, in their order."""
+        return tuple(dict.fromkeys(family_of(PROGRAMS.index(name)) for name in self.instruments))
 
 
 def describe(notes: Notes, tempo_bpm: float | None = None) -> Descriptors:
-    """Descriptors of a piece; a piece of 10,000 notes takes less than a millisecond."""
-    key, confidence = key_of(notes)
+    """Descriptors of a piece; a piece of 10,000 notes takes some ten milliseconds.
+
+    Parameters
+    ----------
+    tempo_bpm : mean tempo that the file states, None if it states none
+    """
+    notes = notes.collapsed()
+    pitched = notes.pitched()
+    key, confidence = key_of(pitched)
     if not len(notes):
         return Descriptors(0.0, 0, 0.0, 0, 0, 0.0, 0.0, 0.0, key, confidence, tempo_bpm)
-    end = notes.end
-    duration_s = float(end.max()) - notes.start_s
+    has_pitch = len(pitched) > 0
+    tempo = tempo_of(notes, tempo_bpm)
     return Descriptors(
-        duration_s=duration_s,
+        duration_s=notes.duration_s,
         notes=len(notes),
-        density=len(notes) / duration_s,
-        pitch_low=int(notes.pitch.min()),
-        pitch_high=int(notes.pitch.max()),
-        pitch_mean=float(notes.pitch.mean()),
-        polyphony=float(notes.duration.sum()) / _sounding_s(notes.onset, end),
+        density=len(notes) / notes.duration_s,
+        pitch_low=int(pitched.pitch.min()) if has_pitch else 0,
+        pitch_high=int(pitched.pitch.max()) if has_pitch else 0,
+        pitch_mean=float(pitched.pitch.mean()) if has_pitch else 0.0,
+        polyphony=float(pitched.duration.sum()) / _sounding_s(pitched.onset, pitched.end)
+        if has_pitch
+        else 0.0,
         velocity_mean=float(notes.velocity.mean()),
         key=key,
         key_confidence=confidence,
-        tempo_bpm=tempo_bpm,
+        tempo_bpm=tempo.bpm,
+        tempo_estimated=tempo.estimated,
+        meter=_meter(notes),
+        parts=len(np.unique(notes.part)),
+        drum_notes=len(notes) - len(pitched),
+        instruments=_instruments(pitched),
     )
 
 
+def _meter(notes: Notes) -> str | None:
+    """The time signature that holds for the longest time while there are notes."""
+    if not notes.meters:
+        return None
+    begin = np.array([meter.second for meter in notes.meters])
+    begin[0] = min(begin[0], notes.start_s)
+    end = np.clip(np.append(begin[1:], np.inf), notes.start_s, notes.end_s)
+    lasting: dict[str, float] = {}
+    for meter, seconds in zip(notes.meters, end - np.clip(begin, notes.start_s, notes.end_s), strict=True):
+        name = f"{meter.numerator}/{meter.denominator}"
+        lasting[name] = lasting.get(name, 0.0) + float(seconds)
+    return max(lasting, key=lambda name: lasting[name])
+
+
+def _instruments(pitched: Notes) -> tuple[str, ...]:
+    counts = np.bincount(pitched.instrument, minlength=128)
+    order = np.argsort(-counts, kind="stable")
+    return tuple(program_name(program) for program in order.tolist() if counts[program])
+
+
 def key_of(notes: Notes) -> tuple[str, float]:
-    """Key of a piece and how likely it is to be right (0..1).
+    """Key of the pitched notes of a piece and how likely it is to be right (0..1).
 
     The confidence is the share of this key in a softmax over the correlations with all 24 keys, at a
     sharpness where it agrees with how often the key is right; where all pitch classes sound about alike,
     it tends to 1 in 24, because correlation alone would see a key in the smallest differences.
     """
+    notes = notes.pitched()
     sounding = np.bincount(notes.pitch % 12, weights=notes.duration, minlength=12).astype(np.float64)
     if not sounding.any():
         return KEYS[0], 0.0

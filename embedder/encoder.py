@@ -56,8 +56,8 @@ class Encoder:
     id : name and a hash of its weights and configuration; vectors of equal ids can be compared
     dim : length of a vector
     parts : columns of the learned, identity and style parts
-    front : what `embedder.midi.pool` is to make of a file for `embed`, beside its notes; None if the notes
-        are enough
+    front : what `embedder.midi.pool` is to make of a file for `embed`, beside its notes; None if those are
+        enough
     """
 
     front: str | None = None
@@ -118,13 +118,17 @@ class Encoder:
             raise EncoderError(f"encoder {name_or_path} cannot use device {device}: {reason}") from None
 
     def embed(self, pieces: Sequence[Notes]) -> Embedded:
-        """Vectors of pieces and of their windows.
+        """Vectors of the pitched notes of pieces and of their windows.
+
+        Drums are heard only in pieces that have nothing else. `first_note` and `last_note` count the notes
+        that are heard.
 
         Raises
         ------
         ValueError
             If a piece holds no notes.
         """
+        pieces = [piece.pitched_or_all() for piece in pieces]
         if any(len(piece) == 0 for piece in pieces):
             raise ValueError("a piece without notes has no vector")
         groups = [self._embed_group(group) for group in _grouped(pieces)]
@@ -157,7 +161,7 @@ class Encoder:
         waiting: list[tuple[int, Notes]] = []
         for row, path in enumerate(paths):
             try:
-                waiting.append((row, read_midi(path)))
+                waiting.append((row, read_midi(path, drums=False)))
             except MidiError:
                 continue
             if sum(len(notes) for _, notes in waiting) > NOTES_PER_GROUP:

@@ -73,11 +73,12 @@ class MelodyModel(nn.Module):
 
     @torch.inference_mode()
     def probabilities(self, notes: Notes, told: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-        """Probability of each class, usually of `VOICES`, for every note, float32 [n, classes].
+        """Probability of each class, usually of `VOICES`, for every pitched note, float32 [n, classes].
 
         Windows overlap by half; each counts less towards its ends, where it hears one side only.
         `told` [n, told] is what the model is told of every note, if it is told anything.
         """
+        notes = notes.pitched()
         count = len(notes)
         sums = np.zeros((count, self.classes))
         if count:
@@ -96,15 +97,16 @@ class MelodyModel(nn.Module):
         return shares
 
     def voices(self, notes: Notes, parts: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
-        """Number of the likeliest class for every note, uint8 [n].
+        """Number of the likeliest class for every note, uint8 [n]; drums are of the last.
 
-        Where a file has several `parts` (`embedder.midi.reading.parts_of`), what is heard of a part's notes
-        counts for each of them.
+        Where a piece has several parts, what is heard of a part's notes counts for each of them. `parts`
+        numbers them for notes without parts (`embedder.midi.reading.parts_of`).
         """
-        shares = self.probabilities(notes)
-        if parts is not None:
-            shares = by_part(shares, parts)
-        likeliest: NDArray[np.uint8] = shares.argmax(1).astype(np.uint8)
+        pitched = ~notes.is_drum
+        own = notes.part if parts is None else parts
+        shares = by_part(self.probabilities(notes.pitched()), own[pitched])
+        likeliest = np.full(len(notes), self.classes - 1, np.uint8)
+        likeliest[pitched] = shares.argmax(1)
         return likeliest
 
     def _logits(
@@ -157,12 +159,17 @@ def _windows(count: int, window: int) -> list[tuple[int, int]]:
 
 
 def skyline(notes: Notes) -> NDArray[np.bool_]:
-    """Which notes are the highest of those that begin with them, bool [n]; onsets within 40 ms are one."""
+    """Which notes are the highest of those that begin with them, bool [n]; onsets within 40 ms are one.
+
+    Drums are none of them.
+    """
     kept = np.zeros(len(notes), dtype=np.bool_)
-    if len(notes):
-        event = np.concatenate([[0], np.cumsum(np.diff(notes.onset) > CHORD_GAP_S)])
-        order = np.lexsort((notes.pitch, event))
-        kept[order[np.diff(event[order], append=-1) != 0]] = True
+    pitched = np.flatnonzero(~notes.is_drum)
+    if len(pitched):
+        onset, pitch = notes.onset[pitched], notes.pitch[pitched]
+        event = np.concatenate([[0], np.cumsum(np.diff(onset) > CHORD_GAP_S)])
+        order = np.lexsort((pitch, event))
+        kept[pitched[order[np.diff(event[order], append=-1) != 0]]] = True
     return kept
 
 
@@ -174,6 +181,7 @@ def lead(notes: Notes, parts: NDArray[np.int64] | None = None) -> NDArray[np.boo
 
 def melody_of_query(notes: Notes, parts: NDArray[np.int64] | None = None) -> Notes:
     """The melody of what somebody asks with: the notes themselves if they are of one voice, else the lead."""
+    notes = notes if parts is not None else notes.pitched()
     highest = skyline(notes)
     one_voice = highest.sum() >= ONE_VOICE * len(notes)
     return notes.select(highest if one_voice else lead(notes, parts))

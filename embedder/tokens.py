@@ -65,7 +65,7 @@ def tokens_of(
 
 
 def to_tokens(notes: Notes) -> NDArray[np.uint8]:
-    """Token rows of a piece, uint8 [n, 4]."""
+    """Token rows of pitched notes, uint8 [n, 4]."""
     return tokens_of(notes.from_zero().onset, notes.duration, notes.pitch, notes.velocity)
 
 

@@ -57,7 +57,16 @@ if TYPE_CHECKING:
     from .storage import is_midi_name
     from .storage.repair import RepairReport
     from .storage.verify import Problem, VerifyReport
-    from .tags.records import ImportReport, Label, LabelAction, LabelEdit, LabelReport, PieceTag, Tag
+    from .tags.records import (
+        ImportReport,
+        Label,
+        LabelAction,
+        LabelEdit,
+        LabelReport,
+        PieceTag,
+        Tag,
+        checked_name,
+    )
     from .vectors.faiss_store import FaissStore, VectorStore
 
 _HOME = {
@@ -112,6 +121,7 @@ _HOME = {
     "TrainReport": "probes.records",
     "VectorStore": "vectors.faiss_store",
     "Verdict": "duplicates.decisions",
+    "checked_name": "tags.records",
     "compare_files": "matching",
     "default_folder": "library",
     "is_midi_name": "storage.paths",
@@ -167,6 +177,7 @@ __all__ = [
     "VectorStore",
     "Verdict",
     "VerifyReport",
+    "checked_name",
     "compare_files",
     "default_folder",
     "is_midi_name",

@@ -21,11 +21,10 @@ from embedder.core.errors import EncoderError, MidiError
 from .add_plan import Plan, is_gone, make_plan
 from .library_encoder import EncoderLike, LibraryEncoder
 from .records import AddProgress, AddReport
-from .scan import Found
-from .storage import Database, from_bytes, schema, to_bytes
+from .scan import FileStatus
+from .storage import Database, chunks, from_bytes, schema, to_bytes
 from .storage.pieces import (
     Vectors,
-    chunks,
     clear_failures,
     delete_paths,
     delete_unfiled,
@@ -79,7 +78,7 @@ class _Batch:
     """Files read since the last commit."""
 
     files: list[FileRead] = field(default_factory=list)
-    failed: list[tuple[Found, str]] = field(default_factory=list)
+    failed: list[tuple[FileStatus, str]] = field(default_factory=list)
     notes: int = 0
     begun: float = field(default_factory=time.monotonic)
 
@@ -101,7 +100,7 @@ class _Run:
         self._progress = progress
         self._done = 0
         self._total = 0
-        self._found: dict[str, Found] = {}
+        self._found: dict[str, FileStatus] = {}
         self._used: EncoderLike | None = None
         self._reread = False
         self.report = AddReport()
@@ -141,7 +140,7 @@ class _Run:
                 put_failure(connection, item.path, item.reason, None, None)
         self.report = replace(self.report, failed=self.report.failed + len(plan.unreadable))
 
-    def _read_and_store(self, files: list[Found], workers: int) -> None:
+    def _read_and_store(self, files: list[FileStatus], workers: int) -> None:
         from embedder.midi.pool import read_many
 
         self._found = found = {file.path: file for file in files}

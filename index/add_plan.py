@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from sqlalchemy import Connection, Row, or_, select
+from sqlalchemy import Connection, or_, select
 
-from .scan import Found, Unreadable, scan
+from .resolve import unchanged
+from .scan import FileStatus, Unreadable, scan
 from .storage import Database, below, from_bytes, schema, to_bytes
 from .storage.pieces import READING
 
@@ -33,7 +33,7 @@ class Plan:
     found: int = 0
     unchanged: int = 0
     known_failures: int = 0
-    to_read: list[Found] = field(default_factory=list)
+    to_read: list[FileStatus] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
     vanished: list[bytes] = field(default_factory=list)
     settled: list[bytes] = field(default_factory=list)
@@ -71,7 +71,7 @@ def make_plan(
 
 def _compare(
     connection: Connection,
-    items: Sequence[Found | Unreadable],
+    items: Sequence[FileStatus | Unreadable],
     plan: Plan,
     met_paths: set[int],
     met_failures: set[int],
@@ -108,7 +108,7 @@ def _compare(
                 plan.unreadable.append(item)
             continue
         plan.found += 1
-        if file is not None and not reread and file.reading >= READING and _unchanged(file, item):
+        if file is not None and not reread and file.reading >= READING and unchanged(file, item):
             plan.unchanged += 1
             if failure is not None:  # of a time when it could not be looked at
                 plan.settled.append(key)
@@ -116,14 +116,6 @@ def _compare(
             plan.known_failures += 1
         else:
             plan.to_read.append(item)
-
-
-def _unchanged(file: Row[*tuple[Any, ...]], item: Found) -> bool:
-    """Whether a file is the one on record: size, times of change, and the inode where it is known."""
-    known = (file.size_bytes, file.mtime_ns) == (item.size_bytes, item.mtime_ns)
-    return known and (
-        file.changed_ns is None or (file.changed_ns, file.inode) == (item.changed_ns, item.inode)
-    )
 
 
 def _look_for_lost(
@@ -162,7 +154,7 @@ def is_gone(path: bytes) -> bool:
     return False
 
 
-def _batched(items: Iterator[Found | Unreadable]) -> Iterator[list[Found | Unreadable]]:
+def _batched(items: Iterator[FileStatus | Unreadable]) -> Iterator[list[FileStatus | Unreadable]]:
     batch = []
     for item in items:
         batch.append(item)

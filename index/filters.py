@@ -29,7 +29,8 @@ class FilterField:
     ----------
     name : what the user writes
     column : column of the table of pieces, or of paths for `path` and `name`; of labels for `tag`
-    kind : "number", "time" (a number that may be written 1:30), "key", "text", "path" or "tag"
+    kind : "number", "time" (a number that may be written 1:30), "yes" (yes or no: whether the column is above
+        0), "words" (text, looked for in the whole column), "meter", "key", "text", "path" or "tag"
     help : meaning and unit
     example : a filter that works
     """
@@ -52,9 +53,14 @@ FIELDS: tuple[FilterField, ...] = (
     FilterField("velocity", "velocity_mean", "number", "mean velocity, 1 to 127", "velocity<50"),
     FilterField("key", "key", "key", "estimated key", "key=C minor"),
     FilterField("confidence", "key_confidence", "number", "confidence of the key, 0 to 1", "confidence>0.8"),
+    FilterField("bpm", "tempo_bpm", "number", "BPM as notated, or else as estimated", "bpm=118..124"),
+    FilterField("meter", "meter", "meter", "time signature", "meter=3/4"),
     FilterField(
-        "tempo", "tempo_bpm", "number", "beats a minute, where the file gives them", "tempo=110..130"
+        "instrument", "instruments", "words", "instrument or family of instruments", "instrument=guitar"
     ),
+    FilterField("parts", "parts", "number", "number of parts", "parts>=4"),
+    FilterField("drums", "drum_notes", "yes", "whether it has drums", "drums=yes"),
+    FilterField("composer", "composer", "text", "composer that the file names", "composer~bach"),
     FilterField("title", "title", "text", "title that the file gives itself", "title~nocturne"),
     FilterField("path", "display", "path", "whole path of a file", "path~bach"),
     FilterField("name", "name", "path", "name of a file without its folder", "name=*.mid"),
@@ -62,6 +68,8 @@ FIELDS: tuple[FilterField, ...] = (
 )
 
 _BY_NAME = {field.name: field for field in FIELDS} | {field.column: field for field in FIELDS[:-3]}
+_BY_NAME["tempo"] = _BY_NAME["bpm"]  # as earlier versions called it
+_YES_NO = {"yes": True, "true": True, "1": True, "no": False, "false": False, "0": False}
 _WRITTEN = re.compile(r"\s*([A-Za-z_]+)\s*(>=|<=|!=|!~|=|>|<|~)\s*(.*?)\s*", re.DOTALL)
 _WILDCARDS = str.maketrans({"*": "%", "?": "_", "%": "/%", "_": "/_", "/": "//"})
 _TONICS = ("C B#", "C# Db", "D", "D# Eb", "E Fb", "F E#", "F# Gb", "G", "G# Ab", "A", "A# Bb", "B Cb")
@@ -89,7 +97,7 @@ class Term:
         numeric = field.kind in ("number", "time")
         numbers, words = ("=", "!=", ">", ">=", "<", "<="), ("=", "!=", "~", "!~")
         allowed: tuple[str, ...] = numbers if numeric else words
-        if field.kind == "tag":
+        if field.kind in ("tag", "yes", "meter"):
             allowed = allowed[:2]
         if self.operator not in allowed:
             raise ValueError(
@@ -100,6 +108,10 @@ class Term:
             raise ValueError(f"{self.field} is compared with {kind}; try {field.example!r}")
         if field.kind == "key" and isinstance(self.value, str) and self.operator in ("=", "!="):
             _spellings(self.value)  # a name that is no key is refused here and not in the middle of a search
+        if field.kind == "yes" and str(self.value).lower() not in _YES_NO:
+            raise ValueError(f"{self.field} is yes or no, not {self.value!r}; try {field.example!r}")
+        if field.kind == "meter" and not re.fullmatch(r"\d{1,3}/\d{1,3}", str(self.value)):
+            raise ValueError(f"{self.value!r} is no time signature; try {field.example!r}")
         if isinstance(self.value, tuple) and self.operator not in ("=", "!="):
             raise ValueError(f"a range goes with = or !=; try {field.example!r}")
         if isinstance(self.value, tuple) and not self.value[0] <= self.value[1]:
@@ -221,7 +233,11 @@ def _condition(term: Term, table: object) -> ColumnElement[bool]:
     elif isinstance(value, float | int):
         compare = {">": column > value, ">=": column >= value, "<": column < value, "<=": column <= value}
         found = column == value if plain == "=" else compare[plain]
-    elif plain == "~":
+    elif field.kind == "yes":
+        found = column > 0 if _YES_NO[value.lower()] else column == 0
+    elif field.kind == "meter":
+        found = column == value
+    elif plain == "~" or field.kind == "words":
         found = func.casefold(column).contains(value.casefold(), autoescape=True)
     elif field.kind == "key":
         found = column.in_(_spellings(value))

@@ -26,6 +26,7 @@ from .melody.search import MelodySearch
 from .probes.probes import Probes
 from .records import AddProgress, AddReport, Failure, LibraryInfo, Piece, RemoveReport, SearchResult
 from .remove import remove
+from .resolve import existing_piece
 from .search import Asked, search
 from .storage import (
     DATABASE_NAME,
@@ -38,7 +39,7 @@ from .storage import (
     to_bytes,
     writer_lock,
 )
-from .storage.pieces import notes_of, pieces_by_id, pieces_of_rows
+from .storage.pieces import notes_of, pieces_of_rows
 from .storage.statistics import Statistics
 from .tags.tags import Tags
 from .vectors import index_files
@@ -452,14 +453,9 @@ class Library:
         ------
         PieceNotFound
         """
-        from embedder.core.errors import PieceNotFound
-
         number = int(number) if is_number(number) else whole(number, "the number of a piece")
         with self._database.read() as connection:
-            found = pieces_by_id(connection, [number])
-        if number not in found:
-            raise PieceNotFound(f"no piece of the library has the number {number}")
-        return found[number]
+            return existing_piece(connection, number)
 
     def notes(self, number: int) -> Notes:
         """The notes of a piece as they were when it was added; its file need not exist any more."""

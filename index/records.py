@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,8 @@ class Piece(Named):
     Attributes
     ----------
     paths : every file that holds these bytes, sorted; as the operating system takes them
+    composer : where the file plainly names one
+    partly_read : what of the file could not be read; None if all of it was
     """
 
     id: int
@@ -64,10 +67,17 @@ class Piece(Named):
     end_s: float
     windows: int
     descriptors: Descriptors
+    composer: str | None = None
+    partly_read: str | None = None
 
     @property
     def path(self) -> str:
         return self.paths[0]
+
+    @property
+    def name(self) -> str:
+        """What the piece is called: its title, or else its file's name without suffix."""
+        return self.title or os.path.splitext(os.path.basename(self.display))[0]
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,6 +86,8 @@ class Piece(Named):
             "display": self.display,
             "paths": list(self.paths),
             "title": self.title,
+            "composer": self.composer,
+            "partly_read": self.partly_read,
             "size_bytes": self.size_bytes,
             "start_s": self.start_s,
             "end_s": self.end_s,

@@ -7,12 +7,11 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, func, select
 
-from embedder.core.errors import PieceNotFound
-
 from .add_plan import is_gone
 from .arguments import LARGEST, is_number
 from .records import RemoveReport
-from .storage import Database, absolute, below, display, schema, to_bytes
+from .resolve import no_such_piece, not_in_library
+from .storage import Database, absolute, below, schema, to_bytes
 from .storage.pieces import clear_failures, delete_paths, delete_pieces, delete_unfiled
 
 __all__ = ["remove"]
@@ -55,7 +54,7 @@ def _count(connection: Connection) -> int:
 def _existing(connection: Connection, number: int) -> int:
     known = select(schema.pieces.c.id).where(schema.pieces.c.id == number)
     if abs(number) > LARGEST or connection.execute(known).first() is None:
-        raise PieceNotFound(f"no piece of the library has the number {number}; nothing was removed")
+        raise no_such_piece(number)
     return number
 
 
@@ -68,5 +67,5 @@ def _files(connection: Connection, path: str) -> set[bytes]:
         inside = (column == to_bytes(path)) | ((column >= first) & (column < last))
         found.update(connection.execute(select(column).where(inside)).scalars())
     if not found:
-        raise PieceNotFound(f"{display(path)}: not in the library; nothing was removed")
+        raise not_in_library(path)
     return found

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 
 from .storage import clamped_ns, is_midi_name
 
-__all__ = ["Found", "Unreadable", "scan"]
+__all__ = ["FileStatus", "Unreadable", "file_status", "scan"]
 
 _NO_FOLDER = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP)  # gone meanwhile, or a link to nothing
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A file that may be MIDI, as it was when the folder was walked.
+class FileStatus:
+    """A file that may be MIDI, as it was when it was looked at.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class Unreadable:
     reason: str
 
 
-def scan(roots: Iterable[str]) -> Iterator[Found | Unreadable]:
+def scan(roots: Iterable[str]) -> Iterator[FileStatus | Unreadable]:
     """Walk absolute paths in order: folders recursively by MIDI suffix, single files whatever their name.
 
     A folder is entered once, by its identity on the disk; so links that lead back up, and roots inside one
@@ -65,7 +65,9 @@ def scan(roots: Iterable[str]) -> Iterator[Found | Unreadable]:
             yield _looked_at(root, status)
 
 
-def _walk(root: str, status: os.stat_result, entered: set[tuple[int, int]]) -> Iterator[Found | Unreadable]:
+def _walk(
+    root: str, status: os.stat_result, entered: set[tuple[int, int]]
+) -> Iterator[FileStatus | Unreadable]:
     """Folder by folder with a stack of its own: no depth of nesting exhausts Python's."""
     waiting = [(root, status)]
     while waiting:
@@ -96,12 +98,21 @@ def _walk(root: str, status: os.stat_result, entered: set[tuple[int, int]]) -> I
         waiting.extend(reversed(inner))
 
 
-def _looked_at(path: str, status: os.stat_result) -> Found | Unreadable:
+def _looked_at(path: str, status: os.stat_result) -> FileStatus | Unreadable:
     if not stat.S_ISREG(status.st_mode):
         return Unreadable(path, "not a regular file")  # opening a pipe would wait for ever
     changed_ns = clamped_ns(max(status.st_mtime_ns, status.st_ctime_ns))
     inode = clamped_ns(status.st_ino)
-    return Found(path, status.st_size, clamped_ns(status.st_mtime_ns), changed_ns, inode)
+    return FileStatus(path, status.st_size, clamped_ns(status.st_mtime_ns), changed_ns, inode)
+
+
+def file_status(path: str) -> FileStatus | None:
+    """A file as it is now; None if it cannot be looked at or is no regular file."""
+    try:
+        status = _looked_at(path, os.stat(path))
+    except OSError:
+        return None
+    return status if isinstance(status, FileStatus) else None
 
 
 def _may_be_folder(entry: os.DirEntry[str]) -> bool:

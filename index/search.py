@@ -7,7 +7,6 @@ the same notes are answers, and say so.
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,19 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, select
 
-from embedder.core.errors import LibraryError, MidiError, PieceNotFound
+from embedder.core.errors import LibraryError, MidiError
 from embedder.descriptors import describe
 from embedder.notes import Notes
 
-from .arguments import is_number
 from .filter_cache import Allowed
 from .filters import Filters
 from .library_encoder import EncoderLike, LibraryEncoder, front_of
 from .passages import Passage, best_windows, join_windows
-from .records import Hit, Piece, Query, SearchResult
+from .records import Hit, Query, SearchResult
+from .resolve import Source, resolve
 from .shared_attributes import shared_traits
-from .storage import Database, absolute, clamped_ns, display, schema, to_bytes
-from .storage.pieces import notes_of, pieces_by_id, spans_of, vector_of
+from .storage import Database, display, schema
+from .storage.pieces import pieces_by_id, spans_of, vector_of
 from .vectors.vector_indexes import Catalogue
 
 if TYPE_CHECKING:
@@ -77,17 +76,6 @@ class _Resolved:
         if self.piece_id is not None:
             return frozenset({self.piece_id})
         return self.same_notes if self.path is None else frozenset()
-
-
-@dataclass(frozen=True)
-class _Source:
-    """Where the notes of a query come from, before anything is embedded."""
-
-    notes: Notes | None
-    path: str | None
-    piece: Piece | None
-    title: str | None
-    tempo_bpm: float | None
 
 
 def search(
@@ -144,7 +132,7 @@ def _compared(total: int, only: NDArray[np.int64] | None, without: Collection[in
 
 
 def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder, asked: Asked) -> _Resolved:
-    source = _source(connection, asked.query)
+    source = resolve(connection, asked.query)
     remembered, encoder_source = database.encoder(connection)
     if source.piece is not None and not asked.part:
         # Everything is on record: no file is read and no encoder loaded.
@@ -161,10 +149,7 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
             descriptors=piece.descriptors,
             same_notes=_same_notes(connection, piece_id=piece.id),
         )
-    whole = source.notes
-    if whole is None:
-        assert source.piece is not None
-        whole = notes_of(connection, source.piece.id)
+    whole = source.load()
     notes = whole.slice_time(asked.start_s, asked.end_s) if asked.part else whole
     if not len(notes):
         raise MidiError(_no_notes(whole, asked), display(source.path) if source.path else None)
@@ -174,12 +159,12 @@ def _resolve(database: Database, connection: Connection, encoder: LibraryEncoder
         vector=embedded.pieces[0],
         windows=len(embedded.windows),
         path=source.path,
-        piece_id=source.piece.id if source.piece else None,
+        piece_id=source.piece_id,
         title=source.title,
         start_s=notes.start_s,
         end_s=notes.end_s,
         descriptors=describe(notes, source.tempo_bpm),
-        same_notes=_same_notes(connection, digest=whole.digest()),
+        same_notes=_same_notes(connection, digest=whole.digest(instruments=False)),
     )
 
 
@@ -192,29 +177,7 @@ def _no_notes(whole: Notes, asked: Asked) -> str:
     return f"no note begins between {since} and {until}; {spans}"
 
 
-def _source(connection: Connection, query: str | os.PathLike[str] | Notes | int) -> _Source:
-    """Find the query on record if it is there, by number, by unchanged path or by content; else read it."""
-    if isinstance(query, Notes):
-        return _Source(query, None, None, None, None)
-    if is_number(query):
-        number = int(query)  # type: ignore[arg-type]
-        piece = pieces_by_id(connection, [number]).get(number)
-        if piece is None:
-            raise PieceNotFound(
-                f"no piece of the library has the number {number}; `midikin list` names them all"
-            )
-        return _stored(piece, piece.path)
-    path = absolute(query)  # type: ignore[arg-type]
-    piece = _unchanged_piece(connection, path) or _piece_of_bytes(connection, path)
-    if piece is not None:
-        return _stored(piece, path)
-    from embedder.midi.reading import read_piece
-
-    midi = read_piece(path)
-    return _Source(midi.notes, path, None, midi.title, midi.tempo_bpm)
-
-
-def _heard(encoder: EncoderLike, source: _Source, notes: Notes, asked: Asked) -> Any:
+def _heard(encoder: EncoderLike, source: Source, notes: Notes, asked: Asked) -> Any:
     """What is to be embedded: a whole file as the encoder's front hears it, else its notes."""
     front = front_of(encoder)
     if front is None or asked.part or source.path is None:
@@ -222,43 +185,6 @@ def _heard(encoder: EncoderLike, source: _Source, notes: Notes, asked: Asked) ->
     from embedder.midi.pool_worker import read_file
 
     return read_file(source.path, {"front": front}).prepared
-
-
-def _stored(piece: Piece, path: str) -> _Source:
-    return _Source(None, path, piece, piece.title, piece.descriptors.tempo_bpm)
-
-
-def _unchanged_piece(connection: Connection, path: str) -> Piece | None:
-    """The piece on record for a path, if the file is as it was, or is no longer there at all."""
-    columns = (schema.paths.c.piece_id, schema.paths.c.size_bytes, schema.paths.c.mtime_ns)
-    row = connection.execute(select(*columns).where(schema.paths.c.path == to_bytes(path))).first()
-    if row is None:
-        return None
-    try:
-        status = os.stat(path)
-    except OSError:
-        pass
-    else:
-        if (status.st_size, clamped_ns(status.st_mtime_ns)) != (row.size_bytes, row.mtime_ns):
-            return None
-    return pieces_by_id(connection, [row.piece_id])[row.piece_id]
-
-
-def _piece_of_bytes(connection: Connection, path: str) -> Piece | None:
-    """The piece with the content of a file, if the library has it from elsewhere."""
-    try:
-        size_bytes = os.stat(path).st_size
-        if not os.path.isfile(path):
-            return None
-        same_size = select(schema.pieces.c.id).where(schema.pieces.c.size_bytes == size_bytes).limit(1)
-        if connection.execute(same_size).first() is None:
-            return None
-        with open(path, "rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None  # reading it will say what is wrong
-    number = connection.execute(select(schema.pieces.c.id).where(schema.pieces.c.sha256 == sha256)).scalar()
-    return None if number is None else pieces_by_id(connection, [number])[number]
 
 
 def _same_notes(

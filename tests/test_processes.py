@@ -46,12 +46,11 @@ def test_an_exception_of_the_child_is_raised_here_and_the_child_goes_on() -> Non
     child.release()
 
 
-def test_a_child_that_ends_before_it_has_answered_is_reported() -> None:
-    with (
-        ChildProcesses(1, DIVIDER, 1.0) as children,
-        pytest.raises(ChildEnded, match="exit status 3"),
-    ):
-        list(children.map([-1]))
+def test_a_child_that_ends_before_it_has_answered_is_reported_and_replaced() -> None:
+    with ChildProcesses(1, DIVIDER, 1.0) as children:
+        with pytest.raises(ChildEnded, match="exit status 3"):
+            list(children.map([-1]))
+        assert list(children.map([2])) == [0.5]  # by another
 
 
 def test_a_function_that_is_not_there_is_reported() -> None:

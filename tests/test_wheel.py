@@ -116,3 +116,18 @@ def test_the_app_starts_and_serves_its_page(installed: Path, elsewhere: Path) ->
     finally:
         app.send_signal(signal.SIGTERM)
         app.communicate(timeout=30)
+
+
+def test_the_first_page_of_the_app_is_drawn_without_an_error(installed: Path, elsewhere: Path) -> None:
+    code = (
+        "from pathlib import Path\n"
+        "from streamlit.testing.v1 import AppTest\n"
+        "import ui.app\n"
+        "page = AppTest.from_file(str(Path(ui.app.__file__).parent / 'main.py'), default_timeout=120).run()\n"
+        "assert not page.exception, page.exception\n"
+    )
+    environment = os.environ | {"MIDIKIN_LIBRARY": str(elsewhere / "library")}
+    run = subprocess.run(
+        [installed / "python", "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
+    assert run.returncode == 0, run.stderr

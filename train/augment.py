@@ -19,7 +19,7 @@ from embedder.notes import GRID_HZ
 from embedder.tokens import tokens_of
 
 from .corpus import Corpus
-from .settings import check_settings, declared
+from .recipe import check_settings, declared
 
 __all__ = ["Chain", "Rows", "alter", "cut", "to_batch"]
 

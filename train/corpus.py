@@ -25,9 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from embedder.core.errors import CorpusError
+from embedder.core.files import replace_with
 from embedder.notes import GRID_HZ, Notes
-
-from .atomic_files import replace_file
 
 __all__ = ["SPLITS", "Corpus", "PieceRecord", "write_corpus"]
 
@@ -160,10 +159,10 @@ def write_corpus(
     (folder / "pieces.jsonl").unlink(missing_ok=True)
     for name in columns:
         (folder / f"{name}.npy.part").replace(folder / f"{name}.npy")
-    replace_file(folder / "offsets.npy", lambda path: np.save(path, np.cumsum(sizes, dtype=np.int64)))
+    replace_with(folder / "offsets.npy", lambda path: np.save(path, np.cumsum(sizes, dtype=np.int64)))
     counted = json.dumps(counts, indent=1) + "\n"
-    replace_file(folder / "counts.json", lambda path: path.write_text(counted, encoding="utf-8"))
-    replace_file(folder / "pieces.jsonl", lambda path: _write_records(path, records))
+    replace_with(folder / "counts.json", lambda path: path.write_text(counted, encoding="utf-8"))
+    replace_with(folder / "pieces.jsonl", lambda path: _write_records(path, records))
     return Corpus(folder)
 
 

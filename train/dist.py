@@ -1,4 +1,4 @@
-"""Several processes that train one model, under torchrun: who this one is, and how they tell each other sums.
+"""Several processes that train one model, under torchrun: the rank of this one, and sums over all of them.
 
 Started without torchrun there is one process, and every exchange does nothing.
 """
@@ -30,7 +30,7 @@ class Processes:
     local_rank: int = 0
 
     @classmethod
-    def told(cls) -> Processes:
+    def from_environment(cls) -> Processes:
         """This process as torchrun's environment describes it."""
         names = ("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0")
         return cls(*(int(os.environ.get(name, default)) for name, default in names))
@@ -39,10 +39,10 @@ class Processes:
     def first(self) -> bool:
         return self.rank == 0
 
-    def device(self, asked: str | None) -> torch.device:
-        """The device asked for; else a GPU of this process's own, else the CPU."""
-        if asked is not None:
-            return torch.device(asked)
+    def device(self, name: str | None) -> torch.device:
+        """The device of that name; else a GPU of this process's own, else the CPU."""
+        if name is not None:
+            return torch.device(name)
         return torch.device("cuda", self.local_rank) if torch.cuda.is_available() else torch.device("cpu")
 
     def rows(self, total: int) -> slice:
@@ -92,15 +92,15 @@ def processes() -> Iterator[Processes]:
 
     NCCL connects processes that have a GPU each, gloo all others.
     """
-    told = Processes.told()
-    if told.count == 1:
-        yield told
+    own = Processes.from_environment()
+    if own.count == 1:
+        yield own
         return
-    own_gpu = torch.cuda.is_available() and told.local_rank < torch.cuda.device_count()
+    own_gpu = torch.cuda.is_available() and own.local_rank < torch.cuda.device_count()
     if own_gpu:
-        torch.cuda.set_device(told.local_rank)
+        torch.cuda.set_device(own.local_rank)
     dist.init_process_group("nccl" if own_gpu else "gloo")
     try:
-        yield told
+        yield own
     finally:
         dist.destroy_process_group()

@@ -1,7 +1,7 @@
-"""Training of the hand-made head: contrast over counted windows, minutes on one core.
+"""Training of the hand-crafted head: contrast over counted windows, minutes on one core.
 
 Each piece is altered a few times, its small windows are counted once, and the counts are kept sparse. A view
-is then the sum of a run of windows of one variant: counts add up, so views of any length cost one sum.
+is then the sum of consecutive windows of one variant: counts add up, so views of any length cost one sum.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from embedder.features.projection import CLIP, HandmadeHead
 from embedder.notes import Notes
 
 from .corpus import Corpus, PieceRecord
-from .label_projection import lessons, style_axes, teach
+from .label_projection import fit_projection, label_sets, style_axes
+from .loop import fit
 from .objectives.contrastive import nt_xent
 
 __all__ = ["CountedCorpus", "count_corpus", "fit_head", "vary"]
@@ -122,7 +123,7 @@ def count_corpus(
 
 
 class _Views:
-    """Draws pairs of views: runs of windows of two variants of a work, at about one place or anywhere."""
+    """Draws pairs of views: consecutive windows of two variants of a work, near each other or anywhere."""
 
     def __init__(self, counted: CountedCorpus, versions: float) -> None:
         self.counted, self.versions = counted, versions
@@ -180,42 +181,46 @@ def fit_head(
     versions: float = 0.6,
     seed: int = 0,
     start_from: Mapping[str, torch.Tensor] | None = None,
-    on_progress: Callable[[int, float, float], None] | None = None,
+    on_progress: Callable[[int, float, float], None] = lambda step, loss, accuracy: None,
 ) -> HandmadeHead:
     """Fit the style part (`train.label_projection`), then the identity map by NT-Xent.
 
     Parameters
     ----------
-    taught : how many of the style numbers are taught by labels; 0 where the corpus has none
+    taught : how many of the style numbers are supervised by labels; 0 where the corpus has none
     steps, pairs, temperature, learning_rate, versions : of the identity map; `versions` is the
         probability that the second view comes from any piece of the work
     start_from : weights of a head whose identity map is trained on; histograms that it did not read
-        start without influence
-    on_progress : told the step, the loss and the in-batch accuracy
+        start with weight zero
+    on_progress : called with the step, the loss and the in-batch accuracy
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
     head = HandmadeHead(identity, style, taught)
     _set_scales(head, counted)
     if taught:
-        teach(head, lessons(counted.records), _StyleViews(counted).draw, seed=seed)
+        fit_projection(head, label_sets(counted.records), _StyleViews(counted).draw, seed=seed)
     if start_from is not None:
         _take_identity(head, start_from)
     learned = [head.pattern_log_weight, head.mix]
     learned += [*head.pattern_map.parameters(), *head.statistic_map.parameters()]
     optimiser = torch.optim.AdamW(learned, lr=learning_rate, weight_decay=0.05)
     views = _Views(counted, versions)
-    for step in range(steps):
-        rate = learning_rate * min(1.0, (step + 1) / 30) * (1 - 0.95 * step / steps)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        pattern, numbers, works = views.batch(pairs, rng)
-        loss, right = nt_xent(head.identity(pattern, numbers), temperature, works)
-        optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        if on_progress is not None:
-            on_progress(step + 1, loss.item(), right)
+    accuracy = 0.0
+
+    def contrast(step: int) -> torch.Tensor:
+        nonlocal accuracy
+        pattern, features, works = views.batch(pairs, rng)
+        loss, accuracy = nt_xent(head.identity(pattern, features), temperature, works)
+        return loss
+
+    fit(
+        optimiser,
+        steps,
+        contrast,
+        schedule=lambda step: min(1.0, (step + 1) / 30) * (1 - 0.95 * step / steps),
+        on_step=lambda step, loss: on_progress(step, loss, accuracy),
+    )
     return head.eval()
 
 

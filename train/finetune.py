@@ -1,13 +1,15 @@
-"""Finetuning a classifier: a pretrained transformer with a linear layer learns a user's labels, all of it.
+"""Finetuning a classifier: a pretrained transformer with a linear layer on top, all of it trained on labels.
 
-Dropout acts on what each block adds to the stream and grows with its depth: deep blocks, which know most of
-the old task, lean least on any one number. After every epoch the validation pieces are judged whole; the best
-epoch is kept, and training stops when none has been better for a while.
+Dropout acts on what each block adds to the residual stream and grows with its depth: deep blocks are the most
+specific to the old task. After every epoch the validation pieces are classified whole; the best epoch is
+kept, and training stops early when none has been better for a while.
 
-With `FinetuneSettings.statistics`, a logistic regression on hand-made statistics of whole pieces is fitted
-first, and the transformer learns what that leaves open: its linear layer begins at zero, beside what the
-regression says of each piece. For the pieces that are learned from, that comes from fits without their works
-(stacked generalisation, Wolpert 1992), since of what it was fitted to a regression leaves nothing open.
+With `FinetuneSettings.statistics`, a logistic regression on hand-crafted statistics of whole pieces is fitted
+first, and the transformer learns the residual: its linear layer begins at zero, and its logits are added to
+those of the regression. For training pieces the latter come from fits without their works (stacked
+generalisation, Wolpert 1992), since a regression leaves no residual of what it was fitted to.
+
+Labels are a CSV file with a column `file`, one of labels, and maybe one of works (`read_labelled`).
 """
 
 from __future__ import annotations
@@ -26,17 +28,31 @@ from torch.nn import functional
 from embedder.aria.hub import OWNER, fetch
 from embedder.aria.weights import is_aria, open_weights
 from embedder.classifier import POOLINGS, AriaBody, Body, Classifier, NoteBody, StatisticsHead
-from embedder.core.errors import CorpusError, EncoderError
+from embedder.core.errors import CorpusError, EncoderError, MidiError, TableError
+from embedder.core.table_files import read_table
 from embedder.features.handcrafted import STATISTICS
 from embedder.generation.language_model import DEFAULT_MODEL, load_language
+from embedder.midi.reading import read_midi
 from embedder.notes import Notes
 from index.probes.classifier import LinearClassifier, fit_logistic_regression
 from index.probes.crossval import fit_calibrated, group_folds, splits
 
-__all__ = ["Epoch", "FinetuneSettings", "Finetuned", "Labelled", "finetune", "pretrained", "split_by_work"]
+from .loop import fit
+
+__all__ = [
+    "Epoch",
+    "FinetuneSettings",
+    "Finetuned",
+    "Labelled",
+    "finetune",
+    "pretrained",
+    "read_labelled",
+    "split_by_work",
+]
 
 HALF_WINDOW = 128  # notes of a window of midikin's models, half of what they were trained on
 STACKED_FOLDS = 5
+MOST_REASONS = 3
 
 
 @dataclass(frozen=True)
@@ -54,14 +70,14 @@ class FinetuneSettings:
 
     Attributes
     ----------
-    epochs, patience : most epochs; epochs without a better one after which it stops
-    windows : of each piece an epoch, drawn at random
+    epochs, patience : epochs at most; epochs without a better one after which it stops
+    windows : drawn at random from each piece in an epoch
     batch : windows a step
     learning_rate, head_rate : of the transformer; of the new layer
     weight_decay : of AdamW
     dropout : of the last block; that of the first is next to nothing
     pooling : "mean" over the notes of a window, or "last", the end token of Aria
-    statistics : whether hand-made statistics of whole pieces are read beside the transformer
+    statistics : whether hand-crafted statistics of whole pieces are used beside the transformer
     seed : of everything that is drawn
     """
 
@@ -91,9 +107,9 @@ class FinetuneSettings:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What an epoch gave: mean training loss, and loss and accuracy of whole validation pieces.
+    """Mean training loss of an epoch, and loss and accuracy of whole validation pieces.
 
-    Epoch 0, of no training, is what the statistics say alone.
+    Epoch 0, before any training, is the regression on statistics alone.
     """
 
     number: int
@@ -128,6 +144,61 @@ def pretrained(weights: str | Path | None = None, device: str = "cpu") -> Body:
     return NoteBody(language.model, min(HALF_WINDOW, language.context))
 
 
+def read_labelled(
+    path: str | Path,
+    column: str,
+    *,
+    folder: str | Path | None = None,
+    work: str | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Labelled], list[str]]:
+    """Read the labelled pieces of a CSV file.
+
+    Parameters
+    ----------
+    path : the CSV file, whose first line names the columns
+    column : of the labels; files without one are passed over
+    folder : what the names in the column `file` are relative to; that of the CSV file if None
+    work : column that is the same for all files of a work; if None, files with the same notes are one work
+
+    Returns
+    -------
+    The pieces, and why files were left out.
+
+    Raises
+    ------
+    CorpusError
+        If the file cannot be read, lacks a column, or none of its files can be read.
+    """
+    path = Path(path)
+    root = path.parent if folder is None else Path(folder)
+    try:
+        table = read_table(str(path))
+    except TableError as error:
+        raise CorpusError(str(error)) from None
+    columns = table.columns
+    rows = [dict(zip(columns, cells, strict=True)) for cells in table.rows]
+    for name in ("file", column, *([work] if work else [])):
+        if name not in columns:
+            raise CorpusError(f"{path} has no column {name!r}; there are {', '.join(columns) or 'none'}")
+    rows = [row for row in rows if row["file"] and row[column]]
+    pieces, left_out = [], []
+    for number, row in enumerate(rows):
+        try:
+            notes = read_midi(root / row["file"], drums=False)
+        except MidiError as error:
+            left_out.append(str(error))
+        else:
+            belongs = row[work] if work else ""
+            pieces.append(Labelled(notes, row[column], belongs or notes.digest()))
+        if on_progress is not None:
+            on_progress(number + 1, len(rows))
+    if not pieces:
+        reasons = "; ".join(left_out[:MOST_REASONS]) or "no line has a file and a label"
+        raise CorpusError(f"{path} labels no piece that can be read under {root} (--folder): {reasons}")
+    return pieces, left_out
+
+
 def split_by_work(
     pieces: Sequence[Labelled], share: float = 0.2, seed: int = 0
 ) -> tuple[list[Labelled], list[Labelled]]:
@@ -139,7 +210,7 @@ def split_by_work(
         If there are fewer than two classes, or a class has fewer than two works.
     """
     rng = np.random.default_rng(seed)
-    held: set[str] = set()
+    held_out: set[str] = set()
     classes = sorted({piece.label for piece in pieces})
     if len(classes) < 2:
         raise CorpusError("finetuning needs pieces of two labels at least")
@@ -150,12 +221,12 @@ def split_by_work(
                 f"label {label!r} has pieces of one work only; two works are needed to validate"
             )
         count = min(max(1, round(share * len(works))), len(works) - 1)
-        held |= set(rng.permutation(works)[:count].tolist())
-    learn = [piece for piece in pieces if piece.work not in held]
+        held_out |= set(rng.permutation(works)[:count].tolist())
+    learn = [piece for piece in pieces if piece.work not in held_out]
     missing = set(classes) - {piece.label for piece in learn}
     if missing:
         raise CorpusError(f"label {min(missing)!r} shares all its works with others; label more of its works")
-    return learn, [piece for piece in pieces if piece.work in held]
+    return learn, [piece for piece in pieces if piece.work in held_out]
 
 
 def finetune(
@@ -174,18 +245,18 @@ def finetune(
     """
     settings = settings or FinetuneSettings()
     classes = sorted({piece.label for piece in learn})
-    strange = {piece.label for piece in validate} - set(classes)
-    if strange or not validate:
+    unknown = {piece.label for piece in validate} - set(classes)
+    if unknown or not validate:
         raise CorpusError(
-            f"nothing is learned of {min(strange)!r}" if strange else "no pieces to validate on"
+            f"nothing is learned of {min(unknown)!r}" if unknown else "no pieces to validate on"
         )
     torch.manual_seed(settings.seed)
     device = next(body.model.parameters()).device
     classifier = Classifier(body, classes, settings.pooling, tuple(STATISTICS) if settings.statistics else ())
     classifier.head.to(device)
-    beside = torch.zeros(len(learn), len(classes))
+    offsets = torch.zeros(len(learn), len(classes))
     if classifier.beside is not None:
-        beside = _fit_statistics(classifier.beside, learn, classes)
+        offsets = _fit_statistics(classifier.beside, learn, classes)
         classifier.beside.to(device)
         nn.init.zeros_(classifier.head.weight)
         nn.init.zeros_(classifier.head.bias)
@@ -199,9 +270,9 @@ def finetune(
         for number in range(0 if settings.statistics else 1, settings.epochs + 1):
             loss = float("nan")
             if number:
-                drawn = list(_batches(classifier, learn, beside, settings, rng))
-                loss = _learn(classifier, optimiser, drawn)
-            epochs.append(Epoch(number, loss, *_judged(classifier, validate)))
+                batches = list(_batches(classifier, learn, offsets, settings, rng))
+                loss = _train_epoch(classifier, optimiser, batches)
+            epochs.append(Epoch(number, loss, *_validate(classifier, validate)))
             if on_epoch is not None:
                 on_epoch(epochs[-1])
             if best is None or epochs[-1].held_out_loss < best.held_out_loss:
@@ -220,7 +291,7 @@ def finetune(
 
 
 def _fit_statistics(head: StatisticsHead, learn: Sequence[Labelled], classes: Sequence[str]) -> Tensor:
-    """Fit the regression on statistics; what it says of each piece, fitted without its work [n, classes]."""
+    """Fit the regression on statistics; returns each piece's logits, fitted without its work [n, classes]."""
     rows = torch.from_numpy(head.count([piece.notes for piece in learn]))
     head.mean.copy_(rows.mean(0))
     # A bin that hardly any piece fills would weigh as much as all others in a piece that does.
@@ -228,41 +299,47 @@ def _fit_statistics(head: StatisticsHead, learn: Sequence[Labelled], classes: Se
     label = np.array([classes.index(piece.label) for piece in learn], dtype=np.int64)
     work = np.unique([piece.work for piece in learn], return_inverse=True)[1].astype(np.int64)
     scaled = head.standardised(rows).numpy()
-    found = fit_calibrated(scaled, label, work, len(classes))
+    regression = fit_calibrated(scaled, label, work, len(classes))
     with torch.no_grad():
-        head.linear.weight.copy_(torch.from_numpy(found.weights / np.float32(found.temperature)))
-        head.linear.bias.copy_(torch.from_numpy(found.bias / np.float32(found.temperature) + found.log_prior))
+        head.linear.weight.copy_(torch.from_numpy(regression.weights / np.float32(regression.temperature)))
+        head.linear.bias.copy_(
+            torch.from_numpy(regression.bias / np.float32(regression.temperature) + regression.log_prior)
+        )
     head.requires_grad_(False)
-    return torch.from_numpy(_stacked(found, scaled, label, work))
+    return torch.from_numpy(_stacked(regression, scaled, label, work))
 
 
 def _stacked(
-    found: LinearClassifier, rows: NDArray[np.float32], label: NDArray[np.int64], work: NDArray[np.int64]
+    regression: LinearClassifier, rows: NDArray[np.float32], label: NDArray[np.int64], work: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Calibrated logits of every row from a fit without its work."""
-    logits = np.zeros((len(rows), len(found.bias)), np.float32)
+    logits = np.zeros((len(rows), len(regression.bias)), np.float32)
     for train, test in splits(group_folds(label, work, STACKED_FOLDS)):
-        if len(np.unique(label[train])) == len(found.bias):  # else its absence would teach a class away
-            weights, bias = fit_logistic_regression(rows[train], label[train], len(found.bias), found.C)
-            logits[test] = found.calibrate(rows[test] @ weights.T + bias)
+        if len(np.unique(label[train])) == len(
+            regression.bias
+        ):  # else an absent class would never be predicted
+            weights, bias = fit_logistic_regression(
+                rows[train], label[train], len(regression.bias), regression.C
+            )
+            logits[test] = regression.calibrate(rows[test] @ weights.T + bias)
     return logits
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Windows [b], their classes int64 [b], and what the statistics say of their pieces [b, classes]."""
+    """Windows [b], their classes int64 [b], and the logits of their pieces from statistics [b, classes]."""
 
     windows: list[Notes]
     classes: Tensor
-    beside: Tensor
+    offset: Tensor
 
 
-def _drop_by_depth(model: nn.Module, most: float) -> list[torch.utils.hooks.RemovableHandle]:
+def _drop_by_depth(model: nn.Module, max_share: float) -> list[torch.utils.hooks.RemovableHandle]:
     """Dropout behind the two layers of each block that add to the stream, growing with its depth."""
     blocks = [module for name in ("blocks", "model.encode_layers") for module in _children(model, name)]
     hooks = []
     for depth, block in enumerate(blocks, 1):
-        share = most * depth / len(blocks)
+        share = max_share * depth / len(blocks)
         for name in ("attention_out", "down", "att_proj_linear", "ff_down_proj"):
             if hasattr(block, name):
                 hooks.append(getattr(block, name).register_forward_hook(_dropping(share)))
@@ -294,7 +371,7 @@ def _optimiser(classifier: Classifier, settings: FinetuneSettings) -> torch.opti
 def _batches(
     classifier: Classifier,
     pieces: Sequence[Labelled],
-    beside: Tensor,
+    offsets: Tensor,
     settings: FinetuneSettings,
     rng: np.random.Generator,
 ) -> Iterator[Batch]:
@@ -310,34 +387,36 @@ def _batches(
     for begin in range(0, len(order), settings.batch):
         some = [drawn[i] for i in order[begin : begin + settings.batch]]
         notes, numbers, rows = (list(column) for column in zip(*some, strict=True))
-        yield Batch(notes, torch.tensor(numbers), beside[rows])
+        yield Batch(notes, torch.tensor(numbers), offsets[rows])
 
 
-def _learn(classifier: Classifier, optimiser: torch.optim.AdamW, batches: Sequence[Batch]) -> float:
+def _train_epoch(classifier: Classifier, optimiser: torch.optim.AdamW, batches: Sequence[Batch]) -> float:
     """One epoch; its mean loss."""
     classifier.body.model.train()
     total = 0.0
-    for batch in batches:
+
+    def loss(step: int) -> Tensor:
+        batch = batches[step]
         logits = classifier.logits(batch.windows)
-        logits = logits + batch.beside.to(logits.device)
-        loss = functional.cross_entropy(logits, batch.classes.to(logits.device))
-        if not torch.isfinite(loss):
-            raise CorpusError("finetuning: the loss is not finite; lower the learning rate")
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(classifier.body.model.parameters(), 1.0)
-        optimiser.step()
-        total += loss.item() * len(batch.windows)
+        return functional.cross_entropy(
+            logits + batch.offset.to(logits.device), batch.classes.to(logits.device)
+        )
+
+    def add(step: int, value: float) -> None:
+        nonlocal total
+        total += value * len(batches[step - 1].windows)
+
+    fit(optimiser, len(batches), loss, clip=classifier.body.model.parameters(), on_step=add)
     return total / max(sum(len(batch.windows) for batch in batches), 1)
 
 
-def _judged(classifier: Classifier, pieces: Sequence[Labelled]) -> tuple[float, float]:
+def _validate(classifier: Classifier, pieces: Sequence[Labelled]) -> tuple[float, float]:
     """Mean loss and accuracy of whole pieces."""
     classifier.body.model.eval()
     try:
-        chances = classifier.predict([piece.notes for piece in pieces])
+        probabilities = classifier.predict([piece.notes for piece in pieces])
     except EncoderError:
         raise CorpusError("finetuning: the weights went beyond all bounds; lower the learning rate") from None
-    right = np.array([classifier.classes.index(piece.label) for piece in pieces])
-    own = np.maximum(chances[np.arange(len(right)), right], 1e-9)
-    return float(-np.log(own).mean()), float((chances.argmax(1) == right).mean())
+    classes = np.array([classifier.classes.index(piece.label) for piece in pieces])
+    likelihood = np.maximum(probabilities[np.arange(len(classes)), classes], 1e-9)
+    return float(-np.log(likelihood).mean()), float((probabilities.argmax(1) == classes).mean())

@@ -1,11 +1,11 @@
-"""Fitting the style part: axes that versions of a work agree on, and a map taught by composers and pianists.
+"""Fitting the style part: within-class covariance normalisation, and a projection supervised by labels.
 
-Axes: statistics are whitened by their covariance within works (players, scores and takes of one piece
-differ along it, so it is what style should not hear; Hatch et al. 2006, "Within-class covariance
-normalization"), then turned to their principal axes, which are half whitened.
+Axes: statistics are whitened by their covariance within works (players, scores and takes of one piece differ
+along it, so it is what style should not depend on; Hatch et al. 2006, "Within-class covariance
+normalization"), then rotated to their principal axes, which are half whitened.
 
-Taught half: a linear map with a classifier over each kind of label (composer, pianist, kind of tune, series,
-set), learned on runs of windows of training works; the classifiers are thrown away.
+Supervised half: a linear projection with a classifier for each label column (composer, pianist, kind of tune,
+series, set), learned on sequences of windows of training works; the classifiers are discarded.
 """
 
 from __future__ import annotations
@@ -21,25 +21,25 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from embedder.core.arrays import FloatRows
 from embedder.features.projection import HandmadeHead
 
 from .corpus import PieceRecord
+from .loop import fit
 
-__all__ = ["LABELS", "Lesson", "lessons", "plain_key", "style_axes", "teach"]
+__all__ = ["LABEL_COLUMNS", "LabelSet", "fit_projection", "label_sets", "plain_key", "style_axes"]
 
-# Columns of labels that tell of style; one classifier each.
-LABELS = ("composer", "artist", "type", "series")
-FEWEST_WORKS = 3  # of a label that is taught
+# Columns of labels that have to do with style; one classifier each.
+LABEL_COLUMNS = ("composer", "artist", "type", "series")
+MIN_WORKS = 3  # of a label that is learned
 _SPREAD = 3.0  # directions within works count as at least so many times the mean variance
-_SHARP = 8.0  # length of the unit vectors that the classifiers see
-
-FloatRows = NDArray[np.float32]
+_SCALE = 8.0  # length of the unit vectors that the classifiers see
 
 
 @dataclass(frozen=True)
-class Lesson:
-    """One kind of label: `pieces` int64 [k] that have it, `classes` int64 [k] in 0..count-1, and how often
-    each piece is drawn, `share` float64 [k]."""
+class LabelSet:
+    """One column of labels: `pieces` int64 [k] that have one, `classes` int64 [k] in 0..count-1, and the
+    probability with which each piece is drawn, `share` float64 [k]."""
 
     name: str
     pieces: NDArray[np.int64]
@@ -48,12 +48,12 @@ class Lesson:
     share: NDArray[np.float64]
 
 
-def lessons(records: Sequence[PieceRecord]) -> list[Lesson]:
-    """What the labels of some pieces can teach; a label that two sets write differently is one label."""
-    found = [_lesson("set", [record.set for record in records], records)]
-    for column in LABELS:
-        found.append(_lesson(column, [plain_key(column, r.labels.get(column, "")) for r in records], records))
-    return [lesson for lesson in found if lesson.count > 1]
+def label_sets(records: Sequence[PieceRecord]) -> list[LabelSet]:
+    """The labels to learn from of some pieces; a label that two sets write differently is one label."""
+    columns = {"set": [record.set for record in records]}
+    columns |= {c: [plain_key(c, record.labels.get(c, "")) for record in records] for c in LABEL_COLUMNS}
+    made = [_label_set(name, labels, records) for name, labels in columns.items()]
+    return [labels for labels in made if labels.count > 1]
 
 
 def plain_key(column: str, label: str) -> str:
@@ -65,12 +65,12 @@ def plain_key(column: str, label: str) -> str:
     return " ".join(words[-1:] if column == "composer" else words)
 
 
-def _lesson(name: str, labels: Sequence[str], records: Sequence[PieceRecord]) -> Lesson:
+def _label_set(name: str, labels: Sequence[str], records: Sequence[PieceRecord]) -> LabelSet:
     works: dict[str, set[int]] = {}
     for label, record in zip(labels, records, strict=True):
         if label:
             works.setdefault(label, set()).add(record.work)
-    known = sorted(label for label, members in works.items() if len(members) >= FEWEST_WORKS)
+    known = sorted(label for label, members in works.items() if len(members) >= MIN_WORKS)
     number = {label: i for i, label in enumerate(known)}
     pieces = np.array([i for i, label in enumerate(labels) if label in number], dtype=np.int64)
     classes = np.array([number[labels[i]] for i in pieces.tolist()], dtype=np.int64)
@@ -80,7 +80,7 @@ def _lesson(name: str, labels: Sequence[str], records: Sequence[PieceRecord]) ->
     share = (
         1 / np.sqrt(np.bincount(classes, minlength=1)[classes]) / versions[work] if len(pieces) else of_work
     )
-    return Lesson(name, pieces, classes, len(known), share / max(share.sum(), 1e-9))
+    return LabelSet(name, pieces, classes, len(known), share / max(share.sum(), 1e-9))
 
 
 def style_axes(standard: FloatRows, works: Sequence[int], size: int) -> FloatRows:
@@ -102,16 +102,16 @@ def style_axes(standard: FloatRows, works: Sequence[int], size: int) -> FloatRow
     rows = (rows - rows.mean(0)) @ whiten
     _, length, axes = np.linalg.svd(rows, full_matrices=False)
     axes, length = axes[length > 1e-6 * length[0]], length[length > 1e-6 * length[0]]
-    # Half whitened: a small axis may carry a composer's habit, but not as loudly as a large one.
+    # Half whitened: a small axis may carry a composer's habit, but should not weigh as much as a large one.
     scaled = axes[:size] * ((length[:size] / length[0]) ** -0.5)[:, None]
     padded = np.zeros((size, rows.shape[1]), dtype=np.float32)
     padded[: len(scaled)] = scaled @ whiten
     return padded
 
 
-def teach(
+def fit_projection(
     head: HandmadeHead,
-    taught: Sequence[Lesson],
+    labels: Sequence[LabelSet],
     view: Callable[[NDArray[np.int64], np.random.Generator], FloatRows],
     *,
     steps: int = 400,
@@ -120,29 +120,28 @@ def teach(
     learning_rate: float = 3e-3,
     seed: int = 0,
 ) -> None:
-    """Fit the taught half of a head whose scales are set.
+    """Fit the supervised half of a head whose scales are set.
 
     Parameters
     ----------
     view : statistics [k, columns] of a random view of each of k pieces
-    rows : views of each lesson a step
-    dropout : share of the statistics that is hidden from a view
+    rows : views of each label set a step
+    dropout : share of the statistics that is set to zero in a view
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    classifiers = nn.ModuleList(nn.Linear(head.taught, lesson.count) for lesson in taught)
+    classifiers = nn.ModuleList(nn.Linear(head.taught, label.count) for label in labels)
     weights = [*head.taught_map.parameters(), *classifiers.parameters()]
     optimiser = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=1.0)
-    for step in range(steps):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate * (1 - step / steps)
+
+    def loss(step: int) -> Tensor:
         losses: list[Tensor] = []
-        for lesson, classify in zip(taught, classifiers, strict=True):
-            drawn = rng.choice(len(lesson.pieces), min(rows, len(lesson.pieces)), p=lesson.share)
-            standard = head.standardise(torch.from_numpy(view(lesson.pieces[drawn], rng)))
+        for label, classify in zip(labels, classifiers, strict=True):
+            drawn = rng.choice(len(label.pieces), min(rows, len(label.pieces)), p=label.share)
+            standard = head.standardise(torch.from_numpy(view(label.pieces[drawn], rng)))
             vectors = functional.normalize(head.taught_map(functional.dropout(standard, dropout)), dim=1)
-            right = torch.from_numpy(lesson.classes[drawn])
-            losses.append(functional.cross_entropy(classify(_SHARP * vectors), right, label_smoothing=0.1))
-        optimiser.zero_grad()
-        torch.stack(losses).sum().backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+            classes = torch.from_numpy(label.classes[drawn])
+            losses.append(functional.cross_entropy(classify(_SCALE * vectors), classes, label_smoothing=0.1))
+        return torch.stack(losses).sum()
+
+    fit(optimiser, steps, loss, schedule=lambda step: 1 - step / steps)

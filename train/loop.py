@@ -1,4 +1,4 @@
-"""The training loop, once for every objective.
+"""The training loops: `run` for every objective of a transformer, `fit` for fits that end in minutes.
 
 A run is a folder:
 
@@ -12,13 +12,19 @@ A run is a folder:
 Every batch is drawn from a generator seeded by (seed, step, number of the batch), so a run that was killed
 continues from its last checkpoint as if nothing had happened, and several processes (torchrun) do what
 one would do.
+
+`fit` takes optimiser steps in memory: of the hand-crafted head, the label projection and finetuned
+classifiers. They do not go through `run`, which trains a `NoteTransformer` on token rows of a `Corpus`: their
+models and rows are others, finetuning counts epochs and stops early, and checkpoints would save little. On
+one core the projection takes 30 s, the head half a second a step or 8 minutes in all, a finetuning minutes
+(`train/RESULTS.md`); a run of `midikin-small` took 110 minutes and writes a checkpoint every three.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -27,20 +33,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from embedder.core.errors import CorpusError
+from embedder.core.files import replace_with
 from embedder.transformer import NoteTransformer
 
-from .atomic_files import replace_file
 from .checkpoints import export, load_weights, restore, save
 from .corpus import Corpus
 from .dist import Processes, processes
-from .logs import Logs
+from .monitor import Logs
 from .objectives import Batch, Equipped, Objective, Step, equip, make_objective
 from .recipe import Recipe, RunSettings
 
-__all__ = ["Progress", "export", "learning_rate", "load_weights", "run"]
+__all__ = ["Progress", "export", "fit", "learning_rate", "load_weights", "run"]
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,7 @@ class Progress:
     ----------
     numbers : of the step: the loss, what the objective adds, and now and then held_out_... of the
         validation split
-    flops_per_s : operations a second that the model itself needs (`train.flops`)
+    flops_per_s : operations a second that the model itself needs (`train.monitor`)
     """
 
     step: int
@@ -126,6 +132,47 @@ def run(
     return folder / "encoder"
 
 
+def fit(
+    optimiser: torch.optim.Optimizer,
+    steps: int,
+    loss: Callable[[int], Tensor],
+    *,
+    schedule: Callable[[int], float] = lambda step: 1.0,
+    clip: Iterable[nn.Parameter] = (),
+    on_step: Callable[[int, float], None] = lambda step, loss: None,
+) -> None:
+    """Take optimiser steps in memory, without checkpoints, logs or validation.
+
+    Parameters
+    ----------
+    loss : the loss of a step, counted from 0
+    schedule : factor of the optimiser's learning rates at a step
+    clip : parameters whose gradients are clipped to a norm of 1 together
+    on_step : called after each step with its number, counted from 1, and its loss
+
+    Raises
+    ------
+    CorpusError
+        If a loss is not finite.
+    """
+    clipped = list(clip)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    for step in range(steps):
+        for group, rate in zip(optimiser.param_groups, rates, strict=True):
+            group["lr"] = rate * schedule(step)
+        value = loss(step)
+        if not torch.isfinite(value):
+            raise CorpusError(f"the loss is {value.item()} at step {step}; lower the learning rate")
+        optimiser.zero_grad(set_to_none=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        if clipped:
+            nn.utils.clip_grad_norm_(clipped, 1.0)
+        optimiser.step()
+        on_step(step + 1, value.item())
+    for group, rate in zip(optimiser.param_groups, rates, strict=True):
+        group["lr"] = rate
+
+
 def learning_rate(step: int, settings: RunSettings) -> float:
     """Linear warm-up, a plateau, then a linear decay to `floor` over the last `decay` share of the run."""
     if step < settings.warmup:
@@ -149,7 +196,7 @@ def _claim(folder: Path, recipe: Recipe) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     kept = folder / "recipe.toml"
     if not kept.exists() or kept.read_text(encoding="utf-8") != recipe.text:
-        replace_file(kept, lambda path: path.write_text(recipe.text, encoding="utf-8"))
+        replace_with(kept, lambda path: path.write_text(recipe.text, encoding="utf-8"))
 
 
 def _held_out(recipe: Recipe, corpus: Corpus) -> Objective | None:

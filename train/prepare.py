@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from embedder.core.errors import CorpusError
 from embedder.midi.pool import FileRead, read_many
 from embedder.notes import GRID_HZ, Notes
-from index.scan import Found, scan
+from index.scan import FileStatus, scan
 from index.storage.paths import absolute, display
 
 from .corpus import Corpus, PieceRecord, write_corpus
@@ -77,7 +77,7 @@ class PrepareSettings:
 class Source:
     """A file to read: where it is, its set, its path in the set, and its labels there."""
 
-    found: Found
+    found: FileStatus
     set: str
     file: str
     labels: dict[str, str]
@@ -176,7 +176,7 @@ def find_sources(folders: Sequence[str | os.PathLike[str]]) -> list[Source]:
             raise CorpusError(f"{display(folder)} is no folder; name folders of MIDI files")
         tables: dict[str, dict[str, dict[str, str]]] = {}
         for found in scan([folder]):
-            if isinstance(found, Found):
+            if isinstance(found, FileStatus):
                 home = _home(found.path, folder, tables)
                 file = os.path.relpath(found.path, home)
                 sources.append(Source(found, os.path.basename(home), file, tables[home].get(file, {})))
@@ -242,7 +242,7 @@ def _parts(
     groups = [sources[at : at + FILES_A_PART] for at in range(0, len(sources), FILES_A_PART)]
     named = [(_part(folder, group), group) for group in groups]
     absent = [source for part, group in named if not part.exists() for source in group]
-    answers = read_many([source.found.path for source in absent], workers=workers)
+    answers = read_many([source.found.path for source in absent], workers=workers, drums=False)
     done = len(sources) - len(absent)
     for part, group in named:
         if not part.exists():

@@ -3,22 +3,29 @@
 [run]        steps, learning rate, precision, ...      (`RunSettings`)
 [model]      size of the transformer                   (`embedder.transformer.ModelConfig`)
 [objective]  name, and the objective's own settings    (`train.objectives`)
-[objective.augment]  the chain of alterations          (`train.augment.Chain`)
+[objective.augment]  the chain of augmentations          (`train.augment.Chain`)
+
+Every setting is checked against the type that it is declared with before anything uses it.
 """
 
 from __future__ import annotations
 
+import math
 import tomllib
+import types
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from embedder.core.errors import CorpusError
 from embedder.transformer import ModelConfig
 
-from .settings import check_settings, declared
+__all__ = ["Recipe", "RunSettings", "check_settings", "declared"]
 
-__all__ = ["Recipe", "RunSettings"]
+MAX_INT = 2**31 - 1  # of a whole number; a seed, a count or a size beyond is a mistake
+_SHOWN = 60
 
 
 @dataclass(frozen=True)
@@ -85,7 +92,7 @@ class Recipe:
 
     @classmethod
     def read(cls, path: str | Path) -> Recipe:
-        """Read a recipe file, or one of the shipped recipes by its name without ending.
+        """Read a recipe file, or one of the shipped recipes by its name without the suffix.
 
         Raises
         ------
@@ -126,3 +133,68 @@ class Recipe:
             )
         except TypeError as error:
             raise CorpusError(f"recipe: {error}") from None
+
+
+def declared(kind: type) -> dict[str, Any]:
+    """Types of the parameters that a class takes by name, its base classes' too."""
+    hints: dict[str, Any] = {}
+    for base in reversed(kind.__mro__):
+        if "__init__" in vars(base):
+            taken = signature(vars(base)["__init__"]).parameters.values()
+            known = get_type_hints(vars(base)["__init__"])
+            named = (p.name for p in taken if p.kind is not p.VAR_KEYWORD)
+            hints |= {name: known[name] for name in named if name in known}
+    return hints
+
+
+def check_settings(what: str, types: Mapping[str, Any], given: Mapping[str, object]) -> None:
+    """Refuse settings of another type than declared, and numbers that are negative or not finite.
+
+    Parameters
+    ----------
+    what : whose settings, for the message
+    types : declared types by name; settings that it lacks are left to whoever takes them
+
+    Raises
+    ------
+    CorpusError
+        Naming the first setting that does not fit.
+    """
+    for name, value in given.items():
+        if name in types and not _fits(value, types[name]):
+            shown = repr(value)
+            shown = shown if len(shown) <= _SHOWN else shown[:_SHOWN] + "..."
+            raise CorpusError(f"recipe: {what} {name} must be {_described(types[name])}, not {shown}")
+
+
+def _fits(value: object, hint: Any) -> bool:
+    if get_origin(hint) in (Union, types.UnionType):
+        return any(_fits(value, option) for option in get_args(hint))
+    if hint is int:
+        return not isinstance(value, bool) and isinstance(value, int) and 0 <= value <= MAX_INT
+    if hint is float:
+        return not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value < math.inf
+    if get_origin(hint) is tuple:
+        hints = get_args(hint)
+        return (
+            isinstance(value, list | tuple)
+            and len(value) == len(hints)
+            and all(_fits(item, item_hint) for item, item_hint in zip(value, hints, strict=True))
+        )
+    if get_origin(hint) is dict:
+        item_hint = get_args(hint)[1]
+        return isinstance(value, dict) and (
+            item_hint is Any or all(_fits(item, item_hint) for item in value.values())
+        )
+    return hint is Any or type(value) is hint
+
+
+def _described(hint: Any) -> str:
+    if get_origin(hint) in (Union, types.UnionType):
+        return " or ".join(_described(option) for option in get_args(hint) if option is not types.NoneType)
+    if get_origin(hint) is tuple:
+        return f"a list of {len(get_args(hint))} numbers"
+    if get_origin(hint) is dict:
+        return "a table"
+    names = {int: "a whole number, 0 or more", float: "a number, 0 or more", bool: "true or false"}
+    return names.get(hint, "text")

@@ -6,14 +6,15 @@ together stand in the order in which they end in the file, and the pedal acts on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import MidiError
-from .events import Events, read_events
+from ..midi.container import Header
+from ..midi.events import Events, read_events
 from .vocabulary import FAMILY_OF_PROGRAM
 
 __all__ = ["AriaScore", "read_score"]
@@ -27,6 +28,9 @@ MOST_TEMPO_STEPS = 50_000_000  # changes of tempo within notes, counted note by 
 LONGEST_S = 24 * 3600.0
 SATURATED_S = 6.0  # any longer duration is the same token
 CHANNELS = 16
+TEMPO = 0x51
+# Kinds of meta events that mido knows. It forgets the time before any other, so the reference does too.
+_TIMED_META = frozenset([*range(0x08), 0x09, 0x20, 0x21, 0x2F, 0x51, 0x54, 0x58, 0x59, 0x7F])
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class AriaScore:
     dropped : bool [16], channels whose notes are left out
     pedal_tick, pedal_down, pedal_channel : [p], by tick
     tempo_tick, tempo_us : int64 [k], by tick, at least one
-    ticks_per_beat : float, ticks a second where `is_smpte`
+    header : of the file
     """
 
     start: IntArray
@@ -58,8 +62,7 @@ class AriaScore:
     pedal_channel: IntArray
     tempo_tick: IntArray
     tempo_us: IntArray
-    ticks_per_beat: float
-    is_smpte: bool
+    header: Header
 
     def __len__(self) -> int:
         return len(self.start)
@@ -151,7 +154,7 @@ class AriaScore:
 
     @cached_property
     def _second_per_tick(self) -> NDArray[np.float64]:
-        per_tick: NDArray[np.float64] = self.tempo_us.astype(np.float64) * 1e-6 / self.ticks_per_beat
+        per_tick: NDArray[np.float64] = self.tempo_us.astype(np.float64) * 1e-6 / _ticks_per_beat(self.header)
         return per_tick
 
     def _segment(self, start: IntArray) -> IntArray:
@@ -175,13 +178,15 @@ def read_score(data: bytes) -> AriaScore:
         If they are no sound MIDI file.
     """
     events = read_events(data)
+    ticks, tempo_tick, tempo_us = _reference_ticks(events)
+    events = replace(events, tick=ticks)
     kind = (events.status & 0xF0).astype(np.int64)
     channel = (events.status & 0x0F).astype(np.int64)
     start, end, on = _closed(events, kind, channel)
     family, stated, dropped = _instruments(events, kind, channel)
     pedal = np.flatnonzero((kind == 0xB0) & (events.data1 == SUSTAIN))
     pedal = pedal[np.argsort(events.tick[pedal], kind="stable")]
-    tempo_tick, tempo_us = _tempos(events)
+    tempo_tick, tempo_us = _tempos(events.header, tempo_tick, tempo_us)
     return AriaScore(
         start=start,
         end=end,
@@ -196,18 +201,43 @@ def read_score(data: bytes) -> AriaScore:
         pedal_channel=channel[pedal],
         tempo_tick=tempo_tick,
         tempo_us=tempo_us,
-        ticks_per_beat=events.ticks_per_beat,
-        is_smpte=events.is_smpte,
+        header=events.header,
     )
 
 
-def _tempos(events: Events) -> tuple[IntArray, IntArray]:
-    if events.is_smpte:  # ticks are fractions of a second, whatever tempos are stated
+def _ticks_per_beat(header: Header) -> float:
+    """Ticks a second where there are no beats."""
+    if header.division is not None:
+        return float(header.division)
+    frames, ticks_per_frame = header.frames
+    return (30_000 / 1001 if frames == 29 else frames) * ticks_per_frame
+
+
+def _reference_ticks(events: Events) -> tuple[IntArray, IntArray, IntArray]:
+    """Ticks of the messages and of the tempos, less the time that the reference forgets; and the tempos."""
+    tick = events.tick.copy()
+    tempos: list[tuple[int, int]] = []
+    first = np.searchsorted(events.track, np.arange(len(events.end_tick) + 1))
+    track, lost = -1, 0
+    for event in events.others:
+        if event.track != track:
+            track, lost = event.track, 0
+        if event.kind < 0x80 and event.kind not in _TIMED_META and event.gap:
+            lost += event.gap
+            tick[first[track] + event.before : first[track + 1]] -= event.gap
+        if event.kind == TEMPO and len(event.data) >= 3:
+            tempos.append((event.tick - lost, int.from_bytes(event.data[:3], "big")))
+    tempo_tick, tempo_us = np.array(tempos, np.int64).reshape(-1, 2).T
+    return tick, tempo_tick, tempo_us
+
+
+def _tempos(header: Header, tick: IntArray, us: IntArray) -> tuple[IntArray, IntArray]:
+    if header.is_smpte:  # ticks are fractions of a second, whatever tempos are stated
         return np.zeros(1, np.int64), np.array([1_000_000])
-    if not len(events.tempo_tick):
+    if not len(tick):
         return np.zeros(1, np.int64), np.array([DEFAULT_TEMPO_US])
-    order = np.argsort(events.tempo_tick, kind="stable")
-    return events.tempo_tick[order], events.tempo_us[order]
+    order = np.argsort(tick, kind="stable")
+    return tick[order], us[order]
 
 
 def _instruments(

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..core.errors import MidiError
-from ..midi.ticks import TempoMap
+from ..midi.ticks import TickClock
 from ..notes import Notes
 from .score import AriaScore, read_score
 from .tokenizer import NOTES_PER_RUN, Ids, cut_run, notes_ids, run_ids
@@ -71,13 +71,14 @@ class AriaRuns:
 
     @classmethod
     def of_notes(cls, notes: Notes) -> Self:
-        """Runs of notes, as one piano without pedal.
+        """Runs of the pitched notes, as one piano without pedal.
 
         Raises
         ------
         ValueError
             If there are none.
         """
+        notes = notes.pitched()
         if not len(notes):
             raise ValueError("a piece without notes has no vector")
         first = np.arange(0, len(notes), NOTES_PER_RUN)
@@ -92,8 +93,6 @@ class AriaRuns:
         )
 
 
-def _clock(score: AriaScore) -> TempoMap:
+def _clock(score: AriaScore) -> TickClock:
     """From ticks to seconds since the beginning of the file, as `Notes` count them."""
-    if score.is_smpte:
-        return TempoMap.of_rate(score.ticks_per_beat)
-    return TempoMap.of_tempos(score.tempo_tick, score.tempo_us, int(score.ticks_per_beat))
+    return TickClock.of_header(score.header, score.tempo_tick, score.tempo_us)

@@ -177,7 +177,8 @@ class ChildProcesses:
         try:
             return child.ask(request)
         finally:
-            self._idle.put(child)
+            if child.alive:  # or the next request starts another
+                self._idle.put(child)
 
     def _take(self) -> ChildProcess:
         with suppress(queue.Empty):

@@ -12,11 +12,12 @@ from ..aria.devices import place
 from ..aria.hub import OWNER, fetch
 from ..aria.weights import is_aria, open_weights
 from ..core.errors import EncoderError
-from ..notes import Notes
+from ..midi.general_midi import family_of
+from ..notes import Notes, Part
 from .language_model import DEFAULT_MODEL, load_language
 from .sampling import Dice, Sampling
 
-__all__ = ["Continuation", "Continuer"]
+__all__ = ["Continuation", "Continuer", "continuing_part"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Continuation:
     Attributes
     ----------
     prompt : the notes that were given
-    notes : at least one new note, at its own time behind them
+    notes : at least one new note, at its own time behind them, all of one part of the prompt
     ended : whether the model ended the piece, before the time was up
     """
 
@@ -37,11 +38,7 @@ class Continuation:
     @property
     def whole(self) -> Notes:
         """Prompt and continuation as one piece, the first note at 0 s."""
-        arrays = zip(
-            *((part.onset, part.duration, part.pitch, part.velocity) for part in (self.prompt, self.notes)),
-            strict=True,
-        )
-        return Notes(*([*first, *second] for first, second in arrays)).from_zero()
+        return self.prompt.joined(self.notes).from_zero()
 
 
 class _Model(Protocol):
@@ -124,34 +121,56 @@ class Continuer:
         variations: int = 1,
         sampling: Sampling | None = None,
         seed: int = 0,
+        part: int | None = None,
         cached: bool = True,
     ) -> list[Continuation]:
         """Variations of what follows a prompt, drawn side by side.
 
         Parameters
         ----------
-        prompt : at least one note
+        prompt : at least one pitched note. The model hears the pitched notes of all parts; drums it does not
+            know
         seconds : of new music
         begin_s : where it begins, at or after the last onset of the prompt; the end of the prompt if None
         variations : how many; number i is the same however many there are
         sampling : how notes are drawn
         seed : the same seed, prompt and model give the same notes
+        part : the part of the prompt that the new notes are of; see `continuing_part` if None
         cached : keep what was read, which is faster and changes nothing else
 
         Raises
         ------
         ValueError
-            If the prompt is empty or a number is out of range.
+            If the prompt is empty, a number is out of range, or the part is of drums.
         """
-        if not len(prompt):
-            raise ValueError("there is nothing to continue: the prompt has no notes")
+        pitched = prompt.pitched()
+        if not len(pitched):
+            raise ValueError("there is nothing to continue: the prompt has no notes, drums aside")
         if not 0.1 <= seconds <= 3600:
             raise ValueError("a continuation lasts from 0.1 to 3,600 seconds")
         if not 1 <= variations <= 64:
             raise ValueError("variations are 1 to 64")
         begin = prompt.end_s if begin_s is None else begin_s
-        if not float(prompt.onset[-1]) <= begin < float("inf"):
+        if not float(pitched.onset[-1]) <= begin < float("inf"):
             raise ValueError("a continuation begins at or after the last onset of its prompt")
+        number = continuing_part(prompt) if part is None else part
+        if not 0 <= number < len(prompt.parts) or prompt.parts[number].drums:
+            raise ValueError("the part to continue is none of the pitched parts of the prompt")
         dice = Dice(seed, variations, sampling or Sampling())
-        found = self._model(prompt, begin, seconds, dice, variations, cached)
-        return [Continuation(prompt, notes, ended) for notes, ended in found]
+        found = self._model(pitched, begin, seconds, dice, variations, cached)
+        return [Continuation(prompt, _in_part(notes, prompt.parts[number]), ended) for notes, ended in found]
+
+
+def continuing_part(prompt: Notes) -> int:
+    """The part in which a piece is continued if none is named: that of the piano, or else the fullest.
+
+    Of several pianos the one with most notes.
+    """
+    sizes = prompt.part_sizes()
+    pitched = [number for number, part in enumerate(prompt.parts) if sizes[number] and not part.drums]
+    pianos = [number for number in pitched if family_of(prompt.parts[number].program) == "piano"]
+    return max(pianos or pitched, key=lambda number: int(sizes[number]))
+
+
+def _in_part(notes: Notes, part: Part) -> Notes:
+    return Notes(notes.onset, notes.duration, notes.pitch, notes.velocity, parts=(part,))

@@ -1,64 +1,72 @@
-"""What stands around the notes of a MIDI file: wrappers, the header and the title."""
+"""What stands around the events of a MIDI file: wrappers, the header and the chunks of its tracks."""
 
 from __future__ import annotations
 
-import codecs
-import re
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..core.errors import MidiError
 
-__all__ = ["Header", "parse_header", "title_of", "unwrap"]
+__all__ = ["Chunk", "Header", "parse_header", "track_chunks", "unwrap"]
 
-HEADER_BYTES = 14
-MACBINARY_BYTES = 128  # the wrapper that old Macintosh archives put before a file
-TRACK_NAME, END_OF_TRACK = 0x03, 0x2F
-LONGEST_NAME = 1_024  # bytes of a name that are looked at
-MOST_LEADING = 10_000  # events that are looked at for a name
-
-# Names that sequencers give by themselves; they say nothing about the music.
-_EMPTY_TITLE = re.compile(
-    r"(untitled|unnamed|no ?name|new|track|sequence|song|music|midi|piano|grand|acoustic|melody|bridge"
-    r"|chords?|control|tempo|conductor|master|staff|part|voice|instrument|solo|right|left|hand|rh|lh"
-    r"|up|down|upper|lower|in|out|port|file|default|seq|ch|channel|export|template|[\W\d_])+",
-    re.IGNORECASE,
-)
+MARK = b"MThd"
+TRACK = b"MTrk"
+LEAST_HEADER = 14
+END_OF_TRACK = b"\xff\x2f\x00"
+LONGEST_PREFIX = 1 << 16  # bytes of a wrapper, or of anything else, that may stand before the header
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first chunk; `is_smpte` where ticks divide a second of time code instead of a beat."""
+    """The first chunk.
+
+    Attributes
+    ----------
+    type : 0, 1 or 2
+    tracks : as stated
+    division : ticks a quarter note; None where ticks divide seconds (SMPTE)
+    frames : frames a second (29 stands for 29.97) and ticks a frame; (0, 0) where ticks divide quarter notes
+    end : where the chunk ends
+    """
 
     type: int
     tracks: int
-    is_smpte: bool
+    division: int | None
+    frames: tuple[int, int]
+    end: int
+
+    @property
+    def is_smpte(self) -> bool:
+        return self.division is None
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Where the events of a track stand; `cut_short` if the file ends before the stated length does."""
+
+    begin: int
+    end: int
+    cut_short: bool
 
 
 def unwrap(data: bytes) -> bytes:
-    """The MIDI file inside an RMID or MacBinary wrapper; other bytes as they are.
+    """The MIDI file inside an RMID or MacBinary wrapper, or behind other bytes; else all bytes as they are.
 
     Raises
     ------
     MidiError
         If an RMID wrapper holds no MIDI file.
     """
+    if data[:4] == MARK and data[4:8] != MARK:
+        return data
+    at = data.find(MARK, 0, LONGEST_PREFIX)
+    while at >= 0:
+        if data[at + 4 : at + 5] == b"\0" and data.find(TRACK, at) >= 0:
+            return data[at:]
+        at = data.find(MARK, at + 1, LONGEST_PREFIX)
     if data[:4] == b"RIFF" and data[8:12] == b"RMID":
-        return _riff_data(data)
-    if data[:1] == b"\0" and data[MACBINARY_BYTES : MACBINARY_BYTES + 4] == b"MThd":
-        return data[MACBINARY_BYTES:]
+        raise MidiError("damaged MIDI: an RMID wrapper without a MIDI file in it")
     return data
-
-
-def _riff_data(data: bytes) -> bytes:
-    at = 12
-    while at + 8 <= len(data):
-        name, size = struct.unpack_from("<4sI", data, at)
-        if name == b"data":
-            return data[at + 8 : at + 8 + size]
-        at += 8 + size + size % 2
-    raise MidiError("damaged MIDI: an RMID wrapper without a MIDI file in it")
 
 
 def parse_header(data: bytes) -> Header:
@@ -71,66 +79,75 @@ def parse_header(data: bytes) -> Header:
     """
     if not data:
         raise MidiError("is empty")
-    if data[:4] != b"MThd":
+    if data[:4] != MARK:
         raise MidiError("is not a MIDI file")
-    if len(data) < HEADER_BYTES:
+    if len(data) < LEAST_HEADER:
         raise MidiError("ends within its header")
-    _, type_, tracks, division = struct.unpack_from(">IHHH", data, 4)
+    size, type_, tracks, division = struct.unpack_from(">IHHh", data, 4)
     if type_ > 2:
         raise MidiError(f"damaged MIDI: there is no Type {type_}")
-    if tracks == 0:
-        raise MidiError("has no tracks")
     if division == 0:
         raise MidiError("damaged MIDI: no ticks in a beat")
-    return Header(type_, tracks, division >= 0x8000)
+    end = 8 + size if 6 <= size <= len(data) else LEAST_HEADER
+    if division > 0:
+        return Header(type_, tracks, division, (0, 0), end)
+    frames, ticks_per_frame = -(division >> 8), division & 0xFF
+    if not ticks_per_frame:
+        raise MidiError("damaged MIDI: no ticks in a frame")
+    return Header(type_, tracks, None, (frames, ticks_per_frame), end)
 
 
-def title_of(data: bytes) -> str | None:
-    """Name of the first track that says something, None if there is none.
+def track_chunks(data: bytes, header: Header, max_tracks: int) -> list[Chunk]:
+    """Where the tracks stand. Wrong lengths are mended by looking for the next track.
 
-    Only what stands before the first note or controller of the first track is looked at, and no more than
-    `MOST_LEADING` events of it; a MIDI file of Type 1 keeps the name of the whole piece there.
+    Tracks beyond the stated number are read if they follow directly.
+
+    Raises
+    ------
+    MidiError
+        If there are none, or more than `max_tracks`.
     """
-    for name in _leading_names(data):
-        title = _decoded(name)
-        lost = "??" in title  # written by a program that could not spell it
-        if title and not lost and not _EMPTY_TITLE.fullmatch(title):
-            return title
-    return None
-
-
-def _leading_names(data: bytes) -> Iterator[bytes]:
-    at = 8 + int.from_bytes(data[4:8], "big")
-    if data[at : at + 4] != b"MTrk":
-        return
-    at += 8
-    for _ in range(MOST_LEADING):
-        _gap, at = _variable_int(data, at)
-        if data[at : at + 1] != b"\xff" or data[at + 1 : at + 2] in (b"", bytes([END_OF_TRACK])):
-            return
-        kind = data[at + 1]
-        size, at = _variable_int(data, at + 2)
-        if kind == TRACK_NAME:
-            yield data[at : at + min(size, LONGEST_NAME)]
-        at += size
-
-
-def _variable_int(data: bytes, at: int) -> tuple[int, int]:
-    """The number at a position and the position behind it; at most four bytes, as the standard says."""
-    value = 0
-    for byte in data[at : at + 4]:
-        value = value << 7 | byte & 0x7F
-        at += 1
-        if byte < 0x80:
+    if header.tracks > max_tracks and len(data) >= 8 * header.tracks:
+        raise MidiError(f"has {header.tracks:,} tracks, more than the limit of {max_tracks:,}")
+    chunks: list[Chunk] = []
+    at = header.end
+    while True:
+        if data[at : at + 4] != TRACK:
+            at = _next_track(data, at, header, len(chunks))
+            if at < 0:
+                break
+        if len(data) < at + 8:
             break
-    return value, at
+        if len(chunks) >= max_tracks:
+            raise MidiError(f"has more tracks than the limit of {max_tracks:,}")
+        begin, stated = at + 8, at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+        end = stated if _is_chunk_end(data, begin, stated) else _mended_end(data, begin)
+        chunks.append(Chunk(begin, end, cut_short=stated > len(data)))
+        at = end
+    if not chunks:
+        raise MidiError("has no tracks")
+    return chunks
 
 
-def _decoded(name: bytes) -> str:
-    """One line of text, from UTF-8 or else the Western European page that old files use."""
-    try:
-        # A name that was cut may end within a letter, which is then left out.
-        text, _ = codecs.utf_8_decode(name, "strict", len(name) < LONGEST_NAME)
-    except UnicodeDecodeError:
-        text = name.decode("cp1252", errors="replace")
-    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]
+def _next_track(data: bytes, at: int, header: Header, read: int) -> int:
+    """Where the next track chunk begins; -1 if there is none."""
+    if read >= header.tracks > 0:
+        return -1
+    if at + 8 <= len(data) and data[at : at + 4].isalnum():  # a chunk of a kind that is not known
+        behind = at + 8 + int.from_bytes(data[at + 4 : at + 8], "big")
+        if data[behind : behind + 4] == TRACK:
+            return behind
+    found = data.find(TRACK, at)
+    return found if found < 0 or data.find(MARK, at, found) < 0 else -1
+
+
+def _is_chunk_end(data: bytes, begin: int, end: int) -> bool:
+    """Whether a chunk may end here: with the file, before another track or behind an end of track."""
+    if end > len(data):
+        return False
+    return end == len(data) or data[end : end + 4] == TRACK or data[max(end - 3, begin) : end] == END_OF_TRACK
+
+
+def _mended_end(data: bytes, begin: int) -> int:
+    found = data.find(TRACK, begin)
+    return found if found >= 0 else len(data)

@@ -20,12 +20,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import IO, Any
 
 from ..core.errors import MidiError
-from ..descriptors import Descriptors
-from .reading import MidiFile, printable
+from .pool_worker import FileRead, receive, send
+from .reading import printable
 
 __all__ = ["FileRead", "read_many"]
 
@@ -35,29 +34,6 @@ _START = (
 )
 _START_S = 60.0  # for a worker to start, on a busy machine
 _AHEAD = 2  # files read or being read for each worker, before the caller asks for them
-
-
-@dataclass(frozen=True)
-class FileRead:
-    """A file and what it says.
-
-    Attributes
-    ----------
-    size_bytes, mtime_ns, sha256 : of the bytes that were read; the last is hexadecimal
-    changed_ns : last change of anything, permissions included; None if unknown
-    inode : of the file; None if unknown
-    prepared : what the front of an encoder made of the bytes, None if none was asked for
-    """
-
-    path: str
-    size_bytes: int
-    mtime_ns: int
-    sha256: str
-    midi: MidiFile
-    descriptors: Descriptors
-    prepared: Any = None
-    changed_ns: int | None = None
-    inode: int | None = None
 
 
 def read_many(
@@ -166,8 +142,6 @@ class _Worker:
                 pipe.close()
 
     def _ask(self, message: Any, timeout_s: float) -> Any:
-        from .pool_worker import receive, send
-
         with self._clock:
             self._deadline = time.monotonic() + timeout_s
         try:

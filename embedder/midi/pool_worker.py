@@ -13,17 +13,40 @@ import signal
 import struct
 import sys
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import IO, Any
 
 from ..core.errors import MidiError
-from ..descriptors import describe
-from .pool import FileRead
-from .reading import Limits, load, printable, read_piece
+from ..descriptors import Descriptors, describe
+from .reading import Limits, MidiFile, load, printable, read_piece
 
-__all__ = ["read_file", "receive", "send", "serve"]
+__all__ = ["FileRead", "read_file", "receive", "send", "serve"]
 
 LARGEST_MEMORY = 4 * 2**30  # bytes of address space; a file that needs more fails alone
 _LENGTH = struct.Struct("<Q")
+
+
+@dataclass(frozen=True)
+class FileRead:
+    """A file and what it says.
+
+    Attributes
+    ----------
+    size_bytes, mtime_ns, sha256 : of the bytes that were read; the last is hexadecimal
+    changed_ns : last change of anything, permissions included; None if unknown
+    inode : of the file; None if unknown
+    prepared : what the front of an encoder made of the bytes, None if none was asked for
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    sha256: str
+    midi: MidiFile
+    descriptors: Descriptors
+    prepared: Any = None
+    changed_ns: int | None = None
+    inode: int | None = None
 
 
 def send(stream: IO[bytes], message: Any) -> None:

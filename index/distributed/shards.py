@@ -17,7 +17,7 @@ from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..scan import Found, scan
+from ..scan import FileStatus, scan
 from ..storage import absolute, to_bytes
 
 __all__ = ["Done", "Shard", "done_of", "plan", "read_done"]
@@ -74,7 +74,7 @@ def plan(
     known : files to leave out
     """
     roots = [absolute(folder) for folder in folders]
-    paths = {item.path for item in scan(roots) if isinstance(item, Found)}
+    paths = {item.path for item in scan(roots) if isinstance(item, FileStatus)}
     found = sorted(paths - known, key=to_bytes)
     where = absolute(results)
     return [Shard(where, tuple(found[i : i + files]), encoder) for i in range(0, len(found), files)]

@@ -10,13 +10,22 @@ from typing import Any
 from sqlalchemy import Connection, func, select
 
 from embedder.core.arrays import connected_components
-from embedder.core.errors import PieceNotFound
 from embedder.core.progress import OnProgress, no_progress
 
-from ..matching import Kind, Link, Matching, Relation, Snapshot, identical_evidence
+from ..matching import (
+    Kind,
+    Link,
+    Matching,
+    Relation,
+    Snapshot,
+    arrangement_of,
+    identical_evidence,
+    in_arrangements,
+)
 from ..records import Piece
-from ..storage import Database, absolute, from_bytes, schema
-from ..storage.pieces import chunks, known_contents, notes_of, pieces_by_id
+from ..resolve import no_such_piece
+from ..storage import Database, absolute, chunks, from_bytes, schema
+from ..storage.pieces import instruments_of, known_contents, notes_of, pieces_by_id
 from . import report
 from .decisions import (
     Decision,
@@ -161,7 +170,7 @@ class DuplicateSearch:
                 column = schema.pieces.c.sha256
                 sha256 = connection.execute(select(column).where(schema.pieces.c.id == number)).scalar()
                 if sha256 is None:
-                    raise PieceNotFound(f"no piece of the library has the number {number}")
+                    raise no_such_piece(number)
                 hashes[number] = sha256
             keep = None if keeper is None else hashes.get(keeper, "")
             return record_decision(connection, hashes[one], hashes[other], Verdict(verdict), evidence, keep)
@@ -201,14 +210,30 @@ def find_duplicates(
 ) -> Duplicates:
     """Group a library; see `DuplicateSearch`."""
     columns = schema.pieces.c
-    query = select(columns.id, columns.sha256, columns.digest, columns.notes, columns.start_s, columns.end_s)
+    query = select(
+        columns.id,
+        columns.sha256,
+        columns.digest,
+        columns.notes,
+        columns.start_s,
+        columns.end_s,
+        columns.drum_notes,
+        columns.instruments,
+    )
     rows = connection.execute(query.order_by(columns.id)).all()
     hashes = {row.id: row.sha256 for row in rows}
-    # Of pieces whose notes are identical, the first is compared for all.
-    first_of: dict[str, int] = {}
+    arrangements = {
+        row.id: None
+        if row.instruments is None
+        else arrangement_of(instruments_of(row.instruments), row.drum_notes or 0)
+        for row in rows
+    }
+    # Of pieces whose notes and instruments are identical, the first is compared for all.
+    first_of: dict[tuple[Any, ...], int] = {}
     identical: dict[int, list[int]] = {}
     for row in rows:
-        identical.setdefault(first_of.setdefault(row.digest, row.id), []).append(row.id)
+        content = row.digest, arrangements[row.id]
+        identical.setdefault(first_of.setdefault(content, row.id), []).append(row.id)
     links, compared = find_links(snapshot, sorted(identical), workers=workers, progress=progress)
     evidence = {row.id: identical_evidence(row.notes, row.start_s, row.end_s) for row in rows}
     links += [
@@ -216,6 +241,7 @@ def find_duplicates(
         for first, others in identical.items()
         for other in others[1:]
     ]
+    links = [in_arrangements(link, arrangements[link.one], arrangements[link.other]) for link in links]
     decided = active_decisions(list_decisions(connection))
     refused = {
         link.pair

@@ -29,7 +29,7 @@ class KeeperScore:
 
     Attributes
     ----------
-    notes : how many different ones, exact doublings counted once
+    notes : how many different ones, drums included, exact doublings counted once
     velocities : how many different ones; a file entered by hand has one or a few
     free_timing : share of onset intervals that are unlike the most frequent ones; near 0 where everything is
         on a grid
@@ -90,7 +90,7 @@ def keeper_score(
     if best is not None and best.status is not FileStatus.PRESENT:
         best = None
     return KeeperScore(
-        notes=len(np.unique(at * 128 + notes.pitch)),
+        notes=len(np.unique((at * 2 + notes.is_drum) * 128 + notes.pitch)),
         velocities=len(np.unique(notes.velocity)),
         free_timing=1 - float(on_grid),
         lengths=len(notes) > 0 and float(np.median(notes.duration)) >= _MIN_LENGTH_S,
@@ -151,7 +151,7 @@ def _reason(criterion: int, score: KeeperScore, other: KeeperScore, keeper: int)
     if criterion == 4:
         return "its name is not that of a copy, the next has one that is"
     if criterion == 5:
-        return f"its file is older: of {_date(score.file)}, the next of {_date(other.file)}"
+        return f"its file is older: from {_date(score.file)}, the next from {_date(other.file)}"
     if criterion == 6:
         return "it states a title, the next has none"
     return f"it was added first, as #{keeper}"

@@ -2,13 +2,21 @@
 
 from .block_matching import IndexedPiece
 from .candidates import find_candidates
-from .classify import Evidence, Kind, Link, Relation, classify_pair, identical_evidence
-from .compare import Compared, compare_files
+from .classify import (
+    Evidence,
+    Kind,
+    Link,
+    Relation,
+    arrangement_of,
+    classify_pair,
+    identical_evidence,
+    in_arrangements,
+)
+from .compare import Compared, compare_files, matchable_notes
 from .find import FindResult, Found, Match
 from .fingerprints import Fingerprints, Snapshot
 from .matching import Matching
 from .postings import InvertedIndex, Segment, expand_ranges, open_segment, rarest_first
-from .sources import Source, Target, resolve
 from .works import group_works, landmark_keys, link_versions
 
 __all__ = [
@@ -26,17 +34,17 @@ __all__ = [
     "Relation",
     "Segment",
     "Snapshot",
-    "Source",
-    "Target",
+    "arrangement_of",
     "classify_pair",
     "compare_files",
     "expand_ranges",
     "find_candidates",
     "group_works",
     "identical_evidence",
+    "in_arrangements",
     "landmark_keys",
     "link_versions",
+    "matchable_notes",
     "open_segment",
     "rarest_first",
-    "resolve",
 ]

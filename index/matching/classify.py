@@ -5,7 +5,8 @@ Kinds of sameness, strictest first:
 bytes      the same file content
 notes      the same notes at the same times: another container, track order, tempo map or velocity scale
 edited     the same performance, trimmed, stretched, transposed, quantised or with notes lost
-work       another performance or arrangement of the same work
+work       another performance or arrangement of the same work; the same notes with other instruments, or
+           without the drums, are an arrangement
 contains   one holds the other among more
 
 The first three are duplicates: one of the two is not needed. The others are relatives, and both are.
@@ -21,6 +22,7 @@ that holds it, or be another performance of the same work.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -51,14 +53,17 @@ from .time_map import PitchIndex, running_median
 
 __all__ = [
     "KINDS",
+    "Arrangement",
     "Evidence",
     "Kind",
     "Link",
     "Relation",
     "Span",
+    "arrangement_of",
     "classify_pair",
     "identical_evidence",
     "identical_offset_s",
+    "in_arrangements",
     "transposition_of",
 ]
 
@@ -304,6 +309,26 @@ def classify_pair(
     if kind is Kind.CONTAINS and interval_variety(one.sequence, alignment.note) < _MIN_VARIETY:
         return None
     return Link(one_id, other_id, kind, contained, evidence)
+
+
+Arrangement = frozenset[str]  # names of the instruments of a piece, and "drums" if it has some
+
+
+def arrangement_of(instruments: Iterable[str], drum_notes: int) -> Arrangement:
+    """The arrangement of a piece that has these instruments and so many drum notes."""
+    return frozenset([*instruments, "drums"] if drum_notes else instruments)
+
+
+def in_arrangements(link: Link, one: Arrangement | None, other: Arrangement | None) -> Link:
+    """A link of two pieces, taken as one of two arrangements if their instruments differ.
+
+    Parameters
+    ----------
+    one, other : None where they are not known
+    """
+    if link.kind.relation is Relation.RELATIVES or one is None or other is None or one == other:
+        return link
+    return replace(link, kind=Kind.WORK)
 
 
 def identical_offset_s(one: NoteSequence, other: NoteSequence) -> float | None:

@@ -8,6 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from embedder.core.errors import MidiError
+from embedder.notes import Notes
+
+from ..resolve import Source, of_file
 from .align import (
     NO_ALIGNMENT,
     PieceAlignment,
@@ -15,11 +19,27 @@ from .align import (
     identity_alignment,
 )
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
-from .classify import Kind, Link, classify_pair, identical_offset_s, transposition_of
-from .landmarks import NoteSequence
-from .sources import Source, of_file
+from .classify import (
+    Arrangement,
+    Kind,
+    Link,
+    arrangement_of,
+    classify_pair,
+    identical_offset_s,
+    in_arrangements,
+    transposition_of,
+)
+from .landmarks import NoteSequence, matched_notes
 
-__all__ = ["Compared", "Comparison", "DifferingNote", "align_both_ways", "compare_files", "compare_sources"]
+__all__ = [
+    "Compared",
+    "Comparison",
+    "DifferingNote",
+    "align_both_ways",
+    "compare_files",
+    "compare_sources",
+    "matchable_notes",
+]
 
 _PLOT_HEIGHT = 20  # lines of text
 
@@ -195,14 +215,30 @@ def compare_files(
     return compare_sources(of_file(one), of_file(other), transposition)
 
 
+def matchable_notes(source: Source) -> Notes:
+    """The notes of a source that are compared; see `matched_notes`.
+
+    Raises
+    ------
+    MidiError
+        If there are none.
+    """
+    notes = matched_notes(source.notes)
+    if not len(notes):
+        raise MidiError("no notes to look for", source.display if source.path else None)
+    return notes
+
+
 def compare_sources(one: Source, other: Source, transposition: int | None = None) -> Compared:
     """Compare two pieces note by note."""
-    first, second = IndexedPiece.of(one.notes), IndexedPiece.of(other.notes)
+    first, second = (IndexedPiece.of(matchable_notes(source)) for source in (one, other))
     if transposition is None:
         identical = identical_offset_s(first.sequence, second.sequence) is not None
         transposition = 0 if identical else transposition_of(first, second)
     comparison = align_both_ways(first, second, transposition)
     link = classify_pair(0, first, 1, second, -transposition)
+    if link is not None:
+        link = in_arrangements(link, _arrangement(one.notes), _arrangement(other.notes))
     if link is None:
         ahead, back = comparison.one, comparison.other
         covered, matched = (ahead.covered, back.covered), (ahead.matched, back.matched)
@@ -234,6 +270,12 @@ def compare_sources(one: Source, other: Source, transposition: int | None = None
         one_span_s=_span(first.sequence),
         other_span_s=_span(second.sequence),
     )
+
+
+def _arrangement(notes: Notes) -> Arrangement:
+    notes = notes.collapsed()
+    programs = np.unique(notes.pitched().instrument)
+    return arrangement_of(map(str, programs.tolist()), int(notes.is_drum.sum()))
 
 
 def _label(link: Link | None) -> str:

@@ -30,9 +30,11 @@ from embedder.core.errors import MidiError
 from embedder.notes import Notes
 
 from ..records import Named
+from ..resolve import Source
 from ..storage.pieces import pieces_by_id
 from .align import FragmentAlignment, align_fragment, align_pieces, share_covered, surprise_bits
 from .block_matching import IndexedPiece, find_shared_landmarks, match_blocks
+from .compare import matchable_notes
 from .fingerprints import Snapshot
 from .landmarks import (
     NoteSequence,
@@ -42,7 +44,6 @@ from .landmarks import (
     note_sequence,
 )
 from .postings import Segment
-from .sources import Source
 from .voting import MAX_QUERY_GROUPS, Candidate, vote
 
 __all__ = [
@@ -183,9 +184,10 @@ def find_in_library(
     ----------
     filtered : int64 [n], the pieces that meet the filters; None if there are no filters
     """
-    notes = source.notes.slice_time(start_s, end_s)
+    whole = matchable_notes(source)
+    notes = whole.slice_time(start_s, end_s)
     if len(notes) < MIN_NOTES:
-        first, last = source.notes.start_s, source.notes.end_s
+        first, last = whole.start_s, whole.end_s
         raise MidiError(
             f"too few notes to look for ({len(notes)}), give at least {MIN_NOTES}; "
             f"the file's notes lie between {first:.1f} and {last:.1f} s",

@@ -43,6 +43,7 @@ __all__ = [
     "find_landmarks",
     "find_query_landmarks",
     "interval_variety",
+    "matched_notes",
     "note_sequence",
 ]
 
@@ -111,6 +112,14 @@ class Landmarks:
 
     def __len__(self) -> int:
         return len(self.key)
+
+
+def matched_notes(notes: Notes) -> Notes:
+    """The notes by which two pieces are matched: pitched ones, parts that double another counted once.
+
+    Pieces that have only drums are matched by those.
+    """
+    return notes.collapsed().pitched_or_all()
 
 
 def note_sequence(notes: Notes, chord_gap_s: float = CHORD_GAP_S) -> NoteSequence:

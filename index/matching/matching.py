@@ -13,12 +13,12 @@ from embedder.notes import Notes
 from ..arguments import check_part, whole
 from ..filter_cache import Allowed
 from ..filters import Filters
-from ..storage import Database, schema, unpack_notes
-from ..storage.pieces import chunks
+from ..resolve import Target, resolve
+from ..storage import Database, chunks, schema, unpack_notes
 from .compare import Compared, compare_sources
 from .find import FindResult, find_in_library
 from .fingerprints import Fingerprints, Snapshot
-from .sources import Target, resolve
+from .landmarks import matched_notes
 
 __all__ = ["Matching"]
 
@@ -85,7 +85,7 @@ class Matching:
             for batch in chunks(missing.tolist()):
                 query = select(table.c.piece_id, table.c.packed).where(table.c.piece_id.in_(batch))
                 for piece_id, packed in connection.execute(query.order_by(table.c.piece_id)):
-                    yield piece_id, unpack_notes(packed)
+                    yield piece_id, matched_notes(unpack_notes(packed))
 
         return self.fingerprints.snapshot(pieces, fetch, self._database.library_id(connection))
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from embedder.core.arrays import IntArray, connected_components
 from embedder.notes import Notes
 
-from .landmarks import find_landmarks, note_sequence
+from .landmarks import find_landmarks, matched_notes, note_sequence
 
 __all__ = ["group_works", "landmark_keys", "link_versions"]
 
@@ -33,7 +33,7 @@ _MAX_LANDMARKS = 3_000_000  # of all pieces; of more, a sample is used that has 
 
 def landmark_keys(notes: Notes) -> NDArray[np.uint32]:
     """The distinct landmark keys of a piece, ascending."""
-    return np.unique(find_landmarks(note_sequence(notes)).key)
+    return np.unique(find_landmarks(note_sequence(matched_notes(notes))).key)
 
 
 def link_versions(keys: Sequence[NDArray[np.uint32]]) -> list[tuple[int, int]]:

@@ -18,8 +18,9 @@ from embedder.core.text import count
 from embedder.notes import Notes
 
 from ..arguments import check_part, whole
-from ..matching import Target, resolve
+from ..matching import matchable_notes
 from ..records import Named, Piece
+from ..resolve import Target, resolve
 from ..storage import Database, schema
 from ..storage.pieces import notes_of, pieces_by_id
 from .melody_cache import MelodyCache, PieceMelody
@@ -97,7 +98,7 @@ class MelodySearch:
         check_part(start_s, end_s)
         with self._database.read() as connection:
             source = resolve(connection, query)
-            excerpt = source.notes.slice_time(start_s, end_s)
+            excerpt = matchable_notes(source).slice_time(start_s, end_s)
             parts = None if source.path is None else parts_of(excerpt, source.path)
             melody = melody_of_query(excerpt, parts)
             if len(melody) < MIN_NOTES:
@@ -113,7 +114,8 @@ class MelodySearch:
             def extract(number: int) -> Notes:
                 notes = notes_of(connection, number)
                 path = pieces_by_id(connection, [number])[number].path
-                return notes.select(lead(notes, parts_of(notes, path)))
+                known = len(notes.parts) > 1  # pieces of an earlier midikin are stored without parts
+                return notes.select(lead(notes, None if known else parts_of(notes, path)))
 
             melodies, index = self._index(pieces, library, extract, on_progress)
             matches = [

@@ -28,14 +28,13 @@ from embedder.core.arrays import FloatRows, IntArray, unit_rows
 from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
-from ..tags.records import checked_name
+from ..tags import checked_name
 from ..tags.schema import tags
 from .classifier import FeatureScaling, fit_logistic_regression, softmax
 from .crossval import group_folds, splits
-from .dataset import Examples, PieceVectors, collect_examples, sample_rows
+from .dataset import Examples, PieceVectors, collect_examples, sample_rows, works_of
 from .predict import first_paths, labelled_pieces
 from .records import CurvePoint, Suggestion, Suggestions
-from .works import works_of
 
 __all__ = ["choose", "suggest", "uncertainty"]
 

@@ -124,9 +124,8 @@ def fit_logistic_regression(
             "ignore", "The number of unique classes", UserWarning
         )  # many classes, few rows
         model.fit(rows, label)
-    if (
-        len(present) == 2
-    ):  # scikit-learn fits one column for two classes: half for one, half against the other
+    if len(present) == 2:
+        # scikit-learn fits a single column for two classes: half of it for one, half against the other.
         half, middle = model.coef_[0] / 2, model.intercept_[0] / 2
         weights[present], bias[present] = np.stack([-half, half]), np.array([-middle, middle])
     else:

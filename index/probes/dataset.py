@@ -1,4 +1,7 @@
-"""Training data of probes: the vectors of a library, and the labelled examples of a tag."""
+"""Training data of probes: vectors of a library, labelled examples of a tag, and the works of pieces.
+
+Cross-validation keeps the versions of a work together in one fold.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,12 +20,13 @@ from embedder.core.arrays import BoolArray, FloatRows, IntArray
 from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
-from ..storage import damaged, schema, unpack_spans, unpack_vectors
-from ..storage.pieces import chunks
-from ..tags.labels import active_labels
-from ..tags.records import FACET, FREE, NO, YES
+from ..duplicates.decisions import Verdict, active_decisions, list_decisions
+from ..matching import group_works, landmark_keys, link_versions
+from ..storage import chunks, damaged, schema, unpack_notes, unpack_spans, unpack_vectors
+from ..tags import FACET, FREE, NO, YES, active_labels
 
 __all__ = [
+    "GROUPING",
     "Examples",
     "PieceVectors",
     "collect_examples",
@@ -29,9 +34,12 @@ __all__ = [
     "labels_digest",
     "load_vectors",
     "sample_rows",
+    "works_of",
 ]
 
+GROUPING = "works detected from landmarks of the labelled pieces' notes"
 MIN_WORKS = 2  # per class; with a single one, cross-validation says nothing about the class
+_CACHED_PIECES = 700  # about 30 MB of landmarks: suggestions look at up to 600 pieces after each label
 _MAX_LISTED = 4
 _BATCH = 10_000  # pieces read, or scaled, at a time
 _MIN_PER_CLASS = 10  # rows of each class that a sample keeps
@@ -103,6 +111,57 @@ def load_vectors(connection: Connection, dim: int, *, after: int = 0) -> PieceVe
         vectors[first : first + len(batch)] = rows
         first += len(batch)
     return PieceVectors(piece_ids, vectors)
+
+
+# -- works ---------------------------------------------------------------------------------------
+
+
+def works_of(connection: Connection, piece_ids: Sequence[int]) -> dict[int, int]:
+    """The work of each piece: versions by their landmarks, and what the user decided about duplicates.
+
+    A pair that was decided to be the same is linked, and one decided to be different is not linked directly.
+    """
+    ids = sorted(set(piece_ids))
+    same, different = _decided(connection, ids)
+    detected = set(link_versions(_landmarks(connection, ids))) - different
+    works = group_works(len(ids), [*same, *sorted(detected)])
+    return dict(zip(ids, works.tolist(), strict=True))
+
+
+def _landmarks(connection: Connection, piece_ids: Sequence[int]) -> list[NDArray[np.uint32]]:
+    """The landmark keys of each piece, in the order of the ids, which are ascending."""
+    table = schema.notes
+    keys = []
+    for chunk in chunks(piece_ids):
+        query = select(table.c.packed).where(table.c.piece_id.in_(chunk)).order_by(table.c.piece_id)
+        keys += [_landmark_keys(packed) for packed in connection.execute(query).scalars()]
+    return keys
+
+
+@lru_cache(maxsize=_CACHED_PIECES)
+def _landmark_keys(packed: bytes) -> NDArray[np.uint32]:
+    """The landmark keys of packed notes."""
+    return landmark_keys(unpack_notes(packed))
+
+
+def _decided(
+    connection: Connection, piece_ids: Sequence[int]
+) -> tuple[list[tuple[int, int]], set[tuple[int, int]]]:
+    """Pairs of indices, ascending, that the user decided to be the same music, and to be different."""
+    index = {piece_id: i for i, piece_id in enumerate(piece_ids)}
+    of_hash: dict[str, int] = {}
+    for chunk in chunks(piece_ids):
+        query = select(schema.pieces.c.sha256, schema.pieces.c.id).where(schema.pieces.c.id.in_(chunk))
+        of_hash.update((row.sha256, index[row.id]) for row in connection.execute(query))
+    same, different = [], set()
+    for (hash_a, hash_b), decision in active_decisions(list_decisions(connection)).items():
+        if hash_a in of_hash and hash_b in of_hash:
+            pair = min(of_hash[hash_a], of_hash[hash_b]), max(of_hash[hash_a], of_hash[hash_b])
+            if decision.verdict is Verdict.NOT_SAME:
+                different.add(pair)
+            else:
+                same.append(pair)
+    return same, different
 
 
 # -- labelled examples ------------------------------------------------------------------------------
@@ -255,21 +314,21 @@ def collect_examples(connection: Connection, tag: Row[Any], library: PieceVector
         remarks.append(f"left out: {dropped} pieces that hold the same notes and are labelled differently")
     if not labelled:
         raise TagError(f"{shortened(tag.name)}: no piece of the library has a label of it; label some first")
-    classes = (NO, YES) if tag.kind == FREE else tuple(sorted({one.class_name for one in labelled}))
+    classes = (NO, YES) if tag.kind == FREE else tuple(sorted({piece.class_name for piece in labelled}))
     number = {name: i for i, name in enumerate(classes)}
-    piece_ids = np.array([one.piece_id for one in labelled], dtype=np.int64)
+    piece_ids = np.array([piece.piece_id for piece in labelled], dtype=np.int64)
     vectors = library.of(piece_ids)
-    for i, one in enumerate(labelled):
-        if one.start_s is not None and one.end_s is not None:
-            vectors[i] = _range_vector(connection, one.piece_id, one.start_s, one.end_s, library.dim)
+    for i, piece in enumerate(labelled):
+        if piece.start_s is not None and piece.end_s is not None:
+            vectors[i] = _range_vector(connection, piece.piece_id, piece.start_s, piece.end_s, library.dim)
     return Examples(
         tag=tag.name,
         kind=tag.kind,
         classes=classes,
         vectors=vectors,
-        label=np.array([number[one.class_name] for one in labelled], dtype=np.int64),
+        label=np.array([number[piece.class_name] for piece in labelled], dtype=np.int64),
         pieces=piece_ids,
-        whole=np.array([one.start_s is None for one in labelled]),
+        whole=np.array([piece.start_s is None for piece in labelled]),
         digest=digest,
         remarks=tuple(remarks),
     )

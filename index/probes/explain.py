@@ -11,10 +11,9 @@ from sqlalchemy import Connection, Row, select
 from embedder.core.arrays import FloatArray, FloatRows, IntArray, unit_rows
 from embedder.core.files import shortened
 
-from ..storage import display, schema, unpack_vectors
-from ..storage.pieces import chunks, spans_of
-from ..tags.labels import active_labels
-from ..tags.records import FREE, NO, YES
+from ..storage import chunks, display, schema, unpack_vectors
+from ..storage.pieces import spans_of
+from ..tags import FREE, NO, YES, active_labels
 from .dataset import Examples
 from .predict import first_paths
 from .records import Explanation, Neighbour, Timeline, TimelineWindow, Trait

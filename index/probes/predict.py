@@ -12,11 +12,10 @@ from embedder.core.arrays import IntArray
 from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
-from ..storage import from_bytes, schema
-from ..storage.pieces import chunks
-from ..tags.labels import active_labels
-from ..tags.records import FACET, FREE, YES, LabelEdit
-from ..tags.targets import Contents
+from ..resolve import Contents
+from ..storage import chunks, from_bytes, schema
+from ..storage.pieces import known_contents
+from ..tags import FACET, FREE, YES, LabelEdit, active_labels
 from .dataset import PieceVectors
 from .records import Applied, Prediction
 from .store import (
@@ -114,21 +113,12 @@ def _class_counts(predicted: PredictedPieces, classes: int) -> IntArray:
 def labelled_pieces(connection: Connection, tag: Row[Any]) -> tuple[set[int], list[tuple[int, str]]]:
     """Pieces with a label as a whole, and pieces with a value of a facet that they do not have."""
     rows = [row for row in active_labels(connection, tag.id) if row.start_s is None]
-    piece_id = _piece_ids(connection, {row.sha256 for row in rows})
+    piece_id = known_contents(connection, {row.sha256 for row in rows})
     rows = [row for row in rows if row.sha256 in piece_id]
     if tag.kind == FREE:
         return {piece_id[row.sha256] for row in rows}, []
     labelled = {piece_id[row.sha256] for row in rows if row.holds}
     return labelled, [(piece_id[row.sha256], row.value) for row in rows if not row.holds]
-
-
-def _piece_ids(connection: Connection, hashes: Iterable[str]) -> dict[str, int]:
-    piece_ids: dict[str, int] = {}
-    columns = schema.pieces.c
-    for chunk in chunks(sorted(hashes)):
-        query = select(columns.sha256, columns.id).where(columns.sha256.in_(chunk))
-        piece_ids.update((row.sha256, row.id) for row in connection.execute(query))
-    return piece_ids
 
 
 def unlabelled_predictions(connection: Connection, tag: Row[Any], probe: TrainedProbe) -> PredictedPieces:

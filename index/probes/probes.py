@@ -14,10 +14,9 @@ from embedder.core.progress import OnProgress, no_progress
 from embedder.core.text import count
 
 from ..arguments import renamed_keywords, whole
+from ..resolve import flatten, one_piece
 from ..storage import Database
-from ..tags.labels import apply_edits, find_tag, labelled_tags
-from ..tags.records import LabelReport
-from ..tags.targets import flatten, one_piece
+from ..tags import LabelReport, apply_edits, find_tag, labelled_tags
 from .active_learning import suggest
 from .dataset import PieceVectors, collect_examples, count_vectors, load_vectors
 from .explain import explain_piece, predict_windows

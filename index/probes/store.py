@@ -16,7 +16,7 @@ from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
 from ..storage import damaged, decoding
-from ..tags.labels import active_labels
+from ..tags import active_labels
 from ..tags.schema import predictions, probes, tags
 from .classifier import FeatureScaling, LinearClassifier, softmax
 from .dataset import labels_digest

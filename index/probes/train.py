@@ -16,16 +16,14 @@ from embedder.core.errors import TagError
 from embedder.core.progress import OnProgress
 from embedder.features.handcrafted import Layout, statistic_counts, statistics
 
-from ..storage import schema, unpack_notes
-from ..storage.pieces import chunks
+from ..storage import chunks, schema, unpack_notes
 from .classifier import FeatureScaling, LinearClassifier, fit_logistic_regression
 from .crossval import cross_validate, fit_calibrated, score
-from .dataset import Examples, PieceVectors, collect_examples, sample_rows
+from .dataset import GROUPING, Examples, PieceVectors, collect_examples, sample_rows, works_of
 from .explain import class_traits, descriptors_of
 from .ood import OODDetector
 from .records import Problem
 from .store import TrainedProbe, probe_metadata
-from .works import GROUPING, works_of
 
 __all__ = ["TrainingData", "gather", "scale_library", "standardise", "statistics_of", "train_probe"]
 
@@ -173,7 +171,7 @@ def statistics_of(connection: Connection, piece_ids: Sequence[int]) -> dict[int,
     for chunk in chunks(sorted(set(piece_ids))):
         query = select(table.c.piece_id, table.c.packed).where(table.c.piece_id.in_(chunk))
         for row in connection.execute(query):
-            notes = unpack_notes(row.packed)
+            notes = unpack_notes(row.packed).pitched_or_all()
             counts = statistic_counts(Layout.of([notes], [[(0, len(notes))]]))
             by_piece[row.piece_id] = statistics(counts)[0]
     return by_piece

@@ -3,10 +3,11 @@
 `storage.pieces` reads and writes pieces as records, `storage.verify` and `storage.repair` look after damage.
 """
 
-from .codecs import SPAN, crc_of, pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
-from .database import Database, upsert
+from .codecs import SPAN, crc_of, pack_vectors, unpack_spans, unpack_vectors
+from .database import Database, chunks, upsert
 from .errors import DATABASE_NAME, damaged, decoding, disk_errors, library_error
 from .locks import Claim, writer_lock
+from .note_codec import pack_notes, unpack_notes
 from .paths import MIDI_SUFFIXES, absolute, below, clamped_ns, display, from_bytes, is_midi_name, to_bytes
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Database",
     "absolute",
     "below",
+    "chunks",
     "clamped_ns",
     "crc_of",
     "damaged",

@@ -15,10 +15,10 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 from sqlalchemy import (
@@ -49,10 +49,13 @@ from .paths import display
 if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
-__all__ = ["Database", "upsert"]
+__all__ = ["Database", "chunks", "upsert"]
+
+T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 60.0  # a writer holds the database for one batch's inserts, well below a second
 CACHE_KB = 32_768
+_MAX_VARIABLES = 500  # values in one IN (...), well below SQLite's limit
 LOG_PAGES = 8192  # of 8 kB
 MIGRATION_WAIT_S = 10.0  # for a process of an older midikin that is just adding
 # PostgreSQL: what `_begin` and the filters need there.
@@ -312,6 +315,12 @@ def _keep_a_log(connection: Any) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Parts of a sequence short enough for one IN (...)."""
+    for first in range(0, len(values), _MAX_VARIABLES):
+        yield values[first : first + _MAX_VARIABLES]
 
 
 def upsert(connection: Connection, table: Table) -> Any:

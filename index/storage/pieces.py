@@ -6,22 +6,24 @@ import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 
 from embedder.descriptors import Descriptors
+from embedder.midi.general_midi import PROGRAMS, family_of
 from embedder.notes import Notes
 
 from ..arguments import LARGEST
 from ..filters import Filters
 from ..records import Piece
 from . import schema
-from .codecs import SPAN, crc_of, pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
-from .database import upsert
+from .codecs import SPAN, crc_of, pack_vectors, unpack_spans, unpack_vectors
+from .database import chunks, upsert
 from .errors import damaged, decoding
+from .note_codec import pack_notes, unpack_notes
 from .paths import clamped_ns, display, from_bytes, to_bytes
 
 if TYPE_CHECKING:
@@ -31,12 +33,12 @@ if TYPE_CHECKING:
 __all__ = [
     "READING",
     "Vectors",
-    "chunks",
     "clear_failures",
     "delete_paths",
     "delete_pieces",
     "delete_unfiled",
     "insert_piece",
+    "instruments_of",
     "known_contents",
     "notes_of",
     "outdated",
@@ -53,9 +55,8 @@ __all__ = [
 
 # Version of what reading a file gives; pieces of a lower one are read again by the next add.
 READING = 1
-_VARIABLES = 500  # values in one IN (...), well below SQLite's limit
 NO_FILTERS = Filters()
-T = TypeVar("T")
+_OPTIONAL = ("tempo_bpm", "meter")
 
 
 @dataclass(frozen=True)
@@ -82,12 +83,6 @@ def vectors_of(embedded: Embedded) -> Iterator[Vectors]:
     bounds = np.searchsorted(embedded.piece_of_window, np.arange(len(embedded.pieces) + 1))
     for piece, first, last in zip(embedded.pieces, bounds[:-1], bounds[1:], strict=True):
         yield Vectors(piece, embedded.windows[first:last], spans[first:last])
-
-
-def chunks(values: Sequence[T]) -> Iterator[Sequence[T]]:
-    """Runs short enough for one IN (...)."""
-    for first in range(0, len(values), _VARIABLES):
-        yield values[first : first + _VARIABLES]
 
 
 def outdated(connection: Connection, numbers: Iterable[int]) -> set[int]:
@@ -132,7 +127,8 @@ def pieces_of_rows(
 
 def _piece(row: Row[Any], paths: tuple[str, ...]) -> Piece:
     described = {name: getattr(row, name) for name in schema.DESCRIPTOR_COLUMNS}
-    numbers = [value for name, value in described.items() if name != "key" and value is not None]
+    words = ("key", "meter")
+    numbers = [value for name, value in described.items() if name not in words and value is not None]
     numbers += [row.id, row.size_bytes, row.start_s, row.end_s, row.windows]
     if not paths or not isinstance(row.key, str) or not all(isinstance(n, int | float) for n in numbers):
         raise ValueError("a row that was never written so")
@@ -144,8 +140,16 @@ def _piece(row: Row[Any], paths: tuple[str, ...]) -> Piece:
         start_s=row.start_s,
         end_s=row.end_s,
         windows=row.windows,
-        descriptors=Descriptors(**described),
+        descriptors=Descriptors(**_known(described), instruments=instruments_of(row.instruments)),
+        composer=row.composer,
+        partly_read=row.partly_read,
     )
+
+
+def _known(described: dict[str, Any]) -> dict[str, Any]:
+    """Descriptors without those that an older reader did not give, which keep their defaults."""
+    known = {name: value for name, value in described.items() if value is not None or name in _OPTIONAL}
+    return known | {"tempo_estimated": bool(described["tempo_estimated"])}
 
 
 def pieces_by_id(
@@ -216,13 +220,26 @@ def _described(read: FileRead, vectors: Vectors) -> dict[str, object]:
     notes = read.midi.notes
     described = {name: _plain(getattr(read.descriptors, name)) for name in schema.DESCRIPTOR_COLUMNS}
     return described | {
-        "digest": notes.digest(),
+        "instruments": instruments_text(read.descriptors.instruments),
+        "composer": _storable(read.midi.composer),
+        "partly_read": _storable(read.midi.partly_read),
+        "digest": notes.digest(instruments=False),
         "title": _storable(read.midi.title),
         "windows": len(vectors.windows),
         "start_s": notes.start_s,
         "end_s": notes.end_s,
         "reading": READING,
     }
+
+
+def instruments_text(names: Sequence[str]) -> str:
+    """Instruments as the database holds them, each with its family, so that a filter finds both."""
+    return "; ".join(f"{name} ({family_of(PROGRAMS.index(name))})" for name in names)
+
+
+def instruments_of(text: str | None) -> tuple[str, ...]:
+    """Names of the instruments in a text of `instruments_text`; none where it is not known."""
+    return tuple(entry.rpartition(" (")[0] for entry in (text or "").split("; ") if entry)
 
 
 def _blobs(read: FileRead, vectors: Vectors) -> dict[Table, dict[str, object]]:

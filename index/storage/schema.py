@@ -87,6 +87,10 @@ DESCRIPTOR_COLUMNS = (
     "key",
     "key_confidence",
     "tempo_bpm",
+    "tempo_estimated",
+    "meter",
+    "parts",
+    "drum_notes",
 )
 
 pieces = Table(
@@ -113,8 +117,8 @@ pieces = Table(
     Column("tempo_bpm", Float, index=True),
     Column("added_s", Float, nullable=False),
     Column("reading", Integer, nullable=False, server_default="0"),
-    Column("parts", Integer),
-    Column("drum_notes", Integer),
+    Column("parts", Integer, index=True),
+    Column("drum_notes", Integer, index=True),
     Column("instruments", Text),
     Column("meter", Text),
     Column("tempo_estimated", Integer),

@@ -18,7 +18,8 @@ from urllib.parse import quote
 from embedder.core.errors import LibraryError
 
 from . import schema
-from .codecs import crc_of, unpack_notes, unpack_spans, unpack_vectors
+from .codecs import crc_of, unpack_spans, unpack_vectors
+from .note_codec import unpack_notes
 
 __all__ = ["Problem", "VerifyReport", "fits", "open_plain", "parts_error", "verify"]
 

@@ -17,11 +17,10 @@ from embedder.core.errors import TagError
 from embedder.core.files import shortened
 
 from ..arguments import check_part, whole
-from ..storage import display, from_bytes, schema
-from ..storage.pieces import chunks
+from ..resolve import Contents
+from ..storage import chunks, display, from_bytes, schema
 from .records import FACET, FREE, LabelAction, LabelEdit, LabelReport, checked_name
 from .schema import label_actions, labels, tags
-from .targets import Contents
 
 __all__ = [
     "active_labels",

@@ -10,8 +10,7 @@ from sqlalchemy import Connection, Row, distinct, func, select
 
 from ..probes.predict import predicted_counts, predictions_of_piece
 from ..probes.store import probe_state
-from ..storage import from_bytes, schema
-from ..storage.pieces import chunks
+from ..storage import chunks, from_bytes, schema
 from .labels import find_tag
 from .records import FREE, NO, YES, Label, PieceTag, Tag, TagValue
 from .schema import label_actions, labels, tags

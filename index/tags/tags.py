@@ -9,12 +9,12 @@ from typing import Any
 from embedder.core.table_files import TableFormat
 
 from ..arguments import renamed_keywords, whole
+from ..resolve import flatten, one_piece
 from ..storage import Database, absolute
 from .label_io import edits_from_folders, format_labels, import_table, read_labels
 from .labels import apply_edits, list_actions, rename_tag, undo_action
 from .queries import list_labels, list_tags, tags_of_piece
 from .records import ImportReport, Label, LabelAction, LabelEdit, LabelReport, PieceTag, Tag
-from .targets import flatten, one_piece
 
 __all__ = ["Tags"]
 

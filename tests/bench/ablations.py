@@ -27,11 +27,10 @@ from embedder import Notes
 from embedder.tokens import to_tokens
 from embedder.transformer import NoteTransformer
 from train.corpus import Corpus
-from train.evaluation.alterations import ALTERATIONS
+from train.evaluation.plots import new_figure
+from train.evaluation.retrieval import ALTERATIONS, average_precision, retrieval
 from train.loop import load_weights, run
 from train.recipe import Recipe
-from train.retrieval_metrics import average_precision, retrieval
-from train.svg_plots import new_figure
 
 NOTES = 256
 ALTERED = ("transposed -6", "tempo x 1.25", "20 % dropped", "quantised")

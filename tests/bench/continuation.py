@@ -7,8 +7,8 @@ CORPUS is a prepared corpus whose split the model was trained on.
 Held-out works are those of its test split; forms and discounts of the Markov chains are chosen on validation.
 
 bits        a note of whole held-out pieces, beside a unigram model and Markov chains of order 3 over the same
-            attributes in the same order (`train.markov`), learned from all training pieces; --known says how
-            many of the attributes that are known of a note the chains look at, one chain for each number
+            attributes in the same order (`train.language`), learned from all training pieces; --known says
+            how many of the attributes that are known of a note the chains look at, one chain for each number
 speed       seconds of music a second of computing, one variation and three at once
 closeness   cosines, in the space of the shipped encoder, of 30 s that follow the first 15 s of a held-out
             piece with that piece behind its first 45 s: the true continuation, another passage of the piece,
@@ -39,8 +39,7 @@ from embedder.tokens import from_tokens, to_tokens
 from index.matching.find import default_confidence, find_matches
 from index.matching.fingerprints import Fingerprints, Snapshot
 from train.corpus import Corpus
-from train.language import language_bits, split_tokens
-from train.markov import NoteChain
+from train.language import NoteChain, language_bits, split_tokens
 
 PROMPT_S, NEW_S, PASSAGE_S = 15.0, 30.0, 10.0
 ORDER, DISCOUNTS = 3, (0.7, 0.9, 0.97)

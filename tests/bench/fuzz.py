@@ -32,9 +32,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 if "guided" in sys.argv[1:2]:  # what is imported before it is asked for is not watched
     import atheris
 
-    with atheris.instrument_imports(include=["embedder", "mido"]):
+    with atheris.instrument_imports(include=["embedder"]):
         import embedder.midi.container
-        import embedder.midi.fallback_reader
+        import embedder.midi.events
         import embedder.midi.reading  # noqa: F401
 
 from embedder.core.errors import MidikinError

@@ -28,7 +28,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from index import Library
-from index.storage.codecs import SPAN, pack_notes, pack_vectors
+from index.storage.codecs import SPAN, pack_vectors
+from index.storage.note_codec import pack_notes
 from index.storage.schema import DESCRIPTOR_COLUMNS
 from index.vectors.faiss_store import keys_of
 

@@ -18,8 +18,8 @@ import numpy as np
 from peer import run_peer
 
 from embedder import Encoder, Notes, read_midi
-from train.baselines import Handmade
-from train.retrieval_metrics import Retrieval, retrieval
+from train.evaluation.retrieval import Retrieval, retrieval
+from train.evaluation.systems import Baselines
 
 SPLIT = Path(__file__).resolve().parents[2] / "train" / "splits" / "midikin-small.csv"
 
@@ -76,8 +76,8 @@ def main() -> None:
     rows[encoder.id] = embedded
     for part, columns in encoder.parts.items():
         rows[f"  its {part} part alone"] = {kind: v[:, columns] for kind, v in embedded.items()}
-    handmade = Handmade(notes["score"] + notes["performance"])
-    by_kind = {kind: handmade.vectors(pieces) for kind, pieces in notes.items()}
+    baselines = Baselines(notes["score"] + notes["performance"])
+    by_kind = {kind: baselines.vectors(pieces) for kind, pieces in notes.items()}
     for name in by_kind["score"]:
         rows[f"hand-made {name}"] = {kind: by_kind[kind][name] for kind in by_kind}
     if args.peer_python:

@@ -44,9 +44,8 @@ from embedder.midi.reading import MidiFile  # noqa: E402
 from index import LabelEdit, Library  # noqa: E402
 from index.probes.classifier import FeatureScaling, fit_logistic_regression  # noqa: E402
 from index.probes.crossval import group_folds  # noqa: E402
-from index.probes.dataset import collect_examples, load_vectors  # noqa: E402
+from index.probes.dataset import collect_examples, load_vectors, works_of  # noqa: E402
 from index.probes.train import standardise, statistics_of  # noqa: E402
-from index.probes.works import works_of  # noqa: E402
 from index.storage import schema  # noqa: E402
 from index.storage.codecs import SPAN, unpack_vectors  # noqa: E402
 from index.storage.pieces import Vectors, insert_piece, put_path  # noqa: E402

@@ -276,17 +276,16 @@ def test_time_before_unknown_meta_events_is_lost_as_in_the_reference() -> None:
     assert (read_score(data).end - read_score(data).start).tolist() == [0x60]
 
 
-def test_long_stretches_are_cut_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    import re
-
-    from embedder.aria import events
+def test_blocks_of_any_size_read_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    from embedder.midi import events
 
     data = tune(300)
     whole = file_ids(data).tolist()
-    short = re.compile(events._STRETCH.pattern.replace(b"200000", b"7"))
-    assert short.pattern != events._STRETCH.pattern
-    monkeypatch.setattr(events, "_STRETCH", short)
-    assert file_ids(data).tolist() == whole
+    for first, regular in ((16, 1), (100, 3), (1 << 11, 10**9)):
+        monkeypatch.setattr(events, "FIRST_BLOCK", first)
+        monkeypatch.setattr(events, "LARGEST_BLOCK", 4 * first)
+        monkeypatch.setattr(events, "REGULAR", regular)
+        assert file_ids(data).tolist() == whole
 
 
 # -- what the reference gave ------------------------------------------------------------------------------

@@ -47,12 +47,12 @@ MUSIC = {
 
 def check_answer(data: bytes, *, sustain: bool = False) -> MidiFile | str:
     """The file or the reason, after checking whatever holds for both."""
-    began = time.perf_counter()
+    began = time.process_time()
     try:
         answer: MidiFile | str = read_piece(data, sustain=sustain)
     except MidiError as error:
         answer = error.reason
-    assert time.perf_counter() - began < LONGEST_S
+    assert time.process_time() - began < LONGEST_S
     if isinstance(answer, str):
         assert answer
         assert answer.isprintable()
@@ -154,9 +154,9 @@ def test_floods_of_events_and_endless_names_end_soon() -> None:
         "name": b"\x00\xff\x03" + hostile.varint(60_000_000) + b"ab cd " * 10_000_000,
     }
     for name, flood in floods.items():
-        begin = time.monotonic()
+        begin = time.process_time()
         check_answer(hostile.header() + hostile.track(flood + hostile.NOTE + hostile.END))
-        assert time.monotonic() - begin < 10, name
+        assert time.process_time() - begin < 10, name
 
 
 def test_a_long_name_is_cut_between_letters() -> None:

@@ -51,7 +51,7 @@ def test_channels_of_one_track_and_patterns_of_type_2_are_parts(tmp_path: Path) 
 
 def test_the_drums_are_a_part_that_is_left_out_as_the_notes_are(tmp_path: Path) -> None:
     path = write(tmp_path / "band.mid", [[(0, 100, 9, 36), (0, 100, 9, 60)], [(0, 100, 0, 60)]])
-    assert parts_of(read_midi(path, drums=True), path).tolist() == [0, 0, 1]  # type: ignore[union-attr]
+    assert parts_of(read_midi(path), path).tolist() == [0, 1, 0]  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("change", ["gone", "junk", "other", "empty"])

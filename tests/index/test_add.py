@@ -275,7 +275,7 @@ def test_removing_by_number_file_and_folder_touches_no_file(library: Library, mu
     assert library.info().pieces == 6
     assert sorted(music.rglob("*.mid")) == files
     for unknown in (999, music / "nothing", music.with_name("mus")):
-        with pytest.raises(PieceNotFound, match="nothing was removed"):
+        with pytest.raises(PieceNotFound, match=r"not in the library|no piece of the library"):
             library.remove([library.pieces()[0].id, unknown])
     assert library.info().pieces == 6
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from embedder.core.errors import LibraryError
 from embedder.notes import Notes
-from index.storage.codecs import pack_notes, pack_vectors, unpack_notes, unpack_spans, unpack_vectors
+from index.storage.codecs import pack_vectors, unpack_spans, unpack_vectors
+from index.storage.note_codec import pack_notes, unpack_notes
 from tests.support.fake_encoder import tune
 
 notes = st.lists(
@@ -43,7 +44,7 @@ def test_vectors_keep_their_cosine() -> None:
 
 def test_damaged_blobs_are_noticed() -> None:
     packed = pack_notes(tune(1))
-    for blob in (b"", packed[:-5], b"\x07" + packed[1:], packed[:20] + b"\x00\x00" + packed[22:]):
+    for blob in (b"", packed[:-5], b"\x07" + packed[1:], packed[:40] + b"\x00\x00" + packed[42:]):
         with pytest.raises(LibraryError, match="damaged"):
             unpack_notes(blob)
     with pytest.raises(LibraryError, match="damaged"):

@@ -6,9 +6,11 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from embedder.midi.writing import write_midi
+from embedder.notation import Part
 from embedder.notes import Notes
 from index import Library
 from index.duplicates.duplicates import Duplicates
@@ -107,7 +109,7 @@ def test_the_older_file_and_before_it_a_preferred_folder(folder: Path, encoder: 
     library, result = searched(folder, encoder)
     name, reason = kept(result)
     assert name == "b.mid"
-    assert reason.startswith("its file is older: of ")
+    assert reason.startswith("its file is older: from ")
     result = library.duplicates(workers=1, prefer=[folder / "best"])
     assert kept(result) == ("c.mid", "it lies in a preferred folder")
     library.close()
@@ -228,4 +230,52 @@ def test_relatives_have_no_line(folder: Path, encoder: FakeEncoder) -> None:
     assert [group.relation for group in result.groups] == ["relatives"]
     assert not [line for line in result.script().splitlines() if b"whole" in line or b"part" in line]
     assert "all of them stay" in result.html()
+    library.close()
+
+
+# -- arrangements ------------------------------------------------------------------------------------
+
+
+def band(drums: bool = True, program: int = 56) -> Notes:
+    """A tune on a trumpet, and drums on every second beat."""
+    melody = tune(1, 200)
+    strokes = np.arange(0, melody.end_s, 1.0) if drums else np.empty(0)
+    parts = (Part(program=program, channel=0), Part(channel=9, drums=True))
+    return Notes(
+        np.concatenate([melody.onset, strokes]),
+        np.concatenate([melody.duration, np.full(len(strokes), 0.1)]),
+        np.concatenate([melody.pitch, np.full(len(strokes), 38)]),
+        np.concatenate([melody.velocity, np.full(len(strokes), 90)]),
+        np.repeat([0, 1], [len(melody), len(strokes)]),
+        parts,
+    )
+
+
+@pytest.mark.parametrize("other", [band(drums=False), band(program=0)], ids=["no drums", "on a piano"])
+def test_another_arrangement_is_a_relative_and_none_is_suggested_to_go(
+    folder: Path, encoder: FakeEncoder, other: Notes
+) -> None:
+    write_midi(band(), folder / "band.mid")
+    write_midi(other, folder / "other.mid")
+    library, result = searched(folder, encoder)
+    assert [(group.kind, group.relation, group.keeper) for group in result.groups] == [
+        ("work", "relatives", None)
+    ]
+    assert b"spare" not in result.script()
+    compared = library.compare(folder / "band.mid", folder / "other.mid")
+    assert (compared.kind, compared.relation, compared.matched) == ("work", "relatives", 1)
+    library.close()
+
+
+def test_of_two_with_the_same_instruments_the_one_with_more_drums_stays(
+    folder: Path, encoder: FakeEncoder
+) -> None:
+    full = band()
+    thin = full.select(~full.is_drum | (np.arange(len(full)) % 4 == 0))
+    write_midi(thin, folder / "a.mid")
+    write_midi(full, folder / "b.mid")
+    library, result = searched(folder, encoder)
+    name, reason = kept(result)
+    assert name == "b.mid"
+    assert reason.startswith(f"it has more notes: {len(full)}, the next has ")
     library.close()

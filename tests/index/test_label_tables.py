@@ -47,7 +47,7 @@ def written(folder: Path, raw: bytes) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("encoding", "found"),
+    ("encoding", "detected"),
     [
         ("utf-8", "utf-8"),
         ("utf-8-sig", "utf-8"),
@@ -57,15 +57,15 @@ def written(folder: Path, raw: bytes) -> Path:
         ("utf-32", "utf-32"),
     ],
 )
-def test_encodings_are_told_from_the_bytes(
-    library: Library, tmp_path: Path, encoding: str, found: str
+def test_encodings_are_detected_from_the_bytes(
+    library: Library, tmp_path: Path, encoding: str, detected: str
 ) -> None:
     report = library.tags.import_labels(written(tmp_path, TABLE.encode(encoding)))
-    assert (report.encoding, report.set, report.columns) == (found, 2, ("composer",))
+    assert (report.encoding, report.set, report.columns) == (detected, 2, ("composer",))
     assert {one.value for one in library.tags.labels("composer")} == {"Frédéric Chopin", "Antonín Dvořák"}
 
 
-def test_latin_1_is_what_is_left(library: Library, tmp_path: Path) -> None:
+def test_bytes_of_no_other_encoding_are_latin_1(library: Library, tmp_path: Path) -> None:
     raw = "file;composer\r\npart0/tune000.mid;Frédéric Chopin\r\n".encode("latin-1")
     report = library.tags.import_labels(written(tmp_path, raw))
     assert (report.encoding, report.delimiter) == ("latin-1", ";")
@@ -136,7 +136,7 @@ def test_unknown_files_are_refused_or_reported(library: Library, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("raw", "says"),
+    ("raw", "message"),
     [
         (b"", "empty"),
         (b" \n\n", "empty"),
@@ -166,8 +166,8 @@ def test_unknown_files_are_refused_or_reported(library: Library, tmp_path: Path)
         ("file,x\ntune000.mid,\x81\n".encode("latin-1"), "neither UTF-8 nor Latin"),
     ],
 )
-def test_bad_tables_are_refused_in_a_line(library: Library, tmp_path: Path, raw: bytes, says: str) -> None:
-    with pytest.raises(TagError, match=says) as raised:
+def test_bad_tables_are_refused_in_a_line(library: Library, tmp_path: Path, raw: bytes, message: str) -> None:
+    with pytest.raises(TagError, match=message) as raised:
         library.tags.import_labels(written(tmp_path, raw))
     assert str(raised.value).isprintable()
     assert library.tags.labels() == []
@@ -190,7 +190,7 @@ def test_files_that_cannot_be_read(library: Library, tmp_path: Path) -> None:
         library.tags.import_labels(path, columns=["composer"], tag="x")
 
 
-def test_quotes_of_windows(library: Library, tmp_path: Path) -> None:
+def test_quotes_of_windows_code_page_1252(library: Library, tmp_path: Path) -> None:
     raw = "file;mood\r\npart0/tune000.mid;\u201csad\u201d \u2013 très\r\n".encode("cp1252")
     assert library.tags.import_labels(written(tmp_path, raw)).encoding == "cp1252"
     assert library.tags.labels("mood")[0].value == "\u201csad\u201d \u2013 très"
@@ -208,7 +208,7 @@ def test_a_list_of_objects(tmp_path: Path) -> None:
     assert (table.columns, table.rows) == (("file", "x", "y"), (("a.mid", "1", ""), ("b.mid", "", "")))
 
 
-def test_what_never_ends_is_no_table(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("embedder.core.table_files.MAX_BYTES", 1 << 20)
     with pytest.raises(TableError, match="larger than 1 MB"):
         read_table("/dev/zero")

@@ -15,7 +15,7 @@ from index import LabelEdit, Library
 from tests.support.fake_encoder import FakeEncoder, tune
 
 
-def standing(library: Library, tag: str) -> dict[int | None, str]:
+def active(library: Library, tag: str) -> dict[int | None, str]:
     return {
         one.piece_id: f"{'' if one.holds else 'not '}{one.value or tag}" for one in library.tags.labels(tag)
     }
@@ -25,12 +25,12 @@ def test_a_free_tag_is_yes_or_no_or_nothing(library: Library) -> None:
     report = library.tags.label("lullaby", [1, 2, 3])
     assert (report.set, report.replaced, report.unchanged, report.removed) == (3, 0, 0, 0)
     library.tags.label("lullaby", [4], holds=False)
-    assert standing(library, "lullaby") == {1: "lullaby", 2: "lullaby", 3: "lullaby", 4: "not lullaby"}
+    assert active(library, "lullaby") == {1: "lullaby", 2: "lullaby", 3: "lullaby", 4: "not lullaby"}
     report = library.tags.label("lullaby", [3, 4])
     assert (report.set, report.replaced, report.unchanged) == (0, 1, 1)
     report = library.tags.unlabel("lullaby", [1, 7])
     assert (report.removed, report.set) == (1, 0)
-    assert standing(library, "lullaby") == {2: "lullaby", 3: "lullaby", 4: "lullaby"}
+    assert active(library, "lullaby") == {2: "lullaby", 3: "lullaby", 4: "lullaby"}
     again = library.tags.label("lullaby", [2, 3])
     assert (again.action, again.unchanged) == (None, 2)
 
@@ -39,7 +39,7 @@ def test_a_facet_has_one_value(library: Library) -> None:
     library.tags.label("composer", [1, 2], value="Chopin")
     report = library.tags.label("composer", 2, value="Liszt")
     assert (report.set, report.replaced) == (0, 1)
-    assert standing(library, "composer") == {1: "Chopin", 2: "Liszt"}
+    assert active(library, "composer") == {1: "Chopin", 2: "Liszt"}
     library.tags.label("composer", 3, value="Liszt", holds=False)
     library.tags.label("composer", 3, value="Chopin")  # fits beside "not Liszt"
     assert {(one.value, one.holds) for one in library.tags.labels("composer", piece=3)} == {
@@ -47,7 +47,7 @@ def test_a_facet_has_one_value(library: Library) -> None:
         ("Chopin", True),
     }
     library.tags.label("composer", 1, value="Chopin", holds=False)
-    assert standing(library, "composer")[1] == "not Chopin"
+    assert active(library, "composer")[1] == "not Chopin"
     (tag,) = library.tags()
     assert (tag.kind, tag.labels, tag.pieces, tag.probe) == ("facet", 4, 3, "none")
     assert {value.value: value.labels for value in tag.values} == {"Chopin": 1, "Liszt": 1}
@@ -104,7 +104,7 @@ def test_names_hold_any_characters(library: Library, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "  \n ", "x" * 501, "bad \udcff byte", "nul \0 byte"])
-def test_names_that_are_none(library: Library, name: str) -> None:
+def test_invalid_names_are_refused(library: Library, name: str) -> None:
     for call in (lambda: library.tags.label(name, 1), lambda: library.tags.label("facet", 1, value=name)):
         with pytest.raises(TagError) as raised:
             call()
@@ -113,11 +113,11 @@ def test_names_that_are_none(library: Library, name: str) -> None:
     assert library.tags() == []
 
 
-def test_what_is_refused_changes_nothing(library: Library) -> None:
+def test_refused_edits_change_nothing(library: Library) -> None:
     library.tags.label("free", 1)
     library.tags.label("facet", 1, value="x")
     before = library.tags.history()
-    refused = [
+    refused_edits = [
         ([LabelEdit(1, "free", "x")], "has no values"),
         ([LabelEdit(1, "facet")], "name a value"),
         ([LabelEdit(1, "new"), LabelEdit(2, "new", "x")], "both with a value and without"),
@@ -128,9 +128,9 @@ def test_what_is_refused_changes_nothing(library: Library) -> None:
         ([LabelEdit(1, "free", start_s=500.0, end_s=600.0)], "sounds from"),
         ([LabelEdit(1, "nothing", None, None)], "no tag nothing"),
     ]
-    for wishes, says in refused:
-        with pytest.raises(TagError, match=says):
-            library.tags.label_many([LabelEdit(5, "extra"), *wishes])
+    for edits, message in refused_edits:
+        with pytest.raises(TagError, match=message):
+            library.tags.label_many([LabelEdit(5, "extra"), *edits])
     with pytest.raises(PieceNotFound, match="99"):
         library.tags.label("free", [5, 99])
     with pytest.raises(PieceNotFound, match="nowhere"):
@@ -141,15 +141,15 @@ def test_what_is_refused_changes_nothing(library: Library) -> None:
     assert {tag.name: tag.labels for tag in library.tags()} == {"free": 1, "facet": 1}
 
 
-def test_undo_restores_what_was(library: Library) -> None:
+def test_undo_restores_the_earlier_labels(library: Library) -> None:
     library.tags.label("facet", [1, 2], value="x")
     library.tags.label("facet", [2, 3], value="y")
     library.tags.unlabel("facet", [1])
-    assert standing(library, "facet") == {2: "y", 3: "y"}
+    assert active(library, "facet") == {2: "y", 3: "y"}
     assert library.tags.undo().number == 3
-    assert standing(library, "facet") == {1: "x", 2: "y", 3: "y"}
+    assert active(library, "facet") == {1: "x", 2: "y", 3: "y"}
     assert library.tags.undo().number == 2
-    assert standing(library, "facet") == {1: "x", 2: "x"}
+    assert active(library, "facet") == {1: "x", 2: "x"}
     library.tags.undo()
     assert library.tags.labels("facet") == []
     with pytest.raises(TagError, match="nothing to undo"):
@@ -188,7 +188,7 @@ def test_labels_by_folder(library: Library, music: Path) -> None:
         library.tags.label_by_folder("album", music / "part9")
 
 
-def test_a_piece_in_two_folders_has_no_one_name(library: Library, music: Path) -> None:
+def test_a_piece_in_two_folders_gets_no_label_by_folder(library: Library, music: Path) -> None:
     (music / "part1" / "copy.mid").write_bytes((music / "part0" / "tune000.mid").read_bytes())
     library.add(music, workers=1)
     with pytest.raises(TagError, match=r"part0 and .*part1"):
@@ -208,7 +208,7 @@ def test_parts_of_a_piece_have_labels_of_their_own(library: Library) -> None:
     assert library.tags.labels("calm") == []
 
 
-def test_nothing_is_written_where_nothing_can_be(
+def test_a_read_only_library_lists_tags_and_takes_no_labels(
     library: Library, tmp_path: Path, encoder: FakeEncoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     library.close()
@@ -226,13 +226,13 @@ def test_another_library_with_the_same_music_takes_an_export(library: Library, t
     library.tags.label("calm", 5, start_s=1.25, end_s=4.5)
     text = library.tags.export_labels()
     (tmp_path / "labels.csv").write_text(text, encoding="utf-8")
-    said = {(o.sha256, o.tag, o.value, o.holds, o.start_s, o.end_s) for o in library.tags.labels()}
+    before = {(o.sha256, o.tag, o.value, o.holds, o.start_s, o.end_s) for o in library.tags.labels()}
     for _ in range(4):
         library.tags.undo()
     assert library.tags.labels() == []
     report = library.tags.import_labels(tmp_path / "labels.csv")
     assert (report.set, report.rows, report.encoding, report.delimiter) == (5, 5, "utf-8", ",")
-    assert {(o.sha256, o.tag, o.value, o.holds, o.start_s, o.end_s) for o in library.tags.labels()} == said
+    assert {(o.sha256, o.tag, o.value, o.holds, o.start_s, o.end_s) for o in library.tags.labels()} == before
     assert library.tags.export_labels(["free"]).count("\n") == 3
     assert library.tags.export_labels(["free"], kind="tsv").startswith("file\ttag\tvalue")
     assert [row["tag"] for row in json.loads(library.tags.export_labels(kind="json"))].count("free") == 2

@@ -30,7 +30,7 @@ def music_of(kind: str, seed: int, notes: int = 90) -> Notes:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A library of eight low, eight middle and eight high tunes, and a chromatic one that is like none."""
+    """A library of eight low, eight middle and eight high tunes, and a chromatic one that is unlike them."""
     folder = tmp_path_factory.mktemp("registers")
     for kind in KINDS:
         for i in range(8):
@@ -61,7 +61,7 @@ def label_some(library: Library, count: int = 4) -> None:
         library.tags.label("register", numbers(library, kind)[:count], value=kind)
 
 
-def test_a_probe_learns_a_facet_and_says_how_well(registers: Library) -> None:
+def test_a_probe_learns_a_facet_and_is_scored_beside_baselines(registers: Library) -> None:
     label_some(registers)
     phases: list[str] = []
     probe = registers.probes.train_tag("register", progress=lambda phase, done, total: phases.append(phase))
@@ -82,21 +82,23 @@ def test_a_probe_learns_a_facet_and_says_how_well(registers: Library) -> None:
     json.dumps(probe.to_json())
 
 
-def test_predictions_tag_the_rest_and_leave_the_odd_one_untagged(registers: Library) -> None:
+def test_predictions_tag_the_rest_and_leave_an_odd_piece_untagged(registers: Library) -> None:
     label_some(registers)
     registers.probes.train_tag("register")
     (applied,) = registers.probes.apply()
     assert (applied.pieces, applied.labelled, applied.retrained) == (25, 12, False)
-    said = registers.probes.predictions("register")
+    predicted = registers.probes.predictions("register")
     assert sum(count for _, count in applied.predicted) + applied.outside == 13
-    assert len(said) == 13 - applied.outside
-    right = [Path(one.path).name.startswith(one.value) for one in said]
+    assert len(predicted) == 13 - applied.outside
+    right = [Path(item.path).name.startswith(item.value) for item in predicted]
     assert sum(right) >= 0.9 * len(right)
-    assert [one.probability for one in said] == sorted((o.probability for o in said), reverse=True)
+    assert [item.probability for item in predicted] == sorted(
+        (item.probability for item in predicted), reverse=True
+    )
     assert "odd.mid" in {
-        Path(one.path).name for one in registers.probes.predictions("register", out_of_distribution=True)
+        Path(item.path).name for item in registers.probes.predictions("register", out_of_distribution=True)
     }
-    assert all(one.value == "low" for one in registers.probes.predictions("register", value="low"))
+    assert all(item.value == "low" for item in registers.probes.predictions("register", value="low"))
     assert len(registers.probes.predictions("register", limit=2, offset=1)) == 2
     with pytest.raises(TagError, match="has no value treble; it has high"):
         registers.probes.predictions("register", value="treble")
@@ -104,7 +106,7 @@ def test_predictions_tag_the_rest_and_leave_the_odd_one_untagged(registers: Libr
     assert {value.value: value.predictions for value in tag.values} == dict(applied.predicted)
 
 
-def test_people_have_the_last_word(registers: Library) -> None:
+def test_labels_overrule_predictions(registers: Library) -> None:
     label_some(registers)
     registers.probes.train_tag("register")
     registers.probes.apply(["register"])
@@ -114,12 +116,12 @@ def test_people_have_the_last_word(registers: Library) -> None:
     (label,) = registers.tags.labels("register", piece=best.piece_id)
     assert (label.value, label.source) == (best.value, "accepted")
     registers.probes.reject("register", second.piece_id)
-    (now,) = [one for one in registers.probes.predictions("register") if one.piece_id == second.piece_id]
+    (now,) = [item for item in registers.probes.predictions("register") if item.piece_id == second.piece_id]
     assert now.value == second.runner_up
-    assert [one.source for one in registers.tags.of(best.piece_id)] == ["label"]
-    assert [one.source for one in registers.tags.of(now.piece_id)] == ["label", "prediction"]
+    assert [item.source for item in registers.tags.of(best.piece_id)] == ["label"]
+    assert [item.source for item in registers.tags.of(now.piece_id)] == ["label", "prediction"]
     registers.tags.label("register", now.piece_id, value="low")
-    assert now.piece_id not in {one.piece_id for one in registers.probes.predictions("register")}
+    assert now.piece_id not in {item.piece_id for item in registers.probes.predictions("register")}
     with pytest.raises(TagError, match="has no such prediction"):
         registers.probes.accept("register", [best.piece_id])
     with pytest.raises(ValueError, match="name pieces"):
@@ -138,14 +140,14 @@ def test_a_free_tag_is_learned_from_yes_and_no(registers: Library) -> None:
     registers.tags.label("deep", high[:4], holds=False)
     assert registers.probes.train_tag("deep").classes == ("no", "yes")
     registers.probes.apply(["deep"])
-    said = {one.piece_id: one.value for one in registers.probes.predictions("deep")}
-    assert {said[number] for number in low[4:] if number in said} <= {"yes"}
+    predicted = {item.piece_id: item.value for item in registers.probes.predictions("deep")}
+    assert {predicted[number] for number in low[4:] if number in predicted} <= {"yes"}
     wrong = registers.probes.predictions("deep", value="yes")[0]
     registers.probes.reject("deep", wrong.piece_id)
     assert registers.tags.labels("deep", piece=wrong.piece_id)[0].holds is False
 
 
-def test_labels_that_are_too_few_are_said_in_a_line(registers: Library) -> None:
+def test_too_few_labels_are_refused_in_a_line(registers: Library) -> None:
     with pytest.raises(TagError, match="no tag register"):
         registers.probes.train_tag("register")
     registers.tags.label("register", numbers(registers, "low")[:3], value="low")
@@ -162,8 +164,8 @@ def test_labels_that_are_too_few_are_said_in_a_line(registers: Library) -> None:
     registers.tags.label("empty", 1)
     registers.tags.unlabel("empty", 1)
     report = registers.probes.train(["register", "empty"])
-    assert [one.tag for one in report.trained] == ["register"]
-    assert [one.tag for one in report.problems] == ["empty"]
+    assert [item.tag for item in report.trained] == ["register"]
+    assert [item.tag for item in report.problems] == ["empty"]
 
 
 def test_copies_of_a_work_lie_in_one_fold(registers: Library, tmp_path: Path) -> None:
@@ -191,7 +193,7 @@ def test_the_same_notes_labelled_differently_are_left_out(registers: Library, tm
     assert any("labelled differently" in remark for remark in probe.remarks)
 
 
-def test_new_labels_are_noticed_and_another_encoder_retrains(registers: Library) -> None:
+def test_new_labels_are_noticed_and_another_encoder_means_retraining(registers: Library) -> None:
     label_some(registers)
     first = registers.probes.train_tag("register")
     registers.tags.label("register", numbers(registers, "low")[5], value="low")
@@ -212,7 +214,7 @@ def test_new_labels_are_noticed_and_another_encoder_retrains(registers: Library)
     assert now.trained_s > first.trained_s
 
 
-def test_embedding_anew_trains_the_probes_anew(registers: Library) -> None:
+def test_embedding_again_retrains_the_probes(registers: Library) -> None:
     label_some(registers)
     registers.probes.train_tag("register")
     registers.maintenance.reembed(FakeEncoder(id="wider@000000000000", dim=48))
@@ -222,7 +224,7 @@ def test_embedding_anew_trains_the_probes_anew(registers: Library) -> None:
     assert registers.probes.refresh().trained == ()
 
 
-def test_training_again_drops_what_the_old_probe_said(registers: Library) -> None:
+def test_training_again_deletes_the_old_predictions(registers: Library) -> None:
     label_some(registers)
     registers.probes.train_tag("register")
     registers.probes.apply()
@@ -231,7 +233,7 @@ def test_training_again_drops_what_the_old_probe_said(registers: Library) -> Non
         registers.probes.predictions("register")
 
 
-def test_pieces_that_come_and_go(registers: Library, tmp_path: Path) -> None:
+def test_predictions_follow_pieces_that_are_removed_and_added(registers: Library, tmp_path: Path) -> None:
     label_some(registers)
     registers.probes.train_tag("register")
     registers.probes.apply()
@@ -242,26 +244,26 @@ def test_pieces_that_come_and_go(registers: Library, tmp_path: Path) -> None:
     both = registers.probes.predictions("register") + registers.probes.predictions(
         "register", out_of_distribution=True
     )
-    (new,) = (one for one in both if one.path == str(tmp_path / "new.mid"))
+    (new,) = (item for item in both if item.path == str(tmp_path / "new.mid"))
     assert new.value == "high"  # judged as it came
-    assert [one for one in registers.probes.predictions("register") if one != new] == before[1:]
+    assert [item for item in registers.probes.predictions("register") if item != new] == before[1:]
 
 
 def test_suggestions_are_new_pieces_of_every_kind(registers: Library) -> None:
     varied = registers.probes.suggest("register", 4)
     assert (varied.curve, varied.forecast) == ((), ())
-    kinds = {Path(one.path).parent.name for one in varied.pieces}
+    kinds = {Path(item.path).parent.name for item in varied.pieces}
     assert len(kinds) >= 3
-    assert all(one.value is None for one in varied.pieces)
+    assert all(item.value is None for item in varied.pieces)
     label_some(registers)
-    found = registers.probes.suggest("register", 5)
-    labelled = {one.piece_id for one in registers.tags.labels("register")}
-    assert not labelled & {one.piece_id for one in found.pieces}
-    assert len({one.piece_id for one in found.pieces}) == 5
-    assert found.curve[-1].labels == 12
-    assert found.forecast[-1].labels == 60
-    assert found.forecast[-1].accuracy >= found.curve[-1].accuracy
-    assert "12 labels give" in found.says
+    suggested = registers.probes.suggest("register", 5)
+    labelled = {item.piece_id for item in registers.tags.labels("register")}
+    assert not labelled & {item.piece_id for item in suggested.pieces}
+    assert len({item.piece_id for item in suggested.pieces}) == 5
+    assert suggested.curve[-1].labels == 12
+    assert suggested.forecast[-1].labels == 60
+    assert suggested.forecast[-1].accuracy >= suggested.curve[-1].accuracy
+    assert "12 labels give" in suggested.says
     assert len(registers.probes.suggest("register", 100).pieces) == 13
 
 
@@ -269,13 +271,15 @@ def test_an_explanation_names_neighbours_windows_and_traits(registers: Library) 
     label_some(registers)
     registers.probes.train_tag("register")
     piece = numbers(registers, "high")[6]
-    said = registers.probes.explain("register", piece, k=3)
-    assert (said.value, len(said.nearest)) == ("high", 3)
-    assert said.nearest[0].value == "high"
-    assert [one.score for one in said.nearest] == sorted((o.score for o in said.nearest), reverse=True)
-    assert said.windows[0].value == "high"
-    assert any("high with probability" in sentence for sentence in said.says)
-    json.dumps(said.to_json())
+    explanation = registers.probes.explain("register", piece, k=3)
+    assert (explanation.value, len(explanation.nearest)) == ("high", 3)
+    assert explanation.nearest[0].value == "high"
+    assert [item.score for item in explanation.nearest] == sorted(
+        (item.score for item in explanation.nearest), reverse=True
+    )
+    assert explanation.windows[0].value == "high"
+    assert any("high with probability" in sentence for sentence in explanation.says)
+    json.dumps(explanation.to_json())
     with pytest.raises(PieceNotFound):
         registers.probes.explain("register", 99)
     registers.tags.label("other", 1)
@@ -283,7 +287,7 @@ def test_an_explanation_names_neighbours_windows_and_traits(registers: Library) 
         registers.probes.explain("other", piece)
 
 
-def test_a_time_line_follows_the_music(registers: Library, tmp_path: Path) -> None:
+def test_a_timeline_follows_the_music(registers: Library, tmp_path: Path) -> None:
     label_some(registers)
     registers.probes.train_tag("register")
     low, high = music_of("low", 5, 128), music_of("high", 6, 128)
@@ -296,14 +300,14 @@ def test_a_time_line_follows_the_music(registers: Library, tmp_path: Path) -> No
     write_midi(both, tmp_path / "both.mid")
     registers.add(tmp_path / "both.mid", workers=1)
     line = registers.probes.timeline("register", tmp_path / "both.mid")
-    assert [one.value for one in line.windows] == ["low", "low", "high", "high"]
-    assert all(abs(sum(one.probabilities) - 1) < 0.01 for one in line.windows)
+    assert [item.value for item in line.windows] == ["low", "low", "high", "high"]
+    assert all(abs(sum(item.probabilities) - 1) < 0.01 for item in line.windows)
     registers.tags.label("register", line.piece_id, value="low", start_s=0.0, end_s=line.windows[0].end_s)
     assert registers.probes.timeline("register", line.piece_id).windows[0].label == "low"
     assert registers.probes.timeline("register", line.piece_id).windows[-1].label is None
 
 
-def test_parts_teach_a_probe_too(registers: Library) -> None:
+def test_labelled_time_ranges_train_a_probe_too(registers: Library) -> None:
     for kind in ("low", "high"):
         for number in numbers(registers, kind)[:3]:
             registers.tags.label("register", number, value=kind, start_s=1.0, end_s=9.0)
@@ -325,7 +329,7 @@ class Broken:
     "broken",
     [Broken("arrays", b"nonsense"), Broken("arrays", b""), Broken("facts", "{"), Broken("facts", "{}")],
 )
-def test_a_damaged_probe_is_said_so(registers: Library, broken: Broken) -> None:
+def test_a_damaged_probe_is_reported_and_can_be_retrained(registers: Library, broken: Broken) -> None:
     label_some(registers)
     registers.probes.train_tag("register")
     with registers._database.write() as connection:
@@ -344,7 +348,7 @@ def test_nothing_to_apply_or_to_learn_from(registers: Library, tmp_path: Path) -
         empty.probes.suggest("anything")
 
 
-def test_pieces_that_come_later_are_predicted_when_they_come(registers: Library, tmp_path: Path) -> None:
+def test_pieces_that_are_added_later_are_predicted_at_once(registers: Library, tmp_path: Path) -> None:
     label_some(registers)
     registers.probes.train_tag("register")
     new = tmp_path / "new"
@@ -352,17 +356,17 @@ def test_pieces_that_come_later_are_predicted_when_they_come(registers: Library,
     write_midi(music_of("high", 9), new / "high.mid")
     registers.add(new, workers=1)  # a probe that was never applied says nothing
     registers.probes.apply()
-    before = {one.piece_id: one for one in registers.probes.predictions("register", limit=999)}
+    before = {item.piece_id: item for item in registers.probes.predictions("register", limit=999)}
     write_midi(music_of("low", 10), new / "later.mid")
     registers.add(new, workers=1)
-    after = {one.piece_id: one for one in registers.probes.predictions("register", limit=999)}
+    after = {item.piece_id: item for item in registers.probes.predictions("register", limit=999)}
     (came,) = set(after) - set(before)
     assert (after[came].path, after[came].value) == (str(new / "later.mid"), "low")
-    assert before == {number: one for number, one in after.items() if number != came}
+    assert before == {number: item for number, item in after.items() if number != came}
     assert registers.probes.accept("register", came).set == 1
 
 
-def test_a_tag_is_renamed_with_all_that_belongs_to_it(registers: Library) -> None:
+def test_a_tag_is_renamed_with_its_labels_probe_and_predictions(registers: Library) -> None:
     label_some(registers)
     registers.tags.label("loud", 1)
     registers.probes.train_tag("register")
@@ -371,14 +375,25 @@ def test_a_tag_is_renamed_with_all_that_belongs_to_it(registers: Library) -> Non
     registers.tags.rename("register", "  höhe: \u0130 ")
     assert [tag.name for tag in registers.tags()] == ["höhe: \u0130", "loud"]
     assert len(registers.tags.labels("höhe: \u0130")) == len(before[0])
-    assert [one.value for one in registers.probes.predictions("höhe: \u0130")] == [
-        one.value for one in before[1]
+    assert [item.value for item in registers.probes.predictions("höhe: \u0130")] == [
+        item.value for item in before[1]
     ]
     registers.tags.rename("loud", "loud")
-    for name, new, said in (
+    for name, new, message in (
         ("register", "x", "no tag"),
         ("loud", "höhe: \u0130", "already"),
         ("loud", " ", "empty"),
     ):
-        with pytest.raises(TagError, match=said):
+        with pytest.raises(TagError, match=message):
             registers.tags.rename(name, new)
+
+
+def test_keywords_of_earlier_versions_still_work(registers: Library) -> None:
+    label_some(registers)
+    registers.probes.train_tag("register")
+    registers.probes.apply("register")
+    with pytest.warns(DeprecationWarning, match="outside is now called out_of_distribution"):
+        odd = registers.probes.predictions("register", outside=True)  # type: ignore[call-arg]
+    assert odd == registers.probes.predictions("register", out_of_distribution=True) != []
+    with pytest.warns(DeprecationWarning, match="least is now called min_probability"):
+        assert registers.probes.predictions("register", least=1.1) == []  # type: ignore[call-arg]

@@ -11,8 +11,7 @@ from typer.testing import CliRunner
 from embedder import Encoder, write_midi
 from tests.support.small_recipes import recipe_text
 from tests.train.conftest import random_piece
-from train.flops import matrix_rate, training_flops
-from train.logs import Logs
+from train.monitor import Logs, matrix_rate, training_flops
 from ui.cli import app
 
 

@@ -12,17 +12,26 @@ from embedder import CorpusError, Encoder, Notes, write_midi
 from tests.support.aria_models import tiny_aria
 from tests.support.bands import write_bands
 from tests.support.fake_encoder import FakeEncoder
-from train.evaluation import EvaluationSettings, collect, evaluate
-from train.evaluation.alterations import ALTERATIONS, excerpt
-from train.evaluation.linear_probe import Probe, probe_figures, probes
+from train.evaluation import TASKS, EvaluationSettings, collect, evaluate
+from train.evaluation.linear_probe import Probe, score_probe
 from train.evaluation.plots import draw
-from train.evaluation.retrieval import Search, figures, searches
+from train.evaluation.retrieval import (
+    ALTERATIONS,
+    Search,
+    average_precision,
+    excerpt,
+    retrieval,
+    score_search,
+    searches,
+)
 from train.evaluation.run import uniformity
-from train.evaluation.systems import Made, encoder_maker
-from train.retrieval_metrics import average_precision
+from train.evaluation.systems import Embeddings, encoder_system
+from train.evaluation.tasks import probes
 from ui.cli import app
 
 COLUMNS = ["file", "kind", "composition", "composer", "song"]
+SIMILARITY = np.array([[0.9, 0.5, 0.1], [0.2, 0.3, 0.4]])
+RELEVANT = np.array([[True, False, False], [True, False, False]])
 
 
 def piece(seed: int, low: int = 50, count: int = 150) -> Notes:
@@ -75,8 +84,8 @@ def test_only_unseen_pieces_are_collected(data: Path, held_out: Path) -> None:
     works = {(p.set, p.labels["composition"] or p.labels["song"]): p.work for p in collection.pieces}
     assert len(set(collection.works.tolist())) == len(works) == 16
     assert len(collect([str(data)]).pieces) == 36 + 12
-    assert 20 <= len(collect([str(data)], most=10).pieces) < 30
-    with pytest.raises(CorpusError, match="no list of held-out works"):
+    assert 20 <= len(collect([str(data)], max_per_set=10).pieces) < 30
+    with pytest.raises(CorpusError, match="not a list of held-out works"):
         collect([str(data)], [data / "classic" / "labels.csv"])
 
 
@@ -87,8 +96,8 @@ def test_tasks_follow_from_the_labels(data: Path) -> None:
         tasks
     )
     assert set(ALTERATIONS) <= set(tasks)
-    assert len(tasks["30 s of it -> score"].asked) == 36
-    assert len(tasks["quantised"].asked) == 5
+    assert len(tasks["30 s of it -> score"].sources) == 36
+    assert len(tasks["quantised"].sources) == 5
     assert len(tasks["quantised"].gallery) == 20
     songs = collect([str(data / "songs")])
     assert {t.name for t in searches(songs, queries=5, gallery=20, seed=0)} == {
@@ -96,15 +105,20 @@ def test_tasks_follow_from_the_labels(data: Path) -> None:
         *ALTERATIONS,
         "30 s excerpt, by windows",
     }
-    assert [probe.name for probe in probes(collection, 1000)] == ["composer", "genre by set"]
-    assert probes(songs, 1000) == []
+    assert [probe.name for probe in probes(collection, TASKS, 1000)] == [
+        "composer",
+        "genre by set",
+        "performed or deadpan",
+    ]
+    assert probes(songs, TASKS, 1000) == []
+    assert {search.task for search in tasks.values()} <= set(TASKS)
 
 
 def test_a_whole_table(data: Path, tmp_path: Path) -> None:
     collection = collect([str(data)])
-    evaluation = evaluate({"fake": FakeEncoder()}, collection, EvaluationSettings(queries=6))
+    evaluation = evaluate([encoder_system("fake", FakeEncoder())], collection, EvaluationSettings(queries=6))
     assert list(evaluation.systems) == ["fake", "features", "n-grams", "both"]
-    table = {line.measure: line.values for line in evaluation.lines()}
+    table = {row.measure: row.values for row in evaluation.rows()}
     assert table["performance -> score, R@1"]["both"] == "100.0"
     assert table["transposed +1, R@1"]["n-grams"] == "100.0"
     assert table["30 s of it -> score, by windows, R@1"]["features"] == ""
@@ -118,35 +132,36 @@ def test_a_whole_table(data: Path, tmp_path: Path) -> None:
         "alterations.svg",
         "labels.svg",
         "speed.svg",
+        "tasks.svg",
     }
 
 
-def test_aria_hears_whole_files_and_altered_notes(tmp_path: Path) -> None:
+def test_aria_embeds_whole_files_and_altered_notes(tmp_path: Path) -> None:
     paths = write_bands(tmp_path / "bands", 3, bars=8)
     encoder = Encoder.load(tiny_aria(tmp_path / "aria.safetensors", embedding=16), "cpu")
-    collection = collect([str(tmp_path / "bands")], front=encoder.front)
-    maker = encoder_maker("aria", encoder, collection.heard)
+    collection = collect([str(tmp_path / "bands")], preprocessor=encoder.front)
+    system = encoder_system("aria", encoder, collection.preprocessed)
     whole = [piece.notes for piece in collection.pieces]
     wanted = dict(zip([path.name for path in paths], encoder.embed_files(paths), strict=True))
-    for piece_, vector in zip(collection.pieces, maker(whole)["aria"].pieces, strict=True):
+    for piece_, vector in zip(collection.pieces, system(whole)["aria"].pieces, strict=True):
         np.testing.assert_allclose(vector, wanted[piece_.file], atol=1e-5)
     altered = [notes.transpose(1) for notes in whole]
-    np.testing.assert_allclose(maker(altered)["aria"].pieces, encoder.embed(altered).pieces, atol=1e-5)
+    np.testing.assert_allclose(system(altered)["aria"].pieces, encoder.embed(altered).pieces, atol=1e-5)
 
 
 def test_searches_count_what_they_say(data: Path) -> None:
     collection = collect([str(data / "songs")])
     count = len(collection.pieces)
-    every = Made(np.eye(count, dtype=np.float32), np.eye(count, dtype=np.float32), np.arange(count))
-    asked = np.arange(count)
-    itself = Search("x", None, asked, asked, same_work=False)
-    assert figures(itself, collection, every, every).value == 1.0
-    takes = Search("x", None, asked, asked, same_work=True, measure="MAP")
+    every = Embeddings(np.eye(count, dtype=np.float32), np.eye(count, dtype=np.float32), np.arange(count))
+    sources = np.arange(count)
+    itself = Search("x", "x", None, sources, sources, same_work=False)
+    assert score_search(itself, collection, every, every).value == 1.0
+    takes = Search("x", "x", None, sources, sources, same_work=True, measure="MAP")
     # The other take is as far as everything else, and ties count against it: 11th of 11.
-    assert figures(takes, collection, every, None).value == pytest.approx(1 / (count - 1))
-    windows = Search("x", None, asked, asked, same_work=False, windows=True)
-    assert figures(windows, collection, every, every).value == 1.0
-    assert figures(windows, collection, Made(every.pieces), every) is None
+    assert score_search(takes, collection, every, None).value == pytest.approx(1 / (count - 1))
+    windows = Search("x", "x", None, sources, sources, same_work=False, windows=True)
+    assert score_search(windows, collection, every, every).value == 1.0
+    assert score_search(windows, collection, Embeddings(every.pieces), every) is None
 
 
 def test_average_precision_by_hand() -> None:
@@ -157,25 +172,62 @@ def test_average_precision_by_hand() -> None:
     assert average_precision(similarity, right, np.array([[True, False, False, False]])) == 0.5
 
 
+def test_ranks_by_hand() -> None:
+    figures = retrieval(SIMILARITY, RELEVANT)
+    assert figures.queries == 2
+    assert figures.recall_at_1 == 0.5
+    assert figures.recall_at_5 == 1.0
+    assert figures.mrr == pytest.approx((1 + 1 / 3) / 2)
+
+
+def test_ties_count_against_the_system() -> None:
+    assert retrieval(np.ones((1, 4)), np.array([[False, True, False, False]])).mrr == 0.25
+
+
+def test_the_best_of_several_right_answers_counts_and_the_query_itself_does_not() -> None:
+    right = np.array([[True, True, False]])
+    itself = np.array([[True, False, False]])
+    assert retrieval(SIMILARITY[:1], right, itself).recall_at_1 == 1.0
+    assert retrieval(SIMILARITY[:1], np.array([[True, False, True]]), itself).mrr == 0.5
+
+
+def test_nonsense_is_refused() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        retrieval(SIMILARITY * np.nan, RELEVANT)
+    with pytest.raises(ValueError, match="no relevant answer"):
+        retrieval(SIMILARITY, np.zeros_like(RELEVANT))
+    with pytest.raises(ValueError, match="shape"):
+        retrieval(SIMILARITY, RELEVANT[:, :2])
+
+
 def test_probes_never_share_a_work_between_sides() -> None:
     """Vectors that only name the work tell nothing of the class."""
     works = np.repeat(np.arange(40), 3)
     probe = Probe("x", np.arange(120), works % 2, works)
     by_work = np.eye(40, dtype=np.float32)[works]
-    found = probe_figures(probe, by_work).accuracy
+    found = score_probe(probe, by_work).accuracy
     assert set(found) == {"1", "5", "10", "all"}
     assert max(found.values()) < 0.7
     by_class = np.eye(2, dtype=np.float32)[works % 2]
-    assert min(probe_figures(probe, by_class).accuracy.values()) == 1.0
+    assert min(score_probe(probe, by_class).accuracy.values()) == 1.0
+
+
+def test_a_work_with_pieces_of_both_classes_is_never_on_both_sides() -> None:
+    works = np.repeat(np.arange(12), 2)
+    probe = Probe("x", np.arange(24), np.arange(24) % 2, works)
+    by_class = np.eye(2, dtype=np.float32)[np.arange(24) % 2]
+    accuracy = score_probe(probe, by_class).accuracy
+    assert set(accuracy) >= {"1", "5", "all"}  # ten labels a class may leave no work to test on
+    assert min(accuracy.values()) == 1.0
 
 
 def test_draws_of_folds_are_averaged() -> None:
     works = np.repeat(np.arange(40), 3)
     probe = Probe("x", np.arange(120), works % 2, works)
     hints = np.random.default_rng(3).normal(works % 2, 1.0, (4, 120)).T.astype(np.float32)
-    each = [probe_figures(probe, hints, seed).accuracy["all"] for seed in range(3)]
+    each = [score_probe(probe, hints, seed).accuracy["all"] for seed in range(3)]
     assert len(set(each)) > 1
-    assert probe_figures(probe, hints, 0, fold_draws=3).accuracy["all"] == pytest.approx(np.mean(each))
+    assert score_probe(probe, hints, 0, fold_draws=3).accuracy["all"] == pytest.approx(np.mean(each))
 
 
 def test_excerpts_have_notes_and_their_length() -> None:

@@ -23,9 +23,9 @@ from train.finetune import (
     _fit_statistics,
     finetune,
     pretrained,
+    read_labelled,
     split_by_work,
 )
-from train.label_table import read_labelled
 
 FAST = FinetuneSettings(epochs=6, patience=6, windows=2, learning_rate=3e-3, head_rate=1e-2, dropout=0.1)
 

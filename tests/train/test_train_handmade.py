@@ -11,9 +11,9 @@ from embedder.features.handcrafted import PLAIN
 from embedder.features.projection import HandmadeHead
 from tests.support.small_recipes import recipe_text
 from tests.train.conftest import random_piece
-from train.assemble import assemble, read_head, write_head
-from train.baselines import BASELINES, Handmade
+from train.checkpoints import assemble, read_head, write_head
 from train.corpus import Corpus
+from train.evaluation.systems import BASELINES, Baselines
 from train.features_head import CountedCorpus, count_corpus, fit_head, vary
 from train.loop import run
 from train.recipe import Recipe
@@ -74,9 +74,9 @@ def test_an_encoder_is_put_together(corpus: Corpus, counted: CountedCorpus, tmp_
 
 def test_baselines_find_an_altered_piece() -> None:
     pieces = [random_piece(seed) for seed in range(6)]
-    handmade = Handmade(pieces)
-    gallery = handmade.vectors(pieces)
-    queries = handmade.vectors([piece.transpose(3).stretch(1.1) for piece in pieces])
+    baselines = Baselines(pieces)
+    gallery = baselines.vectors(pieces)
+    queries = baselines.vectors([piece.transpose(3).stretch(1.1) for piece in pieces])
     assert tuple(gallery) == BASELINES
     for name in ("n-grams", "both"):
         assert (queries[name] @ gallery[name].T).argmax(1).tolist() == list(range(6))

@@ -14,7 +14,7 @@ from train.corpus import Corpus
 from train.loop import run
 from train.objectives import equip, make_objective
 from train.objectives.hubert import window_numbers
-from train.objectives.masker import Masker, masker_loss, pick
+from train.objectives.masked import Masker, masker_loss, pick
 from train.objectives.masking import spans
 from train.recipe import Recipe
 
@@ -97,9 +97,9 @@ def test_hidden_notes_are_out_of_sight(corpus: Corpus) -> None:
     equip(model, objective)
     batch = objective.batch(np.random.default_rng(0))
     other = batch["tokens"].clone()
-    other[batch["hidden"]] = (other[batch["hidden"]] + 1) % 32
+    other[batch["masked"]] = (other[batch["masked"]] + 1) % 32
     inputs = [
-        objective._inputs(model, tokens, batch["hidden"])  # type: ignore[attr-defined]
+        objective._inputs(model, tokens, batch["masked"])  # type: ignore[attr-defined]
         for tokens in (batch["tokens"], other)
     ]
     assert torch.equal(*inputs)

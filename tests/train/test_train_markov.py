@@ -1,4 +1,4 @@
-"""Markov chains and bits a note: chances that add up, and sums that count every note once."""
+"""Markov chains and bits a note: probabilities that add up, and sums that count every note once."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from embedder.generation.language_model import load_language
 from embedder.tokens import ATTRIBUTES, END
 from tests.support.aria_models import tiny_language
 from train.corpus import Corpus
-from train.language import _windows, language_bits, split_tokens
-from train.markov import NoteChain, with_end
+from train.language import NoteChain, _windows, language_bits, split_tokens, with_end
 
 
 def made_piece(seed: int, count: int = 120) -> np.ndarray:
@@ -24,15 +23,15 @@ def made_piece(seed: int, count: int = 120) -> np.ndarray:
     return with_end(rows.astype(np.uint8))
 
 
-def test_chances_of_all_values_add_up() -> None:
+def test_probabilities_of_all_values_add_up() -> None:
     chain = NoteChain([made_piece(0), made_piece(1)])
     shorter = np.full(128, 1 / 128)
     for context in (1, 1 << 8 | 61, 12345):
         for counts in chain._levels[1]:
-            chances = counts.lean_all(context, shorter, 0.8)
-            assert chances.sum() == pytest.approx(1)
-            each = counts.lean(np.full(128, context), np.arange(128), shorter, 0.8)
-            np.testing.assert_allclose(each, chances)
+            probabilities = counts.back_off_all(context, shorter, 0.8)
+            assert probabilities.sum() == pytest.approx(1)
+            each = counts.back_off(np.full(128, context), np.arange(128), shorter, 0.8)
+            np.testing.assert_allclose(each, probabilities)
 
 
 def test_longer_contexts_predict_a_pattern_better() -> None:

@@ -8,8 +8,9 @@ from embedder import CorpusError
 from embedder.tokens import ATTRIBUTES
 from embedder.transformer import ModelConfig, NoteTransformer
 from train.corpus import Corpus
-from train.objectives import Contrastive, NextNote, make_objective
-from train.objectives.contrastive import nt_xent
+from train.objectives import make_objective
+from train.objectives.contrastive import Contrastive, nt_xent
+from train.objectives.next_note import NextNote
 
 SMALL = ModelConfig(width=32, layers=1, heads=2, hidden=64, positions=256, projection=16)
 

@@ -1,4 +1,4 @@
-"""The style part: axes that versions agree on, and what labels teach."""
+"""The style part: axes that versions agree on, and the projection that labels supervise."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ import torch
 from embedder.features.handcrafted import column_count
 from embedder.features.projection import HandmadeHead
 from train.corpus import PieceRecord
-from train.label_projection import lessons, plain_key, style_axes, teach
+from train.label_projection import fit_projection, label_sets, plain_key, style_axes
 
 
 def record(work: int, set_: str = "one", **labels: str) -> PieceRecord:
@@ -21,11 +21,11 @@ def test_labels_of_several_sets_are_one() -> None:
     assert plain_key("type", "") == ""
 
 
-def test_lessons_are_labels_with_enough_works() -> None:
+def test_label_sets_are_labels_with_enough_works() -> None:
     records = [record(i, composer="Anna High") for i in range(4)]
     records += [record(10 + i, "two", composer="Low") for i in range(3)]
     records += [record(20, composer="Rare"), record(0, composer="A. High")]
-    found = {lesson.name: lesson for lesson in lessons(records)}
+    found = {labels.name: labels for labels in label_sets(records)}
     assert set(found) == {"set", "composer"}
     composer = found["composer"]
     assert composer.count == 2
@@ -33,7 +33,7 @@ def test_lessons_are_labels_with_enough_works() -> None:
     assert composer.share.sum() == pytest.approx(1)
     # Two versions of a work share its weight.
     assert composer.share[0] == pytest.approx(composer.share[1] / 2)
-    assert lessons(records[:2]) == []
+    assert label_sets(records[:2]) == []
 
 
 def test_axes_leave_out_what_versions_differ_in() -> None:
@@ -70,7 +70,7 @@ def test_a_taught_map_tells_new_pieces_apart() -> None:
     records = [record(i, composer=["Low", "High"][c]) for i, c in enumerate(classes[:40])]
     torch.manual_seed(0)
     head = HandmadeHead(8, 12, 4)
-    teach(head, lessons(records), lambda pieces, rng: rows[pieces], steps=30, rows=16)
+    fit_projection(head, label_sets(records), lambda pieces, rng: rows[pieces], steps=30, rows=16)
     with torch.no_grad():
         vectors = head.style(torch.from_numpy(rows))[:, -4:].numpy()
     centres = np.stack([vectors[:40][classes[:40] == c].mean(0) for c in (0, 1)])

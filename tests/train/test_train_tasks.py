@@ -14,21 +14,20 @@ from embedder import CorpusError, Notes, read_midi
 from embedder.transformer import ModelConfig, NoteTransformer
 from tests.support.songs import write_song, write_songs
 from train.checkpoints import export
-from train.evaluation.datasets import Collection, EvaluatedPiece
-from train.evaluation.linear_probe import Probe, share_accuracy
-from train.tasks import TASKS
-from train.tasks.headers import UNSTATED, Header, read_header
-from train.tasks.labels import LABEL_TASKS
-from train.tasks.notewise import note_accuracy, plain_numbers
-from train.tasks.passages import next_passage, passages
-from train.tasks.plots import draw
-from train.tasks.running import SHARES, TaskTable, of_labels
-from train.tasks.states import reader_of, states_maker, states_of
+from train.evaluation import SHARES, Evaluation
+from train.evaluation.datasets import Collection, EvaluatedPiece, Header, read_header
+from train.evaluation.linear_probe import Probe, ProbeScore, share_accuracy
+from train.evaluation.note_tasks import note_accuracy
+from train.evaluation.plots import draw
+from train.evaluation.report import SystemScores
+from train.evaluation.systems import load_reader, note_features, note_states, states_system
+from train.evaluation.tasks import TASKS, next_passage, passages, select_tasks
 from train.voices import prepare_voices
 from ui.cli import app
 
 SMALL = ModelConfig(width=16, layers=2, heads=2, hidden=32, projection=8)
 COLUMNS = ["file", "kind", "composition", "composer", "artist"]
+NO_HEADER = Header()
 
 
 @pytest.fixture(scope="module")
@@ -51,14 +50,24 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return export(NoteTransformer(SMALL), tmp_path_factory.mktemp("run") / "encoder")
 
 
-def labelled(header: Header = UNSTATED, set_: str = "songs", **labels: str) -> dict[str, str]:
-    piece = EvaluatedPiece(set_, "a.mid", labels, Notes.empty(), 0)
-    return {task.name: task.label(piece, header) for task in LABEL_TASKS if task.label(piece, header)}
+def labelled(header: Header = NO_HEADER, set_: str = "songs", **labels: str) -> dict[str, str]:
+    piece = EvaluatedPiece(set_, "a.mid", labels, Notes.empty(), 0, header=header)
+    collection = Collection([piece])
+    found = {task.name: task.label(piece, collection) for task in TASKS.values() if task.label is not None}
+    return {name: label for name, label in found.items() if label}
 
 
-def test_there_are_more_than_thirteen_tasks_each_said_in_words() -> None:
+def test_there_are_more_than_thirteen_tasks_each_with_its_question() -> None:
     assert len(TASKS) >= 13
-    assert all(TASKS.values())
+    assert all(task.question for task in TASKS.values())
+
+
+def test_tasks_are_named_alone_or_by_group() -> None:
+    assert select_tasks(TASKS) == list(TASKS)
+    assert select_tasks(["era", " Composer"]) == ["composer", "era"]
+    assert select_tasks(["notes"]) == ["melody", "velocity"]
+    with pytest.raises(CorpusError, match="no task or group of tasks is called 'mood'"):
+        select_tasks(["mood"])
 
 
 def test_labels_follow_from_columns_and_headers() -> None:
@@ -67,8 +76,8 @@ def test_labels_follow_from_columns_and_headers() -> None:
     assert found["performed or deadpan"] == "deadpan"
     assert (found["key"], found["mode"], found["metre"]) == ("C", "minor", "3/4")
     assert found["tempo class"] == "lively"
-    assert found["genre"] == "classical"
-    assert labelled() == {"genre": "songs"}
+    assert found["genre by set"] == "classical"
+    assert labelled() == {"genre by set": "songs"}
     assert labelled(artist="Yiruma")["pianist"]
     assert "era" not in labelled(composer="Nobody Known")
 
@@ -77,13 +86,13 @@ def test_headers_are_read_where_files_make_statements(tmp_path: Path) -> None:
     write_song(tmp_path / "a.mid", 1, minor=True)
     header = read_header(str(tmp_path / "a.mid"))
     assert (header.tonic, header.mode, header.metre) == ("A", "minor", "3/4")
-    assert header.beats_per_minute == pytest.approx(60e6 / 520_000, abs=0.1)
+    assert header.bpm == pytest.approx(60e6 / 520_000, abs=0.1)
     write_song(tmp_path / "b.mid", 2)
     assert read_header(str(tmp_path / "b.mid")).tonic == "C"
-    write_song(tmp_path / "default.mid", 0)  # 120 beats a minute, which says nothing
-    assert read_header(str(tmp_path / "default.mid")).beats_per_minute == 0
+    write_song(tmp_path / "default.mid", 0)  # 120 BPM, which states nothing
+    assert read_header(str(tmp_path / "default.mid")).bpm == 0
     (tmp_path / "bad.mid").write_bytes(b"no music")
-    assert read_header(str(tmp_path / "bad.mid")) == UNSTATED
+    assert read_header(str(tmp_path / "bad.mid")) == Header()
 
 
 def test_a_passage_is_followed_by_its_own_continuation() -> None:
@@ -101,19 +110,19 @@ def test_a_passage_is_followed_by_its_own_continuation() -> None:
 
 
 def test_states_come_layer_by_layer(weights: Path, data: Path) -> None:
-    reader = reader_of(weights)
+    reader = load_reader(weights)
     notes = read_midi(data / "0.mid")
-    layers = states_of(reader, notes)
+    layers = note_states(reader, notes)
     assert [layer.shape for layer in layers] == [(len(notes), 16)] * 2
-    made = states_maker("run", reader, every_layer=True)([notes, notes.transpose(1)])
+    made = states_system("run", reader, every_layer=True)([notes, notes.transpose(1)])
     assert list(made) == ["run, layer 1", "run, layer 2"]
     expected = np.concatenate([layers[1].mean(0), layers[1].std(0)])
     assert np.allclose(made["run, layer 2"].pieces[0], expected, atol=1e-5)
-    chance = states_of(reader_of(weights, random=True), notes)
+    chance = note_states(load_reader(weights, random=True), notes)
     assert not np.allclose(chance[1], layers[1])
-    assert np.array_equal(chance[1], states_of(reader_of(weights, random=True), notes)[1])
+    assert np.array_equal(chance[1], note_states(load_reader(weights, random=True), notes)[1])
     with pytest.raises(CorpusError, match="no finished weights"):
-        reader_of(data)
+        load_reader(data)
 
 
 def test_a_model_of_both_directions_does_not_hear_padding(tmp_path: Path, data: Path) -> None:
@@ -121,9 +130,9 @@ def test_a_model_of_both_directions_does_not_hear_padding(tmp_path: Path, data: 
     both = NoteTransformer(replace(SMALL, causal=False))
     for parameter in both.parameters():
         torch.nn.init.normal_(parameter, std=0.2)
-    reader = reader_of(export(both, tmp_path / "both"))
+    reader = load_reader(export(both, tmp_path / "both"))
     notes = read_midi(data / "0.mid")
-    last = states_of(reader, notes.slice_notes(0, 100))[-1]
+    last = note_states(reader, notes.slice_notes(0, 100))[-1]
     alone = reader(torch.from_numpy(_tokens(notes.slice_notes(0, 100))[None]))[0].detach().numpy()
     assert np.allclose(last, alone, atol=1e-4)
 
@@ -136,10 +145,10 @@ def _tokens(notes: Notes) -> np.ndarray:
 
 def test_linear_heads_tell_voices_apart(tmp_path: Path) -> None:
     corpus = prepare_voices(write_songs(tmp_path / "songs", 12), tmp_path / "corpus")
-    melody = note_accuracy("melody", plain_numbers, corpus)
+    melody = note_accuracy("melody", note_features, corpus)
     assert melody is not None
     assert melody > 0.9
-    assert note_accuracy("velocity", plain_numbers, corpus) is None  # all notes are equally loud
+    assert note_accuracy("velocity", note_features, corpus) is None  # all notes are equally loud
     seen: list[int] = []
 
     def listen(notes: Notes) -> np.ndarray:
@@ -158,14 +167,22 @@ def test_linear_heads_tell_voices_apart(tmp_path: Path) -> None:
 
 
 def test_means_are_of_the_tasks_that_all_systems_have() -> None:
-    table = TaskTable()
-    table.add("a", "one", 0.5)
-    table.add("a", "two", 0.7)
-    table.add("b", "one", 1.0)
-    table.add("a, 5 a class", "one", 0.2, few=True)
-    assert table.means() == {"one": 0.5, "two": 0.7}
-    assert table.rows()[1] == ("b", "100.0", "")
-    assert "| a | 50.0 | 70.0 |" in table.markdown()
+    scores = {
+        "one": SystemScores(probes=[ProbeScore("a", {"5": 0.2, "all": 0.5}, 9, 2)], notes={"b": 1.0}),
+        "two": SystemScores(probes=[ProbeScore("a", {"all": 0.7}, 9, 2)]),
+    }
+    evaluation = Evaluation(scores, Collection([]))
+    assert evaluation.by_task() == {
+        "systems": ["one", "two"],
+        "tasks": {"a": {"one": 0.5, "two": 0.7}, "b": {"one": 1.0}},
+        "few": {"a, 5 a class": {"one": 0.2}},
+        "means": {"one": 0.5, "two": 0.7},
+    }
+    table = evaluation.markdown()
+    assert "| a (2 classes), 5 labels a class | 20.0 |  |" in table
+    assert "| a (2 classes), all labels | 50.0 | 70.0 |" in table
+    assert "| b of a note | 100.0 |  |" in table
+    assert "| mean of the tasks that all systems have | 50.0 | 70.0 |" in table
 
 
 def test_a_share_of_the_labels_is_drawn_by_works() -> None:
@@ -180,15 +197,41 @@ def test_a_share_of_the_labels_is_drawn_by_works() -> None:
     assert share_accuracy(probe, plain, 0.01) is None  # fewer labels than classes
 
 
-def test_figures_of_a_table_are_drawn(tmp_path: Path) -> None:
-    table = TaskTable()
-    for name, level in (("one", 0.5), ("two", 0.7)):
-        table.add("mode", name, level)
-        for share in SHARES:
-            table.add(of_labels("mode", share), name, level / 2, few=True)
-    table.add("key", "two", 0.4)
-    assert [path.name for path in draw(table, tmp_path / "plots")] == ["tasks.svg", "labels.svg"]
-    assert all("</svg>" in path.read_text() for path in (tmp_path / "plots").iterdir())
+def test_scores_are_plotted(tmp_path: Path) -> None:
+    scores = {
+        name: SystemScores(
+            probes=[
+                ProbeScore("mode", {"all": level}, 9, 2, {f"{share:.0%}": level / 2 for share in SHARES}),
+                ProbeScore("key", {"all": 0.4}, 9, 2),
+            ]
+        )
+        for name, level in (("one", 0.5), ("two", 0.7))
+    }
+    drawn = draw(Evaluation(scores, Collection([])), tmp_path / "plots")
+    assert [path.name for path in drawn] == ["tasks.svg", "labels.svg", "shares.svg"]
+    assert all("</svg>" in path.read_text() for path in drawn)
+
+
+def test_one_command_measures_encoders_and_runs_beside_the_baselines(weights: Path, data: Path) -> None:
+    arguments = ["train", "evaluate", str(weights), "--data", str(data), "--json"]
+    result = CliRunner().invoke(app, [*arguments, "--tasks", "era,performance -> score,retrieval"])
+    assert result.exit_code == 0, result.stderr
+    systems = json.loads(result.stdout)["systems"]
+    assert list(systems) == [
+        str(weights),
+        "random weights, one direction",
+        "features",
+        "n-grams",
+        "both",
+    ]
+    for scores in systems.values():
+        assert [probe["name"] for probe in scores["probes"]] == ["era"]
+        assert {search["name"] for search in scores["searches"]} == {"next passage"}
+    unknown = CliRunner().invoke(app, [*arguments, "--tasks", "mood"])
+    assert unknown.exit_code == 1
+    assert "no task or group of tasks is called 'mood'" in unknown.stderr
+    silent = CliRunner().invoke(app, [*arguments, "--tasks", "notes"])
+    assert "need --voices" in silent.stderr
 
 
 def test_the_command_sets_systems_side_by_side(weights: Path, data: Path, tmp_path: Path) -> None:

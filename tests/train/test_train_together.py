@@ -17,7 +17,8 @@ from tests.support.small_recipes import recipe_text
 from train.corpus import Corpus
 from train.dist import Processes
 from train.loop import run
-from train.objectives import Contrastive, Objective, Step
+from train.objectives import Objective, Step
+from train.objectives.contrastive import Contrastive
 from train.recipe import Recipe
 
 SMALL = ModelConfig(width=32, layers=1, heads=2, hidden=64, positions=256, projection=16)

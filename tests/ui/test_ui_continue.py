@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from embedder import Notes, read_midi, write_midi
+from embedder import Notes, Part, read_midi, write_midi
 from embedder.classifier import Classifier
 from index import Library
 from tests.support.aria_models import tiny_aria, tiny_language
@@ -42,6 +42,41 @@ def test_continuations_are_written(here: Path) -> None:
         notes = read_midi(here / name)
         assert len(notes) == len(prompt) + int(new)
         assert notes.slice_notes(0, 20) == prompt.from_zero().slice_notes(0, 20)
+
+
+def band(here: Path) -> Notes:
+    """A guitar with most notes, a piano with fewer, and drums."""
+    parts = (Part("lead", 0, 27), Part("keys", 1, 0), Part("kit", 9, 0, drums=True))
+    guitar, keys = tune(1, 120), tune(2, 60)
+    columns = [
+        np.concatenate([getattr(notes, name) for notes in (guitar, keys, keys)])
+        for name in ("onset", "duration", "pitch", "velocity")
+    ]
+    columns[2][-60:] = 36
+    notes = Notes(*columns, np.repeat([0, 1, 2], [120, 60, 60]), parts)
+    write_midi(notes, here / "band.mid")
+    return notes
+
+
+@pytest.mark.parametrize(("named", "program"), [((), 0), (("--part", "guitar"), 27), (("--part", "1"), 27)])
+def test_a_band_is_kept_and_one_part_plays_on(here: Path, named: tuple[str, ...], program: int) -> None:
+    prompt = band(here).slice_time(None, 8)
+    words = ("continue", "band.mid", "--to", "8", "--seconds", "4", "--weights", "lm", "--json", *named)
+    (made,) = json.loads(run(*words))["continuations"]
+    whole = read_midi(here / made["path"])
+    old, new = whole.select(whole.onset < 8 - prompt.start_s), whole.select(whole.onset >= 8 - prompt.start_s)
+    assert old == prompt.from_zero()
+    assert len(new) == made["new_notes"] > 0
+    assert {whole.parts[part].program for part in np.unique(new.part)} == {program}
+    assert not new.is_drum.any()
+    assert len(made["parts_kept"]) == 2
+
+
+def test_a_part_that_is_not_there_is_named_with_those_that_are(here: Path) -> None:
+    band(here)
+    said = run("continue", "band.mid", "--to", "8", "--weights", "lm", "--part", "tuba", status=2)
+    assert "no part 'tuba'" in said
+    assert "keys (Acoustic Grand Piano)" in " ".join(said.split())
 
 
 def test_seeds_repeat_and_files_are_left_alone(here: Path) -> None:

@@ -51,3 +51,13 @@ def test_a_search_by_melody_names_the_piece(midikin, songs: Path, tmp_path: Path
     assert midikin("search", "#1", "--melody", "--include-self").stdout.startswith("rank\tmatched")
     assert "takes neither" in midikin("search", "#1", "--melody", "--where", "notes>3", status=2).stderr
     assert "no piece" in midikin("search", "#99", "--melody", status=1).stderr
+
+
+def test_no_file_is_replaced_unless_that_is_asked_for(midikin, songs: Path) -> None:  # type: ignore[no-untyped-def]
+    song = songs / "001" / "001.mid"
+    before = song.read_bytes()
+    refused = midikin("melody", song, "--out", song, "--bridge", status=2)
+    assert "--force replaces it" in " ".join(refused.stderr.split())
+    assert song.read_bytes() == before
+    midikin("melody", song, "--out", song, "--bridge", "--force")
+    assert song.read_bytes() != before

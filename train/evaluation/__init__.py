@@ -1,15 +1,20 @@
-"""Measuring encoders: every task that a folder of labelled MIDI files allows, hand-made rows always beside.
+"""Evaluation of encoders: every task that folders of labelled MIDI files allow, baselines in the same run.
 
-collection     files, labels and works of the folders, and which of them no encoder has seen
-systems        what makes vectors: encoders, their learned parts, hand-made baselines
-alterations    the ten ways in which a query is altered
-finding        retrieval: scores and performances, takes, excerpts, altered copies
-probing        linear probes with few and many labels
-measuring      all of it, and the figures as a table
-plots          figures drawn
+datasets       the pieces: files, labels, headers and works, and which of them training has used
+systems        what makes vectors: encoders, their learned parts, states of runs, hand-crafted baselines
+tasks          the registry of tasks
+retrieval      scores and performances, takes, excerpts, altered copies; recall and average precision
+linear_probe   label tasks, with few and many labels
+note_tasks     tasks about single notes
+run            all tasks for all systems
+report         the table
+plots          the plots
+melody         melody models on a corpus of songs with voices
 """
 
 from .datasets import Collection, collect
-from .run import Evaluation, EvaluationSettings, evaluate
+from .report import Evaluation
+from .run import SHARES, EvaluationSettings, evaluate
+from .tasks import TASKS
 
-__all__ = ["Collection", "Evaluation", "EvaluationSettings", "collect", "evaluate"]
+__all__ = ["SHARES", "TASKS", "Collection", "Evaluation", "EvaluationSettings", "collect", "evaluate"]

@@ -1,34 +1,82 @@
-"""The pieces that an evaluation is about: notes, labels, works, and whether training may have seen them."""
+"""The pieces of an evaluation: notes, labels, headers, works, and whether training may have seen them."""
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from embedder.core.arrays import IntArray
 from embedder.core.errors import CorpusError
+from embedder.core.progress import OnProgress, no_progress
 from embedder.midi.pool import FileRead, read_many
 from embedder.notes import Notes
 
 from ..prepare import Source, find_sources
 from ..works import components, label_cues, note_links, runs_of_intervals
 
-__all__ = ["FEWEST_NOTES", "Collection", "EvaluatedPiece", "collect", "shipped_splits"]
+__all__ = ["MIN_NOTES", "Collection", "EvaluatedPiece", "Header", "collect", "read_header", "shipped_splits"]
 
-FEWEST_NOTES = 40  # shorter pieces are left out of every task
-_RUN = 10  # neighbouring files that are kept together where not all are read
+MIN_NOTES = 40  # shorter pieces are left out of every task
+_RUN_LENGTH = 10  # neighbouring files that are kept together where not all are read
+_TONICS = ("C", "G", "D", "A", "E", "B", "F#", "C#", "Ab", "Eb", "Bb", "F")  # by sharps, modulo 12
+
+
+@dataclass(frozen=True)
+class Header:
+    """Key, metre and tempo that a notated file states; "" or 0 where it states none.
+
+    Attributes
+    ----------
+    tonic : of the first key signature, by name
+    mode : "major" or "minor"
+    metre : first time signature, like "3/4"; only of files with a key signature, because recorders write
+        4/4 over everything
+    bpm : the median of the tempos; 0 for the one tempo of 120 that files have by default
+    """
+
+    tonic: str = ""
+    mode: str = ""
+    metre: str = ""
+    bpm: float = 0.0
+
+
+def read_header(path: str) -> Header:
+    """What a file states before its first note; nothing of a file that symusic rejects."""
+    from statistics import median
+
+    from symusic import Score
+
+    try:
+        score: Any = Score(path)  # its attributes are not in its type hints
+        keys, metres = list(score.key_signatures), list(score.time_signatures)
+        tempos = [float(tempo.qpm) for tempo in score.tempos]
+    except (RuntimeError, ValueError, OSError, IndexError):
+        return Header()
+    default = tempos in ([], [120.0])  # what every file without a tempo has
+    bpm = 0.0 if default else median(tempos)
+    if not keys:
+        return Header(bpm=bpm)
+    minor = keys[0].tonality == 1
+    sharps = int(keys[0].key) + (3 if minor else 0)
+    return Header(
+        tonic=_TONICS[sharps % 12],
+        mode="minor" if minor else "major",
+        metre=f"{metres[0].numerator}/{metres[0].denominator}" if metres else "",
+        bpm=bpm,
+    )
 
 
 @dataclass(frozen=True)
 class EvaluatedPiece:
     """A piece: its set and file, its labels, its notes, and the number of its work.
 
-    `heard` is what the front of an encoder made of the file, if one was asked for.
+    `preprocessed` is what the preprocessor of an encoder made of the whole file, if it has one.
     """
 
     set: str
@@ -36,7 +84,8 @@ class EvaluatedPiece:
     labels: dict[str, str]
     notes: Notes
     work: int
-    heard: Any = None
+    preprocessed: Any = None
+    header: Header = Header()
 
 
 @dataclass(frozen=True)
@@ -46,7 +95,7 @@ class Collection:
     Attributes
     ----------
     unread : files that gave no usable notes
-    seen : files left out because training may have seen their works
+    seen : files left out because training may have used their works
     """
 
     pieces: list[EvaluatedPiece]
@@ -55,13 +104,19 @@ class Collection:
     sets: tuple[str, ...] = field(default=())
 
     @property
-    def works(self) -> NDArray[np.int64]:
+    def works(self) -> IntArray:
+        """The work of each piece."""
         return np.array([piece.work for piece in self.pieces], dtype=np.int64)
 
     @property
-    def heard(self) -> dict[str, Any]:
-        """What an encoder with a front hears of the whole pieces, by the digest of their notes."""
-        return {piece.notes.digest(): piece.heard for piece in self.pieces if piece.heard is not None}
+    def preprocessed(self) -> dict[str, Any]:
+        """Preprocessed whole files by the digest of their notes, for an encoder that has a preprocessor."""
+        return {p.notes.digest(): p.preprocessed for p in self.pieces if p.preprocessed is not None}
+
+    @cached_property
+    def sets_with_composers(self) -> frozenset[str]:
+        """Sets any piece of which has a composer."""
+        return frozenset(piece.set for piece in self.pieces if piece.labels.get("composer"))
 
     def having(self, column: str) -> list[int]:
         """Numbers of the pieces that have such a label."""
@@ -78,10 +133,10 @@ def collect(
     folders: Sequence[str],
     held_out: Sequence[Path] = (),
     *,
-    most: int | None = None,
+    max_per_set: int | None = None,
     workers: int = 1,
-    front: str | None = None,
-    on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    preprocessor: str | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Collection:
     """Read folders of MIDI files, each set with its labels.csv.
 
@@ -89,8 +144,8 @@ def collect(
     ----------
     held_out : tables of columns set, file, split; of a set that a table names, only its test files
         are kept, and of several tables only files that all of them keep
-    most : files of each set to read; if it has more, every so many of the list, None for all
-    front : of an encoder (`embedder.Encoder.front`); files that it cannot hear are left out
+    max_per_set : files of each set to read, in evenly spaced runs of neighbours; None for all
+    preprocessor : of an encoder (`embedder.Encoder.front`); files that it cannot read are left out
 
     Raises
     ------
@@ -98,55 +153,57 @@ def collect(
         If a folder or table cannot be read, or nothing is left.
     """
     sources = find_sources(folders)
-    wanted = [_test_files(path) for path in held_out]
+    tables = [_test_files(path) for path in held_out]
     unseen = [
-        s for s in sources if all((s.set, s.file) in files or s.set not in sets for files, sets in wanted)
+        s for s in sources if all((s.set, s.file) in files or s.set not in sets for files, sets in tables)
     ]
-    if most is not None:
-        unseen = _thinned(unseen, most)
+    if max_per_set is not None:
+        unseen = _subsample(unseen, max_per_set)
     read: list[tuple[str, str, dict[str, str], Notes]] = []
-    heard: list[Any] = []
-    answers = read_many([s.found.path for s in unseen], workers=workers, front=front)
-    for done, (source, (_, answer)) in enumerate(zip(unseen, answers, strict=True)):
+    extras: list[tuple[Any, Header]] = []
+    results = read_many([s.found.path for s in unseen], workers=workers, front=preprocessor, drums=False)
+    for done, (source, (_, result)) in enumerate(zip(unseen, results, strict=True)):
         on_progress("reading", done + 1, len(unseen))
-        if isinstance(answer, FileRead) and len(answer.midi.notes) >= FEWEST_NOTES:
-            read.append((source.set, source.file, source.labels, answer.midi.notes.from_zero()))
-            heard.append(answer.prepared)
+        if isinstance(result, FileRead) and len(result.midi.notes) >= MIN_NOTES:
+            read.append((source.set, source.file, source.labels, result.midi.notes.from_zero()))
+            extras.append((result.prepared, read_header(source.found.path)))
     if not read:
-        raise CorpusError(f"no piece of {FEWEST_NOTES} notes or more is left to evaluate on")
+        raise CorpusError(f"no piece of {MIN_NOTES} notes or more is left to evaluate on")
     sets = {set_ for set_, _, _, _ in read}
     cues = [label_cues(set_, file, labels, sets - {set_}) for set_, file, labels, _ in read]
     links = note_links([runs_of_intervals(notes) for _, _, _, notes in read])
-    works = components(len(read), ((one, other) for one, other, _ in links), cues)
+    works = components(len(read), ((first, second) for first, second, _ in links), cues)
     pieces = [
-        EvaluatedPiece(*each, work, prepared)
-        for each, work, prepared in zip(read, works.tolist(), heard, strict=True)
+        EvaluatedPiece(*columns, work, *extra)
+        for columns, work, extra in zip(read, works.tolist(), extras, strict=True)
     ]
     return Collection(pieces, len(unseen) - len(pieces), len(sources) - len(unseen), tuple(sorted(sets)))
 
 
-def _thinned(sources: Sequence[Source], most: int) -> list[Source]:
+def _subsample(sources: Sequence[Source], max_files: int) -> list[Source]:
     """At most so many files of each set: runs of neighbours, so that versions of a work stay together."""
     kept: list[Source] = []
     for name in sorted({source.set for source in sources}):
         of_set = sorted((s for s in sources if s.set == name), key=lambda s: s.file)
-        runs = max(1, most // _RUN)
+        runs = max(1, max_files // _RUN_LENGTH)
         for first in (
-            np.linspace(0, max(len(of_set) - _RUN, 0), runs).astype(int) if len(of_set) > most else [0]
+            np.linspace(0, max(len(of_set) - _RUN_LENGTH, 0), runs).astype(int)
+            if len(of_set) > max_files
+            else [0]
         ):
-            part = of_set[first : first + _RUN] if len(of_set) > most else of_set
-            kept += [source for source in part if source not in kept[-2 * _RUN :]]
+            neighbours = of_set[first : first + _RUN_LENGTH] if len(of_set) > max_files else of_set
+            kept += [source for source in neighbours if source not in kept[-2 * _RUN_LENGTH :]]
     return kept
 
 
 def _test_files(path: Path) -> tuple[set[tuple[str, str]], set[str]]:
-    """Test files of a table, and the sets that it speaks of."""
+    """Test files of a table, and the sets that it names."""
     try:
         with open(path, newline="", encoding="utf-8") as lines:
             rows = list(csv.DictReader(lines))
         files = {(row["set"], row["file"]) for row in rows if row["split"] == "test"}
     except (OSError, UnicodeDecodeError, KeyError) as error:
         raise CorpusError(
-            f"{path} is no list of held-out works (columns set, file, split): {error}"
+            f"{path} is not a list of held-out works (columns set, file, split): {error}"
         ) from None
     return files, {row["set"] for row in rows}

@@ -1,57 +1,35 @@
-"""Linear probes: what a single linear layer reads out of the vectors, with all labels and with few.
+"""Linear probes: what a single linear layer predicts from the vectors, with all labels and with few.
 
-Convention: vectors are centred and brought to mean length one, by what the training side of a fold holds;
-then logistic regression at one strength for every system and task, so that nothing is tuned on what is
-reported. Folds and draws keep all pieces of a work on one side. Figures are accuracies over pieces.
+Convention: vectors are centred and brought to mean length one, by the training side of a fold;
+then multinomial logistic regression with one C for every system and task, so that nothing is tuned on what
+is reported. Folds and draws keep all pieces of a work on one side. Values are accuracies over pieces.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ..label_projection import plain_key
+from embedder.core.arrays import FloatRows, IntArray
+
 from .datasets import Collection
 
-__all__ = [
-    "LABEL_COUNTS",
-    "Probe",
-    "ProbeFigures",
-    "probe_figures",
-    "probe_of",
-    "probes",
-    "share_accuracy",
-    "thinned",
-]
+__all__ = ["LABEL_COUNTS", "Probe", "ProbeScore", "build_probe", "score_probe", "share_accuracy", "subsample"]
 
-# What a probe is called, and the column of labels that it reads.
-COLUMNS = {
-    "composer": "composer",
-    "pianist": "artist",
-    "tune type": "type",
-    "genre": "genre",
-    "emotion": "emotion",
-    "form": "form",
-    "period": "period",
-}
 LABEL_COUNTS = (1, 5, 10)
-FEWEST_WORKS = 4  # of a class
+MIN_WORKS = 4  # of a class
 FOLDS = 5
-STRENGTH = 30.0  # inverse of the regularisation, for vectors of mean length one
+C = 30.0  # inverse of the regularisation, for vectors of mean length one
 _DRAWS = 8  # of few labels
 _SHARE_DRAWS = 2  # of a share of the labels, in each fold
-
-FloatRows = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A task: pieces [k], their classes and works."""
+    """A classification task: pieces [k], their classes and works."""
 
     name: str
     pieces: IntArray
@@ -64,37 +42,29 @@ class Probe:
 
 
 @dataclass(frozen=True)
-class ProbeFigures:
-    """Accuracy (0..1) by number of labels a class ("1", "5", ..., "all"), of so many pieces and classes."""
+class ProbeScore:
+    """Accuracy (0..1) of a probe over `pieces` pieces of `classes` classes.
+
+    Attributes
+    ----------
+    accuracy : by number of labels a class ("1", "5", ..., "all")
+    of_shares : by the share of the labels ("1%", "10%"), where that was measured
+    """
 
     name: str
     accuracy: dict[str, float]
     pieces: int
     classes: int
+    of_shares: dict[str, float] = field(default_factory=dict)
 
 
-def probes(collection: Collection, most: int, seed: int = 0) -> list[Probe]:
-    """All probes that the labels of a collection allow; of larger tasks, `most` pieces drawn by work."""
-    found = [
-        probe_of(
-            name, [plain_key(column, piece.labels.get(column, "")) for piece in collection.pieces], collection
-        )
-        for name, column in COLUMNS.items()
-    ]
-    # Sets whose pieces have composers are one genre, however many they are.
-    classical = {piece.set for piece in collection.pieces if piece.labels.get("composer")}
-    of_set = ["classical" if p.set in classical else p.set for p in collection.pieces]
-    found.append(probe_of("genre by set", of_set, collection))
-    return [thinned(probe, most, np.random.default_rng(seed)) for probe in found if probe is not None]
-
-
-def probe_of(name: str, labels: Sequence[str], collection: Collection) -> Probe | None:
+def build_probe(name: str, labels: Sequence[str], collection: Collection) -> Probe | None:
     """A task from one label a piece, "" for pieces that have none; None if too few works are left."""
     members: dict[str, set[int]] = {}
     for label, piece in zip(labels, collection.pieces, strict=True):
         if label:
             members.setdefault(label, set()).add(piece.work)
-    known = sorted(label for label, works in members.items() if len(works) >= FEWEST_WORKS)
+    known = sorted(label for label, works in members.items() if len(works) >= MIN_WORKS)
     if len(known) < 2:
         return None
     pieces = np.array([i for i, label in enumerate(labels) if label in known], dtype=np.int64)
@@ -102,24 +72,29 @@ def probe_of(name: str, labels: Sequence[str], collection: Collection) -> Probe 
     return Probe(name, pieces, classes, collection.works[pieces])
 
 
-def thinned(probe: Probe, most: int, rng: np.random.Generator) -> Probe:
-    """At most `most` pieces: whole works, drawn evenly."""
-    if len(probe.pieces) <= most:
+def subsample(probe: Probe, max_pieces: int, rng: np.random.Generator) -> Probe:
+    """Whole works, drawn evenly, until they hold `max_pieces` pieces."""
+    if len(probe.pieces) <= max_pieces:
         return probe
     kept: list[int] = []
     for work in rng.permutation(np.unique(probe.works)).tolist():
         kept += np.flatnonzero(probe.works == work).tolist()
-        if len(kept) >= most:
+        if len(kept) >= max_pieces:
             break
     at = np.sort(kept)
     classes = np.unique(probe.classes[at], return_inverse=True)[1].astype(np.int64)
     return Probe(probe.name, probe.pieces[at], classes, probe.works[at])
 
 
-def probe_figures(probe: Probe, vectors: FloatRows, seed: int = 0, fold_draws: int = 1) -> ProbeFigures:
+def score_probe(
+    probe: Probe, vectors: FloatRows, seed: int = 0, *, fold_draws: int = 1, shares: Sequence[float] = ()
+) -> ProbeScore:
     """Accuracies of one probe on the vectors [pieces of the collection, d] of one system.
 
-    With all labels, the mean over `fold_draws` ways to part the works into folds.
+    Parameters
+    ----------
+    fold_draws : ways to split the works into folds; with all labels, their mean is given
+    shares : of the labels that are measured too (`share_accuracy`)
     """
     rows = vectors[probe.pieces]
     accuracy: dict[str, float] = {}
@@ -130,19 +105,21 @@ def probe_figures(probe: Probe, vectors: FloatRows, seed: int = 0, fold_draws: i
         ]
         if draws:
             accuracy[str(count)] = float(np.mean(draws))
-    right = np.zeros((fold_draws, len(rows)), dtype=bool)
+    correct = np.zeros((fold_draws, len(rows)), dtype=bool)
     for draw in range(fold_draws):
         for train, test in _folds(probe, seed + draw):
-            right[draw, test] = _predict(rows, probe.classes, train, test) == probe.classes[test]
-    accuracy["all"] = float(right.mean())
-    return ProbeFigures(probe.name, accuracy, len(rows), probe.class_count)
+            correct[draw, test] = _predict(rows, probe.classes, train, test) == probe.classes[test]
+    accuracy["all"] = float(correct.mean())
+    of_shares = {f"{share:.0%}": share_accuracy(probe, vectors, share, seed) for share in shares}
+    known = {share: value for share, value in of_shares.items() if value is not None}
+    return ProbeScore(probe.name, accuracy, len(rows), probe.class_count, known)
 
 
 def share_accuracy(probe: Probe, vectors: FloatRows, share: float, seed: int = 0) -> float | None:
     """Accuracy where only a share of each fold's training works has labels, as CLMR measures it.
 
     Works are drawn whole and without regard to their classes, so a class may be left without a label, and
-    then is never told. None if so small a share would leave fewer pieces than there are classes.
+    then is never predicted. None if so small a share would leave fewer pieces than there are classes.
     """
     rows = vectors[probe.pieces]
     if share * len(rows) * (1 - 1 / FOLDS) < probe.class_count:
@@ -162,7 +139,7 @@ def share_accuracy(probe: Probe, vectors: FloatRows, share: float, seed: int = 0
 def _folds(probe: Probe, seed: int) -> Iterator[tuple[IntArray, IntArray]]:
     from sklearn.model_selection import StratifiedGroupKFold
 
-    folds = StratifiedGroupKFold(min(FOLDS, FEWEST_WORKS), shuffle=True, random_state=seed)
+    folds = StratifiedGroupKFold(min(FOLDS, MIN_WORKS), shuffle=True, random_state=seed)
     yield from folds.split(probe.pieces, probe.classes, probe.works)
 
 
@@ -181,7 +158,8 @@ def _few(probe: Probe, count: int, seed: int) -> Iterator[tuple[IntArray, IntArr
                     int(rng.choice(np.flatnonzero((probe.works == work) & (probe.classes == number))))
                 )
         test = np.flatnonzero(~np.isin(probe.works, probe.works[train]))
-        yield np.array(train), test
+        if len(test):  # works that have pieces of several classes may all have been drawn
+            yield np.array(train), test
 
 
 def _predict(rows: FloatRows, classes: IntArray, train: IntArray, test: IntArray) -> IntArray:
@@ -190,9 +168,9 @@ def _predict(rows: FloatRows, classes: IntArray, train: IntArray, test: IntArray
 
     mean = rows[train].mean(0)
     scale = float(np.linalg.norm(rows[train] - mean, axis=1).mean()) or 1.0
-    probe = LogisticRegression(C=STRENGTH, max_iter=300)
+    probe = LogisticRegression(C=C, max_iter=300)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)  # near enough; all systems stop at the same step
+        warnings.simplefilter("ignore", ConvergenceWarning)  # close enough; all systems stop at the same step
         probe.fit((rows[train] - mean) / scale, classes[train])
     predicted: IntArray = probe.predict((rows[test] - mean) / scale)
     return predicted

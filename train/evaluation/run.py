@@ -1,4 +1,4 @@
-"""All tasks for all systems, and the figures as one table.
+"""All tasks for all systems, the hand-crafted baselines among them in every run.
 
 Alignment and uniformity follow Wang and Isola 2020 (arXiv 2005.10242): the mean squared distance between a
 piece and its altered copies, and the logarithm of the mean of exp(-2 d^2) over pairs of pieces; lower is
@@ -7,22 +7,28 @@ better.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder.core.arrays import FloatRows, unit_rows
+from embedder.core.progress import OnProgress, no_progress
 from embedder.notes import Notes
 
-from .alterations import ALTERATIONS
+from ..corpus import Corpus
 from .datasets import Collection
-from .linear_probe import ProbeFigures, probe_figures, probes
-from .retrieval import SearchFigures, figures, searches
-from .systems import Made, Maker, baseline_maker, encoder_maker
+from .linear_probe import Probe, score_probe
+from .note_tasks import note_accuracy
+from .report import Evaluation, SystemScores
+from .retrieval import ALTERATIONS, ALTERED_TASK, Search, SearchScore, score_search, searches
+from .systems import Embeddings, System, baseline_system
+from .tasks import CHOICES, NEXT_PASSAGE, TASKS, next_passage, passages, probes, select_tasks
 
-__all__ = ["Evaluation", "EvaluationSettings", "Line", "SystemFigures", "evaluate"]
+__all__ = ["SHARES", "EvaluationSettings", "evaluate", "uniformity"]
+
+SHARES = (0.01, 0.1)  # of the labels, as CLMR (arXiv 2103.09410) has it
 
 
 @dataclass(frozen=True)
@@ -31,10 +37,13 @@ class EvaluationSettings:
 
     Attributes
     ----------
-    queries : performances, and altered pieces of each kind, at most (takes of songs: twice as many)
+    queries : performances, and altered pieces of each kind, at most (takes and passages: twice as many)
     gallery : pieces among which altered copies are looked for, at most
     probe_pieces : pieces of a probe, at most
-    fold_draws : ways to part a probe's works into folds; figures with all labels are their mean
+    fold_draws : ways to split a probe's works into folds; scores with all labels are their mean
+    shares : of the labels with which probes are measured too (`SHARES`)
+    standardise : whether the vectors of all systems have every column brought to mean 0 and deviation 1 over
+        the collection; otherwise only those that cannot be compared without (`System.standardise`)
     seed : of all that is drawn
     """
 
@@ -42,170 +51,171 @@ class EvaluationSettings:
     gallery: int = 1500
     probe_pieces: int = 1500
     fold_draws: int = 1
+    shares: tuple[float, ...] = ()
+    standardise: bool = False
     seed: int = 0
 
 
-@dataclass
-class SystemFigures:
-    """What was measured of one system.
-
-    Attributes
-    ----------
-    speed : vectors and notes a second of processor time, over everything that it embedded
-    """
-
-    searches: list[SearchFigures] = field(default_factory=list)
-    probes: list[ProbeFigures] = field(default_factory=list)
-    alignment: float | None = None
-    uniformity: float | None = None
-    speed: dict[str, float] = field(default_factory=dict)
-
-
 @dataclass(frozen=True)
-class Line:
-    """A line of the table: a measure and, by system, its value as text ("" where there is none)."""
+class _Plan:
+    """What is measured of every system."""
 
-    measure: str
-    values: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Figures of all systems, in the order of the table."""
-
-    systems: dict[str, SystemFigures]
-    collection: Collection
-
-    def lines(self) -> list[Line]:
-        """The table: shares in per cent."""
-        names = [(f.name, f.measure) for f in next(iter(self.systems.values())).searches]
-        for each in self.systems.values():
-            for place, found in enumerate(each.searches):  # by windows: not every system has these
-                if (found.name, found.measure) not in names:
-                    names.insert(place, (found.name, found.measure))
-        lines = [
-            Line(f"{name}, {measure}", self._texts(lambda s, name=name: _of(s.searches, name)))
-            for name, measure in names
-        ]
-        lines.append(Line("mean of the ten alterations, R@1", self._texts(_mean_altered)))
-        for probe in next(iter(self.systems.values())).probes:
-            for count in probe.accuracy:
-                what = "all labels" if count == "all" else f"{count} label{'s' * (count != '1')} a class"
-                lines.append(
-                    Line(
-                        f"{probe.name} ({probe.classes} classes), {what}",
-                        self._texts(lambda s, name=probe.name, count=count: _probed(s, name, count)),
-                    )
-                )
-        for name in ("alignment", "uniformity"):
-            lines.append(Line(name, self._texts(lambda s, name=name: getattr(s, name), "{:.3f}", 1)))
-        for name in ("vectors", "notes"):
-            lines.append(
-                Line(f"{name} a second", self._texts(lambda s, name=name: s.speed[name], "{:,.0f}", 1))
-            )
-        return [line for line in lines if any(line.values.values())]
-
-    def _texts(
-        self, value: Callable[..., float | None], form: str = "{:.1f}", times: float = 100
-    ) -> dict[str, str]:
-        found = {name: value(system) for name, system in self.systems.items()}
-        return {name: "" if v is None else form.format(v * times) for name, v in found.items()}
-
-    def markdown(self) -> str:
-        """The table in Markdown."""
-        rows = [["", *self.systems], ["---"] + ["---:"] * len(self.systems)]
-        rows += [[line.measure, *line.values.values()] for line in self.lines()]
-        return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "pieces": len(self.collection.pieces),
-            "works": len(set(self.collection.works.tolist())),
-            "sets": list(self.collection.sets),
-            "left_out_as_seen": self.collection.seen,
-            "unread": self.collection.unread,
-            "systems": {name: asdict(found) for name, found in self.systems.items()},
-        }
-
-
-def _of(found: list[SearchFigures], name: str) -> float | None:
-    return next((f.value for f in found if f.name == name), None)
-
-
-def _mean_altered(system: SystemFigures) -> float | None:
-    values = [f.value for f in system.searches if f.name in ALTERATIONS]
-    return float(np.mean(values)) if len(values) == len(ALTERATIONS) else None
-
-
-def _probed(system: SystemFigures, name: str, count: str) -> float | None:
-    return next((p.accuracy.get(count) for p in system.probes if p.name == name), None)
+    searches: list[Search]
+    probes: list[Probe]
+    passages: tuple[list[Notes], list[Notes]]
+    note_tasks: list[str]
 
 
 def evaluate(
-    encoders: Mapping[str, Any],
+    systems: Iterable[System],
     collection: Collection,
     settings: EvaluationSettings | None = None,
     *,
-    on_progress: Callable[[str, int, int], None] = lambda stage, done, total: None,
+    tasks: Iterable[str] = tuple(TASKS),
+    voices: Corpus | None = None,
+    on_progress: OnProgress = no_progress,
 ) -> Evaluation:
-    """Measure encoders, and the hand-made baselines beside them, on a collection.
+    """Measure systems, and the hand-crafted baselines beside them, on a collection.
 
     Parameters
     ----------
-    encoders : by the name that the table is to give them
-    on_progress : told the stage, and how much of it is done
+    tasks : names of tasks and of groups of tasks (`train.evaluation.tasks`)
+    voices : songs whose notes have voices; without them the tasks about notes are left out
+
+    Raises
+    ------
+    CorpusError
+        If there is no such task.
     """
     settings = settings or EvaluationSettings()
+    plan = _plan(collection, settings, select_tasks(tasks), voices)
     notes = [piece.notes for piece in collection.pieces]
-    tasks = searches(collection, queries=settings.queries, gallery=settings.gallery, seed=settings.seed)
-    asked = probes(collection, settings.probe_pieces, settings.seed)
-    makers = [encoder_maker(name, encoder, collection.heard) for name, encoder in encoders.items()]
-    systems: dict[str, SystemFigures] = {}
-    for maker in [*makers, baseline_maker(notes)]:
-        every = _made(maker, notes, on_progress)
-        found = {name: SystemFigures() for name in maker.names}
-        apart: dict[str, list[NDArray[np.floating]]] = {name: [] for name in maker.names}
-        for done, task in enumerate(tasks):
-            on_progress(f"{maker.names[0]}: searching", done, len(tasks))
-            queries = maker(task.queries) if task.queries is not None else None
-            for name, system in found.items():
-                made = None if queries is None else queries[name]
-                scored = figures(task, collection, every[name], made)
-                if scored is not None:
-                    system.searches.append(scored)
-                if made is not None and task.name in ALTERATIONS:
-                    apart[name].append(((made.pieces - every[name].pieces[task.asked]) ** 2).sum(1))
-        for done, probe in enumerate(asked):
-            on_progress(f"{maker.names[0]}: probing", done, len(asked))
-            for name, system in found.items():
-                system.probes.append(
-                    probe_figures(probe, every[name].pieces, settings.seed, settings.fold_draws)
+    scores: dict[str, SystemScores] = {}
+    for system in [*systems, baseline_system(notes)]:
+        scores |= _measure(system, collection, notes, plan, settings, on_progress)
+        for name, describe in system.describe_notes.items():
+            for done, task in enumerate(plan.note_tasks):
+                on_progress(f"{name}: notes", done, len(plan.note_tasks))
+                assert voices is not None
+                accuracy = note_accuracy(task, describe, voices, settings.seed)
+                if accuracy is not None:
+                    scores.setdefault(name, SystemScores()).notes[task] = accuracy
+    return Evaluation(scores, collection)
+
+
+def _plan(
+    collection: Collection, settings: EvaluationSettings, tasks: Sequence[str], voices: Corpus | None
+) -> _Plan:
+    queries, seed = settings.queries, settings.seed
+    return _Plan(
+        searches=[
+            search
+            for search in searches(
+                collection,
+                queries=queries,
+                gallery=settings.gallery,
+                seed=seed,
+                altered=ALTERED_TASK in tasks,
+            )
+            if search.task in tasks
+        ],
+        probes=probes(collection, tasks, settings.probe_pieces, seed),
+        passages=passages(collection, 2 * queries, seed)[:2] if NEXT_PASSAGE in tasks else ([], []),
+        note_tasks=[] if voices is None else [task for task in tasks if TASKS[task].group == "notes"],
+    )
+
+
+def _measure(
+    system: System,
+    collection: Collection,
+    notes: list[Notes],
+    plan: _Plan,
+    settings: EvaluationSettings,
+    on_progress: OnProgress,
+) -> dict[str, SystemScores]:
+    """Scores of the systems that one pass gives the vectors of."""
+    label = system.names[0]
+    gallery = _embed(system, notes, on_progress)
+    scalers: dict[str, _Scaler | None] = dict.fromkeys(system.names)
+    if settings.standardise or system.standardise:
+        scalers = {name: _Scaler(gallery[name].pieces) for name in system.names}
+    gallery = {name: _scaled(gallery[name], scalers[name]) for name in system.names}
+    scores = {name: SystemScores() for name in system.names}
+    distances: dict[str, list[NDArray[np.floating]]] = {name: [] for name in system.names}
+    for done, search in enumerate(plan.searches):
+        on_progress(f"{label}: searching", done, len(plan.searches))
+        embedded = None if search.queries is None else system(search.queries)
+        for name in system.names:
+            queries = None if embedded is None else _scaled(embedded[name], scalers[name])
+            score = score_search(search, collection, gallery[name], queries)
+            if score is not None:
+                scores[name].searches.append(score)
+            if queries is not None and search.name in ALTERATIONS:
+                originals = gallery[name].pieces[search.sources]
+                distances[name].append(((queries.pieces - originals) ** 2).sum(1))
+    before, after = plan.passages
+    if len(before) >= CHOICES:
+        embedded = system([*before, *after])
+        for name in system.names:
+            rows = _scaled(embedded[name], scalers[name]).pieces
+            value = next_passage(rows[: len(before)], rows[len(before) :], settings.seed)
+            scores[name].searches.append(
+                SearchScore(NEXT_PASSAGE, NEXT_PASSAGE, "R@1", value, len(before), CHOICES)
+            )
+    for done, probe in enumerate(plan.probes):
+        on_progress(f"{label}: probing", done, len(plan.probes))
+        for name in system.names:
+            scores[name].probes.append(
+                score_probe(
+                    probe,
+                    gallery[name].pieces,
+                    settings.seed,
+                    fold_draws=settings.fold_draws,
+                    shares=settings.shares,
                 )
-        for name, system in found.items():
-            system.alignment = float(np.concatenate(apart[name]).mean()) if apart[name] else None
-            system.uniformity = uniformity(every[name].pieces)
-            seconds = max(maker.seconds, 1e-9)
-            system.speed = {"vectors": maker.vectors / seconds, "notes": maker.notes / seconds}
-        systems |= found
-    return Evaluation(systems, collection)
+            )
+    seconds = max(system.seconds, 1e-9)
+    for name in system.names:
+        if distances[name]:
+            scores[name].alignment = float(np.concatenate(distances[name]).mean())
+        scores[name].uniformity = uniformity(gallery[name].pieces)
+        scores[name].speed = {"vectors": system.vectors / seconds, "notes": system.notes / seconds}
+    return scores
 
 
-def uniformity(vectors: NDArray[np.floating], most: int = 2000) -> float | None:
+class _Scaler:
+    """Brings columns of vectors to mean 0 and deviation 1 over a set of pieces, and rows to length one."""
+
+    def __init__(self, rows: FloatRows) -> None:
+        self.mean, self.sd = rows.mean(0), rows.std(0) + 1e-6
+
+    def __call__(self, rows: FloatRows) -> FloatRows:
+        return unit_rows((rows - self.mean) / self.sd, 1e-9)
+
+
+def _scaled(embeddings: Embeddings, scaler: _Scaler | None) -> Embeddings:
+    if scaler is None:
+        return embeddings
+    windows = None if embeddings.windows is None else scaler(embeddings.windows)
+    return replace(embeddings, pieces=scaler(embeddings.pieces), windows=windows)
+
+
+def uniformity(vectors: NDArray[np.floating], max_rows: int = 2000) -> float | None:
     """Logarithm of the mean of exp(-2 d^2) over pairs of unit rows; None of a single one."""
-    rows = vectors[np.linspace(0, len(vectors) - 1, min(most, len(vectors))).astype(int)]
-    one, other = np.triu_indices(len(rows), 1)
-    if not len(one):
+    rows = vectors[np.linspace(0, len(vectors) - 1, min(max_rows, len(vectors))).astype(int)]
+    first, second = np.triu_indices(len(rows), 1)
+    if not len(first):
         return None
-    squared = np.maximum(2 - 2 * (rows @ rows.T)[one, other], 0)
+    squared = np.maximum(2 - 2 * (rows @ rows.T)[first, second], 0)
     return float(np.log(np.exp(-2 * squared).mean()))
 
 
-def _made(maker: Maker, notes: list[Notes], on_progress: Callable[[str, int, int], None]) -> dict[str, Made]:
+def _embed(system: System, notes: list[Notes], on_progress: OnProgress) -> dict[str, Embeddings]:
     done = 0
 
-    def tell(count: int) -> None:
+    def on_group(count: int) -> None:
         nonlocal done
         done += count
-        on_progress(f"{maker.names[0]}: embedding", done, len(notes))
+        on_progress(f"{system.names[0]}: embedding", done, len(notes))
 
-    return maker(notes, tell)
+    return system(notes, on_group)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from .registry import Batch, Step
+from .base import Batch, Step
 
 __all__ = ["cached_backward"]
 

@@ -19,10 +19,10 @@ from embedder.transformer import ModelConfig, NoteTransformer
 
 from ..augment import Chain, alter, cut, to_batch
 from ..corpus import Corpus
-from ..flops import training_flops
+from ..monitor import training_flops
+from .base import Batch, Step
 from .cached import cached_backward
 from .next_note import attribute_losses, count_events
-from .registry import Batch, Step
 
 __all__ = ["Contrastive", "nt_xent"]
 

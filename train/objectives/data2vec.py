@@ -1,7 +1,7 @@
 """data2vec (Baevski et al. 2022, arXiv 2202.03555; on music music2vec, arXiv 2307.05161).
 
-A teacher, the moving average of the model, reads the whole slice; the model reads it with notes hidden, and
-at the hidden places regresses the mean of the teacher's top layers. Nothing but the average keeps the two
+A teacher, the moving average of the model, reads the whole slice; the model reads it with notes masked, and
+at the masked positions regresses the mean of the teacher's top layers. Nothing but the average keeps the two
 from agreeing on a constant, so how much both still differ from note to note is logged.
 """
 
@@ -17,14 +17,14 @@ from embedder.core.errors import CorpusError
 from embedder.transformer import ModelConfig, NoteReader, NoteTransformer
 
 from ..corpus import Corpus
-from .masking import Hiding, hide, inside, spread
-from .registry import Batch
+from .base import Batch
+from .masking import MaskedSlices, apply_mask, is_note, spread
 
 __all__ = ["Data2Vec", "top_layers"]
 
 
-class Data2Vec(Hiding):
-    """Parameters as of `Hiding`, and these:
+class Data2Vec(MaskedSlices):
+    """Parameters as of `MaskedSlices`, and these:
 
     Parameters
     ----------
@@ -67,19 +67,19 @@ class Data2Vec(Hiding):
             average.lerp_(weights[name], 1 - momentum)
 
     def loss(self, model: NoteTransformer, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        hidden, held = batch["hidden"], inside(batch)
+        masked, real = batch["masked"], is_note(batch)
         with torch.no_grad():
             target = top_layers(self._teacher, batch, self.top)
         mask: Tensor = self.own.mask  # type: ignore[assignment]
-        states = model.read(hide(model.embed(batch["tokens"]), hidden, mask), lengths=batch["lengths"])
-        told = self.own.head(states).float()  # type: ignore[operator]
-        error = (told - target).square().mean(-1)
-        loss = (error * hidden).sum() / hidden.sum().clamp(min=1)
-        varies = target[held].var(0, correction=0).mean().clamp(min=1e-9)
+        states = model.read(apply_mask(model.embed(batch["tokens"]), masked, mask), lengths=batch["lengths"])
+        predicted = self.own.head(states).float()  # type: ignore[operator]
+        error = (predicted - target).square().mean(-1)
+        loss = (error * masked).sum() / masked.sum().clamp(min=1)
+        variance = target[real].var(0, correction=0).mean().clamp(min=1e-9)
         return loss, {
-            "explained": 1 - loss.item() / varies.item(),
-            "spread": spread(states, held),
-            "target_spread": spread(target, held),
+            "explained": 1 - loss.item() / variance.item(),
+            "spread": spread(states, real),
+            "target_spread": spread(target, real),
         }
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:

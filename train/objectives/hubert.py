@@ -1,7 +1,7 @@
 """HuBERT (Hsu et al. 2021, arXiv 2106.07447; on music musicHuBERT, arXiv 2307.05161).
 
-At hidden places the model names the cluster of what is hidden. In the first round clusters are those of
-hand-made numbers of short windows of notes; in the next, those of a layer of the model that the round before
+At masked positions the model predicts the cluster of what is masked. In the first round clusters are those of
+hand-crafted features of short windows of notes; in the next, of a layer of the model that the round before
 gave (`teacher`, `layer`). Clusters come from k-means over a sample of the corpus and stay as they are.
 """
 
@@ -24,8 +24,8 @@ from embedder.transformer import ModelConfig, NoteReader, NoteTransformer
 
 from ..checkpoints import load_weights
 from ..corpus import Corpus
-from .masking import Hiding, hide, inside, spread
-from .registry import Batch
+from .base import Batch
+from .masking import MaskedSlices, apply_mask, is_note, spread
 
 __all__ = ["Hubert", "frozen_reader", "window_numbers"]
 
@@ -33,14 +33,14 @@ SAMPLE_ROWS = 20  # rows that k-means sees for each cluster, at least
 MOST_BATCHES = 200  # of the corpus that it reads to get them
 
 
-class Hubert(Hiding):
-    """Parameters as of `Hiding`, and these:
+class Hubert(MaskedSlices):
+    """Parameters as of `MaskedSlices`, and these:
 
     Parameters
     ----------
     clusters : how many
-    window : notes of a hand-made window
-    teacher : folder of the weights of an earlier round; hand-made windows if None
+    window : notes of a hand-crafted window
+    teacher : folder of the weights of an earlier round; hand-crafted windows if None
     layer : of the teacher whose states are clustered, 1 for the first
     """
 
@@ -63,7 +63,7 @@ class Hubert(Hiding):
         self.clusters, self.window, self.teacher, self.layer = clusters, window, teacher, layer
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """As of `Hiding`; in the first round also the numbers of the windows, [rows, windows, d]."""
+        """As of `MaskedSlices`; in the first round also the numbers of the windows, [rows, windows, d]."""
         batch = super().batch(rng)
         if self.teacher is None:
             numbers = window_numbers(batch["tokens"].numpy(), batch["lengths"].numpy(), self.window)
@@ -104,12 +104,12 @@ class Hubert(Hiding):
             count, number = count + len(rows[-1]), number + 1
         sample = np.concatenate(rows)
         if len(sample) < self.clusters:
-            raise CorpusError(f"recipe: {len(sample)} places are too few for {self.clusters} clusters")
+            raise CorpusError(f"recipe: {len(sample)} positions are too few for {self.clusters} clusters")
         mean, scale = sample.mean(0), sample.std(0) + 1e-3
-        found = MiniBatchKMeans(self.clusters, random_state=0, n_init=2, batch_size=1024).fit(
+        clustering = MiniBatchKMeans(self.clusters, random_state=0, n_init=2, batch_size=1024).fit(
             (sample - mean) / scale
         )
-        return mean, scale, found.cluster_centers_.astype(np.float32)
+        return mean, scale, clustering.cluster_centers_.astype(np.float32)
 
     def _stride(self, described: Tensor, batch: Batch) -> int:
         return self.window if described.shape[1] == batch["tokens"].shape[1] else 1
@@ -124,7 +124,7 @@ class Hubert(Hiding):
         assert isinstance(reader, NoteReader)
         layers: list[Tensor] = []
         reader.read(reader.embed(batch["tokens"]), lengths=batch["lengths"], layers=layers)
-        return layers[self.layer - 1], inside(batch)
+        return layers[self.layer - 1], is_note(batch)
 
     @torch.no_grad()
     def targets(self, batch: Batch) -> Tensor:
@@ -138,22 +138,22 @@ class Hubert(Hiding):
         return nearest.repeat_interleave(self.window, 1)[:, :length] if self.teacher is None else nearest
 
     def loss(self, model: NoteTransformer, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        hidden, held = batch["hidden"], inside(batch)
+        masked, real = batch["masked"], is_note(batch)
         targets = self.targets(batch)
         mask: Tensor = self.own.mask  # type: ignore[assignment]
-        states = model.read(hide(model.embed(batch["tokens"]), hidden, mask), lengths=batch["lengths"])
+        states = model.read(apply_mask(model.embed(batch["tokens"]), masked, mask), lengths=batch["lengths"])
         logits = self.own.head(states).float()  # type: ignore[operator]
         losses = functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), reduction="none")
-        asked = hidden.flatten()
-        loss = (losses * asked).sum() / asked.sum().clamp(min=1)
-        right = ((logits.argmax(-1) == targets) & hidden).sum() / asked.sum().clamp(min=1)
-        used = torch.bincount(targets[held], minlength=self.clusters).float()
+        targeted = masked.flatten()
+        loss = (losses * targeted).sum() / targeted.sum().clamp(min=1)
+        correct = ((logits.argmax(-1) == targets) & masked).sum() / targeted.sum().clamp(min=1)
+        used = torch.bincount(targets[real], minlength=self.clusters).float()
         share = (used / used.sum().clamp(min=1)).clamp(min=1e-12)
         return loss, {
             "bits": loss.item() / float(np.log(2)),
             "target_bits": -(share * share.log2()).sum().item(),
-            "accuracy": right.item(),
-            "spread": spread(states, held),
+            "accuracy": correct.item(),
+            "spread": spread(states, real),
         }
 
     def flops(self, config: ModelConfig, batch: Batch) -> float:
@@ -170,8 +170,8 @@ def window_numbers(tokens: NDArray[np.uint8], lengths: NDArray[np.int64], window
     ]
     numbers = statistics(statistic_counts(Layout.of(pieces, ranges), PLAIN), PLAIN)
     made = np.zeros((rows, -(-length // window), column_count(PLAIN)), dtype=np.float32)
-    held = np.arange(made.shape[1])[None] * window < lengths[:, None]
-    made[held] = numbers
+    real = np.arange(made.shape[1])[None] * window < lengths[:, None]
+    made[real] = numbers
     return made
 
 

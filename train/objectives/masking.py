@@ -1,4 +1,4 @@
-"""Hiding notes from a model that hears both directions: what masked modelling, data2vec and HuBERT share."""
+"""Masking notes for a bidirectional model: what masked modelling, data2vec and HuBERT share."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from embedder.core.errors import CorpusError
 from embedder.transformer import ModelConfig, NoteTransformer
 
 from ..corpus import Corpus
-from ..flops import training_flops
+from ..monitor import training_flops
+from .base import Batch, Step
 from .next_note import NextNote
-from .registry import Batch, Step
 
-__all__ = ["Hiding", "hide", "inside", "spans", "spread"]
+__all__ = ["MaskedSlices", "apply_mask", "is_note", "spans", "spread"]
 
 
-class Hiding:
-    """Slices drawn evenly over the notes of a split, part of whose notes the model does not see.
+class MaskedSlices:
+    """Slices drawn evenly over the notes of a split, some of whose notes are masked.
 
     Parameters
     ----------
     rows, length : slices a batch, notes a slice
-    share : of the notes that are hidden
-    span : notes in a row that are hidden together
+    share : of the notes that are masked
+    span : consecutive notes that are masked together
     augment : settings of the `Chain`, over those of pretraining
     """
 
@@ -52,22 +52,24 @@ class Hiding:
         self.own: nn.Module = nn.Module()
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """tokens uint8 [rows, length, 4]; lengths [rows]; hidden bool [rows, length]."""
+        """tokens uint8 [rows, length, 4]; lengths [rows]; masked bool [rows, length]."""
         batch = self.slices.batch(rng)
-        hidden = spans((len(batch["tokens"]), batch["tokens"].shape[1]), self.share, self.span, rng)
-        batch["hidden"] = torch.from_numpy(hidden) & inside(batch)
+        masked = spans((len(batch["tokens"]), batch["tokens"].shape[1]), self.share, self.span, rng)
+        batch["masked"] = torch.from_numpy(masked) & is_note(batch)
         return batch
 
     def equip(self, model: NoteTransformer) -> nn.Module:
-        """Weights of the objective; see `train.objectives.registry.Equipped`.
+        """Weights of the objective; see `train.objectives.base.Equipped`.
 
         Raises
         ------
         CorpusError
-            If the model hears only what came before.
+            If the model is causal.
         """
         if model.config.causal:
-            raise CorpusError("recipe: hidden notes are told from both sides; set causal = false in [model]")
+            raise CorpusError(
+                "recipe: masked notes are predicted from both sides; set causal = false in [model]"
+            )
         return self._make(model)
 
     def after_step(self, model: NoteTransformer, done: float) -> None:
@@ -91,20 +93,20 @@ class Hiding:
 
 
 def spans(shape: tuple[int, int], share: float, span: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Places of runs of `span` that together cover `share` of all on average; runs may overlap."""
+    """Positions of spans of `span` that together cover `share` of all on average; they may overlap."""
     begins = rng.random(shape) < 1 - (1 - share) ** (1 / span)
     count = np.cumsum(np.pad(begins, ((0, 0), (span, 0))), axis=1)
     covered: NDArray[np.bool_] = count[:, span:] > count[:, :-span]
     return covered
 
 
-def hide(x: Tensor, hidden: Tensor, mask: Tensor) -> Tensor:
-    """Inputs [b, n, width] with `mask` [width] in place of those under `hidden` [b, n]."""
-    return torch.where(hidden[..., None], mask.to(x.dtype), x)
+def apply_mask(x: Tensor, masked: Tensor, mask: Tensor) -> Tensor:
+    """Inputs [b, n, width] with `mask` [width] in place of those under `masked` [b, n]."""
+    return torch.where(masked[..., None], mask.to(x.dtype), x)
 
 
-def inside(batch: Batch) -> Tensor:
-    """Which places [b, n] hold a note."""
+def is_note(batch: Batch) -> Tensor:
+    """Which positions [b, n] hold a note."""
     length = batch["tokens"].shape[1]
     return torch.arange(length, device=batch["lengths"].device)[None] < batch["lengths"][:, None]
 

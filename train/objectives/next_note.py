@@ -20,8 +20,8 @@ from embedder.transformer import ModelConfig, NoteTransformer
 
 from ..augment import Chain, alter, cut, to_batch
 from ..corpus import Corpus
-from ..flops import training_flops
-from .registry import Batch, Step
+from ..monitor import training_flops
+from .base import Batch, Step
 
 __all__ = ["NextNote", "attribute_losses", "count_events"]
 
@@ -111,7 +111,7 @@ class NextNote:
 
 
 def count_events(batch: Batch) -> Tensor:
-    """How many events a batch asks for: every note but the first of a row, and the ends of pieces."""
+    """How many events of a batch are predicted: every note but the first of a row, and the ends of pieces."""
     return (batch["lengths"] - 1).clamp(min=0).sum() + batch["ended"].sum()
 
 
@@ -129,7 +129,7 @@ def attribute_losses(
     events : by how many events to divide, if the rows are part of a larger batch
     """
     if not model.config.causal:
-        raise CorpusError("recipe: whoever predicts the next note must not hear it; leave causal = true")
+        raise CorpusError("recipe: a model that predicts the next note must not see it; leave causal = true")
     if hidden is None:
         hidden = model(batch["tokens"])
     if events is None:

@@ -1,6 +1,6 @@
 """A class for every note, by supervised learning: its voice, or how loud it is played.
 
-Part of the notes are hidden while learning, as they were in masked pretraining, and none when measured: mask
+Some of the notes are masked in training, as they were in masked pretraining, and none in evaluation: mask
 finetuning of Adversarial-MidiBERT (arXiv 2407.08306).
 """
 
@@ -21,15 +21,15 @@ from embedder.transformer import ModelConfig, NoteTransformer
 from embedder.voices import EVEN, SURROUNDINGS, VELOCITY_COLUMNS, VOICES, NoteHead, surroundings
 
 from ..corpus import Corpus
-from ..flops import training_flops
+from ..monitor import training_flops
 from ..voices import LOUDNESS, loudness, voices_of
-from .registry import Batch, Step
+from .base import Batch, Step
 
 __all__ = ["Voices"]
 
 GAP, PITCH, DURATION, VELOCITY = range(len(ATTRIBUTES))
 IGNORE = -100
-FEWEST_LEFT = 16  # notes, where a voice is left out
+MIN_NOTES_LEFT = 16  # notes, where a voice is left out
 LOUDER = 10  # velocity by which one voice is altered at most
 
 
@@ -40,14 +40,14 @@ class Voices:
     ----------
     target : "voice" (`train.voices`) or "velocity" (six degrees of loudness; velocities are not shown)
     rows, length : slices a batch, notes a slice
-    masked : share of the notes that are hidden while learning
+    masked : share of the notes that are masked in training
     transpose : semitones up or down at most
     tempo : steps of the logarithmic time scale up or down at most; 12 make an octave of tempo
     velocity : shift up or down at most
     flat : share of the rows whose velocities are all made equal
     remix : share of the rows of which one voice is left out, moved by an octave, or made louder, softer,
-        longer or shorter than it was against the others; only where voices are the target
-    told : whether the voice of every note is told; only where velocity is the target
+        longer or shorter relative to the others; only where voices are the target
+    told : whether the voice of every note is given; only where velocity is the target
     """
 
     coupled = False
@@ -109,9 +109,9 @@ class Voices:
         """Nothing: all weights learn by gradient."""
 
     def batch(self, rng: np.random.Generator) -> Batch:
-        """tokens, numbers [rows, length, n], classes (`IGNORE` where absent), hidden, lengths.
+        """tokens, numbers [rows, length, n], classes (`IGNORE` where absent), masked, lengths.
 
-        The n numbers are the `SURROUNDINGS` and, if it is `told`, which of the `VOICES` the note's is.
+        The n numbers are the `SURROUNDINGS` and, if `told`, which of the `VOICES` the note is of.
         """
         shape = (self.rows, self.length)
         tokens = np.zeros((*shape, len(ATTRIBUTES)), dtype=np.uint8)
@@ -132,12 +132,12 @@ class Voices:
             tokens[row, :count], numbers[row, :count], classes[row, :count] = made
             tokens[row, 0, GAP] = 0
         self._alter(tokens, numbers, rng)
-        hidden = rng.random(shape) < self.masked
+        masked = rng.random(shape) < self.masked
         batch = {
             "tokens": tokens,
             "numbers": numbers,
             "classes": classes,
-            "hidden": hidden,
+            "masked": masked,
             "lengths": lengths,
         }
         return {name: torch.from_numpy(array) for name, array in batch.items()}
@@ -147,9 +147,11 @@ class Voices:
     ) -> None:
         """Another key, tempo and loudness a row; times are logarithmic, so a tempo is a shift."""
 
-        def shift(column: int, most: int, low: int) -> None:
+        def shift(column: int, max_shift: int, low: int) -> None:
             values = tokens[..., column].astype(np.int64)
-            moved = np.clip(values + rng.integers(-most, most + 1, (self.rows, 1)), low, _last(column))
+            moved = np.clip(
+                values + rng.integers(-max_shift, max_shift + 1, (self.rows, 1)), low, _last(column)
+            )
             tokens[..., column] = np.where(values >= low, moved, values)
 
         shift(PITCH, self.transpose, 0)
@@ -165,14 +167,14 @@ class Voices:
         numbers[even, :, VELOCITY_COLUMNS] = EVEN
 
     def loss(self, model: NoteTransformer, batch: Batch) -> tuple[Tensor, dict[str, float]]:
-        hidden = batch["hidden"] if self.masked else None
-        logits = self.own(model, batch["tokens"], batch["numbers"], batch["lengths"], hidden)
+        masked = batch["masked"] if self.masked else None
+        logits = self.own(model, batch["tokens"], batch["numbers"], batch["lengths"], masked)
         classes = batch["classes"].flatten()
         logits = logits.float().flatten(0, 1)
         loss = functional.cross_entropy(logits, classes, ignore_index=IGNORE)
-        asked = classes != IGNORE
-        right = (logits.argmax(1) == classes)[asked].float().mean()
-        return loss, {"loss": loss.item(), "accuracy": right.item()}
+        labelled = classes != IGNORE
+        correct = (logits.argmax(1) == classes)[labelled].float().mean()
+        return loss, {"loss": loss.item(), "accuracy": correct.item()}
 
     def backward(self, model: NoteTransformer, batch: Batch, step: Step) -> dict[str, float]:
         with step.precision():
@@ -197,11 +199,11 @@ def _remixed(
     voices: NDArray[np.int64],
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.int64]]:
-    """Tokens, surroundings and voices of notes of which one voice was altered against the others."""
+    """Tokens, surroundings and voices of notes one voice of which was altered relative to the others."""
     of = voices == rng.integers(len(VOICES))
     onset, duration, pitch, velocity = notes.onset, notes.duration, notes.pitch, notes.velocity
     change = rng.integers(4)
-    if change == 0 and (~of).sum() >= FEWEST_LEFT:
+    if change == 0 and (~of).sum() >= MIN_NOTES_LEFT:
         kept = ~of
         onset, duration, pitch, velocity = onset[kept], duration[kept], pitch[kept], velocity[kept]
         voices, numbers = voices[kept], numbers[kept]

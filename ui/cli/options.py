@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FilterOption",
+    "ForceOption",
     "FormatOption",
     "FromOption",
     "IncludeSelfOption",
@@ -32,6 +33,7 @@ __all__ = [
     "WaitOption",
     "as_filters",
     "as_range",
+    "check_free",
     "notes_of",
     "numbered",
     "parse_time",
@@ -106,9 +108,27 @@ WaitOption = Annotated[
     bool,
     typer.Option("--wait/--no-wait", help="Wait while another process writes to the library, or give up."),
 ]
+ForceOption = Annotated[bool, typer.Option("--force", help="Replace files that are there already.")]
 OutputFolderOption = Annotated[
     str, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for what is made.")
 ]
+
+
+def check_free(paths: Iterable[str | os.PathLike[str] | None], force: bool) -> None:
+    """Refuse to replace files, before any work is done; pipes and devices are no files.
+
+    Raises
+    ------
+    typer.BadParameter
+        Naming the first that exists.
+    """
+    from embedder.core.files import printable
+
+    for path in paths:
+        if path is not None and not force and os.path.isfile(path):
+            raise typer.BadParameter(
+                f"{printable(path)} exists already; --force replaces it", param_hint="'--output'"
+            )
 
 
 def parse_time(text: str) -> float:

@@ -13,16 +13,16 @@ from .works import Work, corpus_folder
 
 __all__ = ["make_files"]
 
-MOST_PROCESSES = 4
+MAX_PROCESSES = 4
 
 
-def make_files(works: Sequence[Work], folder: Path, progress: Callable[[int, int], None]) -> int:
+def make_files(works: Sequence[Work], folder: Path, on_progress: Callable[[int, int], None]) -> int:
     """Write those of the works that are not there yet.
 
     Parameters
     ----------
     folder : where their names begin
-    progress : called with how many are there and how many there shall be
+    on_progress : called with how many files are there and how many there will be
 
     Returns
     -------
@@ -30,17 +30,17 @@ def make_files(works: Sequence[Work], folder: Path, progress: Callable[[int, int
     """
     missing = [work for work in works if not (folder / work.name).exists()]
     done = len(works) - len(missing)
-    progress(done, len(works))
+    on_progress(done, len(works))
     if not missing:
         return 0
     for parent in {(folder / work.name).parent for work in missing}:
         parent.mkdir(parents=True, exist_ok=True)
-    processes = min(os.cpu_count() or 1, MOST_PROCESSES)
+    processes = min(os.cpu_count() or 1, MAX_PROCESSES)
     start = f"{__name__}:{start_maker.__name__}"
     with ChildProcesses(processes, start, corpus_folder(), folder) as children:
         for _ in children.map(missing):
             done += 1
-            progress(done, len(works))
+            on_progress(done, len(works))
     return len(missing)
 
 

@@ -102,27 +102,27 @@ def _other_settings(library: Library, music: Path) -> Answered:
 def _unknown_passage(library: Library, music: Path) -> Answered:
     query = music.parent / "queries" / "somebody plays.mid"
     if not query.exists():
-        _play_otherwise(music / QUARTET, query)
+        _write_variation(music / QUARTET, query)
     start_s, end_s = PART_S
     true_s = (start_s / SLOWER, end_s / SLOWER)
     result = library.search(query, 5, start_s=start_s, end_s=end_s, passages=True)
     source = str(music / QUARTET)
     half_s = 0.5 * (true_s[1] - true_s[0])
     expected = tuple(hit.path == source and _overlap_s(hit, true_s) > half_s for hit in result.results)
-    place = next((hit for hit, right in zip(result.results, expected, strict=True) if right), None)
+    match = next((hit for hit, right in zip(result.results, expected, strict=True) if right), None)
     truth = f"Its half minute was taken from {true_s[0]:.0f} to {true_s[1]:.0f} s of that movement"
-    found = (
-        f"answer {place.rank} names {place.start_s:.0f} to {place.end_s:.0f} s of it."
-        if place
-        else f"none of the {len(expected)} answers names that place."
+    outcome = (
+        f"answer {match.rank} names {match.start_s:.0f} to {match.end_s:.0f} s of it."
+        if match
+        else f"none of the {len(expected)} answers names that passage."
     )
     return Answered(
         question="A file made from the first movement of Mozart's quartet K 458, a tone higher, 8 % slower "
-        "and with unsteady timing, of which only half a minute is asked for: where is that from?",
+        "and with unsteady timing, of which only half a minute is searched for: where is that from?",
         arguments=("search", str(query), "--from", "1:00", "--to", "1:30", "--passages", "-k", "5"),
         result=result,
         expected=expected,
-        verdict=f"{truth}; {found}",
+        verdict=f"{truth}; {outcome}",
     )
 
 
@@ -146,12 +146,12 @@ def _is_quartet(path: Path, music: Path) -> bool:
     return path.relative_to(music).as_posix().startswith(QUARTETS_NOT_MOZART)
 
 
-def _play_otherwise(source: Path, target: Path) -> None:
+def _write_variation(source: Path, target: Path) -> None:
     import numpy as np
 
     from embedder import read_midi, write_midi
 
-    played = read_midi(source).transpose(SEMITONES).stretch(SLOWER)
+    played = read_midi(source, drums=False).transpose(SEMITONES).stretch(SLOWER)
     target.parent.mkdir(parents=True, exist_ok=True)
     write_midi(played.jitter(JITTER_S, np.random.default_rng(1)).from_zero(), target)
 

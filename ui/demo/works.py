@@ -12,9 +12,9 @@ from pathlib import Path
 
 from embedder.core.errors import MidikinError
 
-__all__ = ["CHORALE_TUNES", "FEWEST", "PASSION_CHORALE", "Work", "settings_of", "works"]
+__all__ = ["CHORALE_TUNES", "MIN_WORKS", "PASSION_CHORALE", "Work", "settings_of", "works"]
 
-FEWEST = 150  # pieces; with fewer the answers would say little
+MIN_WORKS = 150  # pieces; with fewer the answers would say little
 PASSION_CHORALE = "Herzlich tut mich verlangen"
 
 CHORALE_TUNES: dict[str, str] = {
@@ -113,29 +113,29 @@ def works() -> list[Work]:
         If music21 is not installed, or comes without its corpus.
     """
     corpus = corpus_folder()
-    found = {
+    chosen = {
         work.name: work
         for tune, numbers in CHORALE_TUNES.items()
         for work in (_chorale(tune, number) for number in numbers.split())
         if (corpus / work.source).is_file()
     }
-    taken = {work.source for work in found.values()}
-    for folder, pattern, most in _OTHERS:
+    taken = {work.source for work in chosen.values()}
+    for folder, pattern, max_works in _OTHERS:
         paths = sorted(path.relative_to(corpus).as_posix() for path in corpus.glob(pattern))
-        for source in [path for path in paths if path not in taken][:most]:
+        for source in [path for path in paths if path not in taken][:max_works]:
             work = Work(source, None, f"{folder}/{Path(source).stem}.mid")
-            found[work.name] = work
+            chosen[work.name] = work
     for book in _SONGS:
         if (corpus / book).is_file():
             for number in range(1, _SONGS_OF_EACH + 1):
                 work = Work(book, number, f"folk songs/{Path(book).stem} {number:02d}.mid")
-                found[work.name] = work
-    if len(found) < FEWEST:
+                chosen[work.name] = work
+    if len(chosen) < MIN_WORKS:
         raise MidikinError(
-            f"the installed music21 holds only {len(found)} of the demonstration's works; "
-            f"install it anew: pip install --force-reinstall music21"
+            f"the installed music21 holds only {len(chosen)} of the demonstration's works; "
+            f"install it again: pip install --force-reinstall music21"
         )
-    return list(found.values())
+    return list(chosen.values())
 
 
 def settings_of(tune: str) -> list[Work]:

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ui.cli.errors import usage_errors
-from ui.cli.options import FormatOption, LibraryOption, PieceArgument, numbered, piece_number
+from ui.cli.options import (
+    ForceOption,
+    FormatOption,
+    LibraryOption,
+    PieceArgument,
+    check_free,
+    numbered,
+    piece_number,
+)
 from ui.cli.output import Format
 
 if TYPE_CHECKING:
@@ -77,6 +85,7 @@ def duplicates(
     workers: Annotated[
         int | None, typer.Option("--workers", metavar="COUNT", min=1, help="Processes that compare.")
     ] = None,
+    force: ForceOption = False,
     library: LibraryOption = None,
     format: FormatOption = None,
 ) -> None:
@@ -103,6 +112,7 @@ def duplicates(
     reports = [(path, _report_kind(path)) for path in output or ()]
     older = ((csv_file, ".csv"), (html, ".html"), (script, ".sh"))
     reports += [(path, kind) for path, kind in older if path is not None]
+    check_free([path for path, _ in reports], force)
     with Library.open(library, create=False) as opened, progress_bar() as bar:
         tasks = {
             stage: bar.add_task(label, total=None, rate="")

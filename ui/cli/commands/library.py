@@ -47,6 +47,9 @@ def add(
     retry: Annotated[
         bool, typer.Option("--retry", help="Read files again that failed before and have not changed.")
     ] = False,
+    reread: Annotated[
+        bool, typer.Option("--reread", help="Read every file again; pieces keep their numbers and tags.")
+    ] = False,
     wait: WaitOption = True,
     json: JsonOption = False,
 ) -> None:
@@ -73,7 +76,12 @@ def add(
         raise typer.BadParameter("an empty name stands for no folder", param_hint="'FOLDER'")
     with Library.open(library, encoder=encoder) as opened, add_progress() as progress:
         report = opened.add(
-            folders, progress, prune=prune, retry_failures=retry, wait_s=None if wait else 0.0
+            folders,
+            progress,
+            prune=prune,
+            retry_failures=retry,
+            reread=reread,
+            wait_s=None if wait else 0.0,
         )
     if json:
         print_json(report.to_json())
@@ -93,6 +101,7 @@ def print_add_report(report: AddReport) -> None:
         f"{number:,} {outcome}"
         for number, outcome in (
             (report.unchanged, "unchanged"),
+            (report.reread, "read again"),
             (report.changed, "changed"),
             (report.moved, "moved"),
             (report.duplicates, "with the same bytes as a piece of the library"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,6 +12,7 @@ import typer
 from ui.cli.errors import usage_errors
 from ui.cli.options import (
     FilterOption,
+    ForceOption,
     FormatOption,
     FromOption,
     LibraryOption,
@@ -20,12 +22,13 @@ from ui.cli.options import (
     ToOption,
     as_filters,
     as_range,
+    check_free,
     notes_of,
 )
 from ui.cli.output import Format
 
 if TYPE_CHECKING:
-    from embedder import Notes
+    from embedder import Notes, Part
     from embedder.classifier import Classifier
     from index import Filters, LabelReport, Library
 
@@ -40,6 +43,7 @@ def melody(
     bridge: Annotated[
         bool, typer.Option("--bridge", help="Include the secondary melodies that answer the singer.")
     ] = False,
+    force: ForceOption = False,
     library: LibraryOption = None,
     format: FormatOption = None,
 ) -> None:
@@ -61,6 +65,7 @@ def melody(
     from embedder.voices import VOICES
     from ui.cli.output import count, print_json, print_table, remark
 
+    check_free([output], force)
     ((notes, path),) = notes_of([piece], library)
     parts = parts_of(notes, path)
     voices = melody_model().voices(notes, parts)
@@ -143,6 +148,15 @@ def continue_(
     alone: Annotated[
         bool, typer.Option("--alone", help="Write the new music only, without what it continues.")
     ] = False,
+    part: Annotated[
+        str | None,
+        typer.Option(
+            "--part",
+            metavar="PART",
+            help="The part that plays on, by number or by a word of its name or instrument; if not given, "
+            "the piano, or else the part with most notes.",
+        ),
+    ] = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -183,8 +197,8 @@ def continue_(
 ) -> None:
     """Continue a piece: write MIDI files that go on where it stops.
 
-    The files begin with what they continue. A model may end the piece before the time is up. Files that are
-    there already are left alone.
+    The files begin with what they continue, every part of it up to the cut; one part plays on. A model may
+    end the piece before the time is up. Files that are there already are left alone.
 
     \b
     Examples:
@@ -211,8 +225,9 @@ def continue_(
     on_disk = Path(path).expanduser().is_file()
     notes = read_midi(path, sustain=continuer.reads_pedal) if on_disk else stored
     prompt = _prompt(notes, start_s or 0.0, end_s)
+    number = _part_number(prompt, part)
     continuations = continuer.continue_from(
-        prompt, seconds, begin_s=end_s, variations=variations, sampling=sampling, seed=seed
+        prompt, seconds, begin_s=end_s, variations=variations, sampling=sampling, seed=seed, part=number
     )
     folder.mkdir(parents=True, exist_ok=True)
     rows = []
@@ -226,6 +241,12 @@ def continue_(
                 "continues_at_s": 0.0 if alone else round(continuation.notes.start_s - prompt.start_s, 3),
                 "length_s": round(whole.end_s, 3),
                 "ended": continuation.ended,
+                "part": part_label(prompt.parts[number]),
+                "parts_kept": [
+                    part_label(other)
+                    for index, other in enumerate(prompt.parts)
+                    if index != number and prompt.part_sizes()[index] and not alone
+                ],
             }
         )
     if format is Format.JSON:
@@ -243,6 +264,45 @@ def continue_(
         for row in rows
     ]
     print_table(columns, cells, right=columns[1:4], format=format)
+    kept = rows[0]["parts_kept"] if rows else []
+    if kept and isinstance(kept, list):
+        note = f"{rows[0]['part']} plays on; kept up to the cut: {', '.join(kept)}"
+        print(printable(note), file=sys.stderr)
+
+
+def part_label(part: Part) -> str:
+    """What a part is called: its instrument, and its track's name where that says more."""
+    from embedder.midi.general_midi import program_name
+
+    instrument = "Drums" if part.drums else program_name(part.program)
+    return f"{part.name.strip()} ({instrument})" if part.name.strip() else instrument
+
+
+def _part_number(prompt: Notes, named: str | None) -> int:
+    """The part that plays on.
+
+    Raises
+    ------
+    typer.BadParameter
+        If no pitched part has that number, counted from 1, or that word in its name.
+    """
+    from embedder.generation.continuer import continuing_part
+
+    sizes = prompt.part_sizes()
+    if not len(prompt.pitched()):
+        raise typer.BadParameter("there are only drums there: nothing that could be continued")
+    if named is None:
+        return continuing_part(prompt)
+    pitched = [n for n, part in enumerate(prompt.parts) if sizes[n] and not part.drums]
+    labels = {n: part_label(prompt.parts[n]) for n in pitched}
+    if named.isdecimal():
+        fitting = [n for n in pitched if n + 1 == int(named)]
+    else:
+        fitting = [n for n in pitched if named.casefold() in labels[n].casefold()]
+    if not fitting:
+        listed = ", ".join(f"{n + 1} {label}" for n, label in labels.items())
+        raise typer.BadParameter(f"no part {named!r}; there are {listed}", param_hint="'--part'")
+    return max(fitting, key=lambda n: int(sizes[n]))
 
 
 def _prompt(notes: Notes, start_s: float, end_s: float | None) -> Notes:
@@ -352,8 +412,7 @@ def _classify_batch(model: Classifier, names: list[str], notes: list[Notes]) -> 
 
 
 def _label(library: Library, tag: str, answers: list[Answer], classifier: str) -> LabelReport:
-    from index import LabelEdit
-    from index.tags.records import checked_name
+    from index import LabelEdit, checked_name
 
     tag = checked_name(tag)
     exists = any(known.name == tag for known in library.tags())

@@ -12,6 +12,7 @@ import typer
 from ui.cli.completion import complete_tag
 from ui.cli.errors import usage_errors
 from ui.cli.options import (
+    ForceOption,
     FormatOption,
     FromOption,
     JsonOption,
@@ -20,6 +21,7 @@ from ui.cli.options import (
     TagArgument,
     TagsArgument,
     ToOption,
+    check_free,
     numbered,
     parse_time,
     resolve_pieces,
@@ -291,6 +293,7 @@ def export(
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="File to write; standard output if not given."),
     ] = None,
+    force: ForceOption = False,
     library: LibraryOption = None,
 ) -> None:
     """Write labels as CSV, which import reads back.
@@ -303,6 +306,7 @@ def export(
     from index import Library
     from ui.cli.output import write_output
 
+    check_free([output], force)
     with Library.open(library, create=False) as opened:
         text = opened.tags.export_labels(tag or None)
     if output is None:

@@ -27,6 +27,8 @@ def upgrade(op: Operations) -> None:
         sa.Column("partly_read", sa.Text),
     ):
         op.add_column("pieces", column)
+    for name in ("parts", "drum_notes"):
+        op.create_index(f"ix_pieces_{name}", "pieces", [name])
     for name in ("changed_ns", "inode"):
         op.add_column("paths", sa.Column(name, _LARGE))
     there = set(sa.inspect(op.get_bind()).get_table_names())
