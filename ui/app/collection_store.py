@@ -130,10 +130,14 @@ def collection_form(numbers: Sequence[int], *, key: str, name: str = "") -> None
             key=f"collection-{key}",
             placeholder="Name of a collection",
         )
-        st.form_submit_button("Add", icon=":material/add:", on_click=_added, args=(key, tuple(numbers)))
+        pressed = st.form_submit_button(
+            "Add", icon=":material/add:", on_click=_added, args=(key, tuple(numbers))
+        )
     problem = st.session_state.pop(f"collection-problem-{key}", None)
     if problem:
         st.error(plain(problem))
+    elif pressed:
+        st.rerun()  # also out of a dialog, whose callback alone would not draw the frame
 
 
 def _added(key: str, numbers: tuple[int, ...]) -> None:

@@ -9,7 +9,7 @@ import streamlit as st
 from ui.app.auth import check_visitor
 from ui.app.components import PAGE_STYLE
 from ui.app.frame import draw_frame
-from ui.app.navigation import pending
+from ui.app.navigation import pending, set_title
 from ui.app.pages import duplicates, library, map, piece, search, tags, welcome
 
 # A named icon would be fetched from the network.
@@ -31,5 +31,7 @@ chosen = st.navigation(list(PAGES.values()), position="hidden")
 target = pending()
 if target is not None:
     st.switch_page(PAGES[target[0]], query_params=target[1])
-draw_frame(chosen.url_path or "search")
+place = chosen.url_path or "search"
+set_title("" if place == "welcome" else place.capitalize())  # pages may say more
+draw_frame(place)
 chosen.run()
