@@ -159,7 +159,8 @@ def _pair() -> tuple[Notes, Notes]:
             else:
                 rows.append((bar * beat_s, 1.9 * beat_s, bass, 64))
         rows.sort()
-        return Notes(*(np.array(column) for column in zip(*rows, strict=True)))
+        onset, duration, pitch, velocity = (np.array(column) for column in zip(*rows, strict=True))
+        return Notes(onset, duration, pitch, velocity)
 
     return arranged(0, 0.5, False), arranged(5, 0.4, True)
 
