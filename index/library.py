@@ -532,7 +532,7 @@ def _catalogue(database: Database) -> Catalogue:
     if not address:
         return Catalogue(database)
     try:
-        from .vectors.milvus_indexes import SharedCatalogue
+        from .vectors.milvus import SharedCatalogue
 
         return SharedCatalogue(database, address)
     except ImportError as error:

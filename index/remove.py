@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import Connection, func, select
 
-from .add_plan import is_gone
+from .add import is_gone
 from .arguments import LARGEST, is_number
 from .records import RemoveReport
 from .resolve import no_such_piece, not_in_library

@@ -23,12 +23,11 @@ from embedder.notes import Notes
 from .filter_cache import Allowed
 from .filters import Filters
 from .library_encoder import EncoderLike, LibraryEncoder, front_of
-from .passages import Passage, best_windows, join_windows
 from .records import Hit, Query, SearchResult
 from .resolve import Source, resolve
-from .shared_attributes import shared_traits
 from .storage import Database, display, schema
 from .storage.pieces import pieces_by_id, spans_of, vector_of
+from .vectors.faiss_store import ordinals_of, pieces_of
 from .vectors.vector_indexes import Catalogue
 
 if TYPE_CHECKING:
@@ -36,7 +35,106 @@ if TYPE_CHECKING:
 
     from .vectors.faiss_store import VectorStore
 
-__all__ = ["Asked", "search"]
+__all__ = ["Asked", "Passage", "best_windows", "join_windows", "search", "shared_traits"]
+
+PASSAGES_PER_PIECE = 3
+NEIGHBOUR_DROP = 0.05  # a neighbour joins a passage if its score is at most this far below the passage's best
+
+
+@dataclass(frozen=True)
+class Passage:
+    """Windows `first` to `last` (inclusive) of a piece, with the score of the best of them."""
+
+    piece_id: int
+    first: int
+    last: int
+    score: float
+
+
+def best_windows(keys: NDArray[np.int64], scores: NDArray[np.float32]) -> list[Passage]:
+    """The best window of each piece, best piece first, from windows that come best first."""
+    numbers, at = np.unique(pieces_of(keys), return_index=True)
+    order = np.argsort(at)
+    best = at[order]
+    rows = zip(numbers[order].tolist(), ordinals_of(keys[best]).tolist(), scores[best].tolist(), strict=True)
+    return [Passage(piece, ordinal, ordinal, score) for piece, ordinal, score in rows]
+
+
+def join_windows(keys: NDArray[np.int64], scores: NDArray[np.float32], longest: int) -> list[Passage]:
+    """Passages, best first, from windows that come best first.
+
+    A passage grows from the best window that no passage holds yet towards its better neighbour, while that
+    one is among the windows given and scores nearly as well, up to `longest` windows. A piece gives a few
+    at most.
+    """
+    of_piece: dict[int, dict[int, float]] = {}
+    rows = zip(pieces_of(keys).tolist(), ordinals_of(keys).tolist(), scores.tolist(), strict=True)
+    for piece, ordinal, score in rows:
+        of_piece.setdefault(piece, {})[ordinal] = score
+    passages = []
+    for piece, free in of_piece.items():
+        for _ in range(PASSAGES_PER_PIECE):
+            if not free:
+                break
+            passages.append(_grown(piece, free, longest))
+    return sorted(passages, key=lambda p: (-p.score, p.piece_id, p.first))
+
+
+def _grown(piece: int, free: dict[int, float], longest: int) -> Passage:
+    """Take one passage out of the free windows (ordinal -> score, best first)."""
+    seed, best = next(iter(free.items()))
+    del free[seed]
+    first = last = seed
+    while last - first + 1 < longest:
+        beside = max((first - 1, last + 1), key=lambda ordinal: free.get(ordinal, -np.inf))
+        if free.get(beside, -np.inf) < best - NEIGHBOUR_DROP:
+            break
+        del free[beside]
+        first, last = min(first, beside), max(last, beside)
+    return Passage(piece, first, last, best)
+
+
+SURE_OF_KEY = 0.5
+
+# (descriptor, largest ratio that still counts as similar, words)
+_RATIOS = (
+    ("tempo_bpm", 1.05, "similar tempo, {:.0f} beats a minute"),
+    ("duration_s", 1.1, "similar length, {}"),
+    ("density", 1.15, "similar density, {:.1f} notes a second"),
+    ("polyphony", 1.12, "similar texture, {:.1f} notes at once"),
+)
+PITCH_NEAR = 2.0  # semitones between mean pitches
+VELOCITY_NEAR = 6.0
+# What programs write where nobody has chosen a tempo: two files that have it need not share anything.
+DEFAULT_BPM = 120.0
+
+
+def shared_traits(query: Descriptors, hit: Descriptors, *, same_notes: bool) -> tuple[str, ...]:
+    """Short phrases, the most telling first; empty if nothing is alike.
+
+    Parameters
+    ----------
+    same_notes : whether the two hold exactly the same notes in different files
+    """
+    traits = ["the very same notes in another file"] if same_notes else []
+    if query.key == hit.key and min(query.key_confidence, hit.key_confidence) >= SURE_OF_KEY:
+        traits.append(f"same key, {hit.key}")
+    for name, ratio, words in _RATIOS:
+        ours, theirs = getattr(query, name), getattr(hit, name)
+        if name == "tempo_bpm" and ours == theirs == DEFAULT_BPM:
+            continue
+        if ours and theirs and max(ours, theirs) <= ratio * min(ours, theirs):
+            traits.append(words.format(_clock(theirs) if name == "duration_s" else theirs))
+    if abs(query.pitch_mean - hit.pitch_mean) <= PITCH_NEAR:
+        traits.append("similar register")
+    if abs(query.velocity_mean - hit.velocity_mean) <= VELOCITY_NEAR:
+        traits.append("similar loudness")
+    return tuple(traits)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
 
 
 @dataclass(frozen=True)

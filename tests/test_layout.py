@@ -25,6 +25,7 @@ PUBLIC = {
     "embedder.melody",
     "embedder.notes",
     "embedder.voices",
+    "embedder.midi.general_midi",
     "embedder.midi.music21_reader",
     "embedder.midi.pool",
     "embedder.midi.reading",

@@ -12,7 +12,7 @@ from embedder.core.errors import LibraryError
 from index import Library
 from index.distributed.runners import Here
 from index.distributed.shards import plan
-from index.vectors.milvus_indexes import SharedCatalogue
+from index.vectors.milvus import SharedCatalogue
 from tests.support import servers
 from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from embedder import Descriptors
-from index.shared_attributes import shared_traits
+from index.search import shared_traits
 
 NOCTURNE = Descriptors(
     duration_s=200.0,

@@ -18,6 +18,7 @@ import typer
 from typer.testing import CliRunner
 
 from embedder import write_midi
+from index import FIELDS
 from tests.support.fake_encoder import tune
 from ui.cli import app
 from ui.cli.completion import complete_filter, complete_piece, complete_tag
@@ -59,8 +60,7 @@ def test_how_many_and_whether_itself_are_asked_in_one_way() -> None:
 
 def test_what_takes_a_file_to_write_calls_it_output() -> None:
     for name, command in commands():
-        if not name.startswith("train"):
-            assert "--out" not in visible(command), name
+        assert "--out" not in visible(command), name
         assert ("-o" in visible(command)) == ("--output" in visible(command)), name
 
 
@@ -85,8 +85,6 @@ def test_whatever_prints_a_table_prints_it_in_every_format() -> None:
 def test_placeholders_in_help_are_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     for name, _ in commands():
-        if name.startswith("train"):
-            continue
         text = CliRunner().invoke(app, [*name.split(), "--help"]).stdout
         assert "Usage: " in text
         assert not re.search(r"<\w+( \w+)?>|\b(INTEGER|FLOAT|TEXT|RANGE)\b", text), name
@@ -193,6 +191,14 @@ def test_list_has_tempo_and_tags_and_sorts(midikin: Run, added: list[Path]) -> N
     by_tags = midikin("list", "--sort", "tags").stdout.splitlines()
     assert [line.split("\t")[0] for line in by_tags[1:4]] == ["#3", "#2", "#1"]
     assert "'colour' is no field; there are" in midikin("list", "--sort", "colour", status=2).stderr
+
+
+def test_every_filter_is_explained_and_can_be_sorted_by(midikin: Run, added: list[Path]) -> None:
+    text = midikin("search", "--help").stdout
+    for field in FIELDS:
+        assert re.search(rf"\b{field.name}\b", text), f"`midikin search --help` does not name {field.name}"
+        if field.name != "tag":
+            assert midikin("list", "--sort", field.name).stdout.count("\n") == 13
 
 
 def test_csv_tsv_and_json_of_one_table_agree(midikin: Run, added: list[Path]) -> None:
@@ -305,7 +311,7 @@ def test_tab_offers_numbers_of_pieces_files_tags_and_filters(
         (f"music/part0/{path.name}", "MIDI file") for path in sorted((tmp_path / "music/part0").iterdir())
     ]
     assert complete_tag(here, "lu") == [("lullaby", "1 piece")]
-    assert "tempo<" in dict(complete_filter(here, "te"))
+    assert "bpm<" in dict(complete_filter(here, "bp"))
     assert [offer for offer, _ in complete_filter(here, "tag=l")] == ["tag=lullaby"]
 
 

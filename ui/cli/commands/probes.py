@@ -400,9 +400,9 @@ def _print_probes(probes: list[Probe], format: Format | None) -> None:
         "labels",
         "accuracy",
         "macro-F1",
-        "majority baseline",
-        "hand-crafted features",
-        "calibration error",
+        "majority",
+        "hand-crafted",
+        "calibration",
         "state",
     )
     rows = [

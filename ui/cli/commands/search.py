@@ -49,11 +49,12 @@ def search(
     """Find what sounds like a piece, or like a part of one.
 
     Filters name what the library knows of a piece: duration, notes, density (notes per second), low, high and
-    pitch (the mean), polyphony, velocity, key, confidence (of the key), tempo, title, path, name, and tag
-    (what people gave it). Numbers take = != < <= > >= and ranges: 'density>5', 'notes=200..800',
-    'duration<3:30'. Text takes = and != with the wildcards * and ?, and ~ and !~ for "contains" and "does not
-    contain": 'key=C minor', 'path~bach', 'name=*.mid', 'title!~etude'. Tags take = and !=: 'tag=lullaby',
-    'tag=composer: Chopin'. Several filters must all match. Quote them for the shell.
+    pitch (the mean), polyphony, velocity, key, confidence (of the key), bpm, meter, instrument, parts, drums
+    (yes or no), composer, title, path, name, and tag (what people gave it). Numbers take = != < <= > >= and
+    ranges: 'density>5', 'bpm=118..124', 'duration<3:30'. Text takes = and != with the wildcards * and ?, and
+    ~ and !~ for "contains" and "does not contain": 'key=C minor', 'path~bach', 'name=*.mid', 'title!~etude'.
+    Tags take = and !=: 'tag=lullaby', 'tag=composer: Chopin'. Several filters must all match. Quote them for
+    the shell.
 
     \b
     Examples:

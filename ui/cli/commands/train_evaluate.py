@@ -307,6 +307,7 @@ def voices(
         Literal["voice", "pitch"] | None,
         typer.Option(
             "--sixteenths",
+            metavar="ORDER",
             help="Round times to sixteenths as MIDIBERT-Piano does; notes of one onset in the order of "
             "their voice, as there, which gives it away, or of their pitch.",
         ),
