@@ -17,7 +17,14 @@ from .features.projection import HandmadeHead
 from .tensor_files import check_fit, meant, read_settings, read_tensors, write_tensors
 from .transformer import ModelConfig, NoteTransformer
 
-__all__ = ["EncoderConfig", "EncoderModel", "load_checkpoint", "save_checkpoint", "shipped_encoders"]
+__all__ = [
+    "EncoderConfig",
+    "EncoderModel",
+    "folder_of",
+    "load_checkpoint",
+    "save_checkpoint",
+    "shipped_encoders",
+]
 
 SHIPPED = Path(__file__).parent / "weights"
 LARGEST = 65_536  # of any size; what is beyond is a mistake
@@ -106,13 +113,13 @@ def shipped_encoders() -> list[str]:
     return sorted(path.parent.name for path in SHIPPED.glob("*/config.json"))
 
 
-def load_checkpoint(name_or_path: str | Path) -> tuple[EncoderModel, str]:
-    """Weights of a shipped name or a folder, in float32, and a hash of weights and configuration.
+def folder_of(name_or_path: str | Path) -> Path:
+    """The folder of a shipped name, or the folder itself.
 
     Raises
     ------
     EncoderError
-        Naming the first thing that is missing or does not fit.
+        If there is none.
     """
     shipped = SHIPPED / str(name_or_path)
     folder = shipped if shipped.is_dir() else Path(name_or_path)
@@ -121,6 +128,18 @@ def load_checkpoint(name_or_path: str | Path) -> tuple[EncoderModel, str]:
         raise EncoderError(
             f"no encoder {name_or_path}: it is neither a folder nor shipped (shipped: {names})"
         )
+    return folder
+
+
+def load_checkpoint(name_or_path: str | Path) -> tuple[EncoderModel, str]:
+    """Weights of a shipped name or a folder, in float32, and a hash of weights and configuration.
+
+    Raises
+    ------
+    EncoderError
+        Naming the first thing that is missing or does not fit.
+    """
+    folder = folder_of(name_or_path)
     what = f"encoder {folder}"
     config = _config(what, read_settings(folder / "config.json", what))
     weights = read_tensors(folder / "model.safetensors")

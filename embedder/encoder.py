@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,34 +20,29 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import torch
 
-from .checkpoint import EncoderConfig, EncoderModel, load_checkpoint
-from .core.errors import EncoderError, MidiError
+from .base_encoder import PRECISIONS, GroupedEncoder, fast_dtype, window_ranges
+from .checkpoint import EncoderConfig, EncoderModel, folder_of, load_checkpoint
+from .core.errors import EncoderError
 from .embedded import Embedded
 from .features.handcrafted import Layout, pattern_counts, statistic_counts, statistics
-from .midi.reading import read_midi
 from .notes import Notes
+from .tensor_files import read_settings
 from .tokens import ATTRIBUTES, to_tokens
 
 if TYPE_CHECKING:
     from .aria.encoder import AriaEncoder
 
-__all__ = ["Embedded", "Encoder", "window_ranges"]
+__all__ = ["Embedded", "Encoder"]
 
 NOTES_PER_BATCH = 4096  # keeps the activations of a block in the processor's caches
-NOTES_PER_GROUP = 65_536  # bounds the memory of one call, however many pieces it is given
 
 FloatRows = NDArray[np.float32]
-_PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
-def window_ranges(notes: int, window: int) -> list[tuple[int, int]]:
-    """Ranges that cover a piece of `notes` notes once, as few and as even as windows allow."""
-    edges = np.linspace(0, notes, math.ceil(notes / window) + 1).astype(int).tolist()
-    return list(pairwise(edges))
+class Encoder(GroupedEncoder):
+    """The encoder of one piano: pitched notes, and drums only in pieces that have nothing else.
 
-
-class Encoder:
-    """An encoder, ready to embed; make one with `Encoder.load`.
+    Make one with `Encoder.load`, which loads every kind of encoder.
 
     Attributes
     ----------
@@ -56,11 +50,7 @@ class Encoder:
     id : name and a hash of its weights and configuration; vectors of equal ids can be compared
     dim : length of a vector
     parts : columns of the learned, identity and style parts
-    front : what `embedder.midi.pool` is to make of a file for `embed`, beside its notes; None if those are
-        enough
     """
-
-    front: str | None = None
 
     def __init__(
         self, model: EncoderModel, digest: str, device: str | None = None, precision: str | None = None
@@ -71,7 +61,7 @@ class Encoder:
         self.parts = self.config.parts
         self.dim = max(part.stop for part in self.parts.values())
         self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
-        self._dtype = _fast_dtype(self.device) if precision is None else _PRECISIONS[precision]
+        self._dtype = fast_dtype(self.device) if precision is None else PRECISIONS[precision]
         self._transformer = model.transformer.to(self.device, self._dtype).eval()
         self._handmade = model.handmade.to(self.device).eval()
         share = sum(self.config.weights.values())
@@ -83,7 +73,7 @@ class Encoder:
         name_or_path: str | Path = "midikin-small",
         device: str | None = None,
         precision: str | None = None,
-    ) -> Encoder | AriaEncoder:
+    ) -> GroupedEncoder | AriaEncoder:
         """Load a shipped encoder by name, or any encoder from its folder.
 
         Aria's weights are encoders too: a released model by its name on the Hugging Face hub, like
@@ -102,77 +92,25 @@ class Encoder:
         """
         if not str(name_or_path):
             raise EncoderError("no encoder: its name is empty")
-        if precision is not None and precision not in _PRECISIONS:
-            raise EncoderError(f"no precision {precision!r}; there are {' and '.join(_PRECISIONS)}")
+        if precision is not None and precision not in PRECISIONS:
+            raise EncoderError(f"no precision {precision!r}; there are {' and '.join(PRECISIONS)}")
         from .aria.weights import is_aria
 
         if is_aria(name_or_path):
             from .aria.encoder import AriaEncoder
 
             return AriaEncoder.load(name_or_path, device, precision)
+        folder = folder_of(name_or_path)
+        if read_settings(folder / "config.json", f"encoder {folder}").get("format") == 2:
+            from .ensemble.encoder import EnsembleEncoder
+
+            return EnsembleEncoder.from_folder(folder, device, precision)
         model, digest = load_checkpoint(name_or_path)
         try:
             return cls(model, digest, device, precision)
         except (RuntimeError, AssertionError) as error:  # the latter from a torch without CUDA
             reason = str(error).strip().partition("\n")[0]
             raise EncoderError(f"encoder {name_or_path} cannot use device {device}: {reason}") from None
-
-    def embed(self, pieces: Sequence[Notes]) -> Embedded:
-        """Vectors of the pitched notes of pieces and of their windows.
-
-        Drums are heard only in pieces that have nothing else. `first_note` and `last_note` count the notes
-        that are heard.
-
-        Raises
-        ------
-        ValueError
-            If a piece holds no notes.
-        """
-        pieces = [piece.pitched_or_all() for piece in pieces]
-        if any(len(piece) == 0 for piece in pieces):
-            raise ValueError("a piece without notes has no vector")
-        groups = [self._embed_group(group) for group in _grouped(pieces)]
-        if not groups:
-            return _nothing(self.dim)
-        firsts = np.cumsum([0, *(len(group.pieces) for group in groups[:-1])])
-        return Embedded(
-            pieces=np.concatenate([g.pieces for g in groups]),
-            windows=np.concatenate([g.windows for g in groups]),
-            piece_of_window=np.concatenate(
-                [g.piece_of_window + first for g, first in zip(groups, firsts, strict=True)]
-            ),
-            start_s=np.concatenate([g.start_s for g in groups]),
-            end_s=np.concatenate([g.end_s for g in groups]),
-            first_note=np.concatenate([g.first_note for g in groups]),
-            last_note=np.concatenate([g.last_note for g in groups]),
-        )
-
-    def embed_files(self, paths: Sequence[str | os.PathLike[str]]) -> FloatRows:
-        """Piece vectors of files, float32 [n, dim], unit rows; NaN for a file without usable notes.
-
-        Raises
-        ------
-        TypeError
-            If given one path instead of a list of paths.
-        """
-        if isinstance(paths, (str, bytes, os.PathLike)):
-            raise TypeError("embed_files takes a list of paths: put the one path in a list")
-        vectors = np.full((len(paths), self.dim), np.nan, dtype=np.float32)
-        waiting: list[tuple[int, Notes]] = []
-        for row, path in enumerate(paths):
-            try:
-                waiting.append((row, read_midi(path, drums=False)))
-            except MidiError:
-                continue
-            if sum(len(notes) for _, notes in waiting) > NOTES_PER_GROUP:
-                self._fill(vectors, waiting)
-                waiting = []
-        self._fill(vectors, waiting)
-        return vectors
-
-    def _fill(self, vectors: FloatRows, waiting: list[tuple[int, Notes]]) -> None:
-        if waiting:
-            vectors[[row for row, _ in waiting]] = self.embed([notes for _, notes in waiting]).pieces
 
     @torch.inference_mode()
     def _embed_group(self, pieces: Sequence[Notes]) -> Embedded:
@@ -259,31 +197,3 @@ class Encoder:
         )
         unit: FloatRows = torch.nn.functional.normalize(joined, dim=1).cpu().numpy()
         return unit
-
-
-def _fast_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where the processor multiplies it natively."""
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float32
-    if device.type == "cpu" and "AVX512" in torch.backends.cpu.get_cpu_capability():
-        return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
-    return torch.float32
-
-
-def _grouped(pieces: Sequence[Notes]) -> list[list[Notes]]:
-    """Consecutive pieces, few enough for one pass."""
-    groups: list[list[Notes]] = []
-    held = NOTES_PER_GROUP
-    for piece in pieces:
-        if held + len(piece) > NOTES_PER_GROUP:
-            groups.append([])
-            held = 0
-        groups[-1].append(piece)
-        held += len(piece)
-    return groups
-
-
-def _nothing(dim: int) -> Embedded:
-    rows = np.empty((0, dim), dtype=np.float32)
-    numbers, times = np.empty(0, dtype=np.int64), np.empty(0)
-    return Embedded(rows, rows, numbers, times, times, numbers, numbers)

@@ -28,7 +28,7 @@ from embedder.core.errors import CorpusError
 from embedder.core.files import replace_with
 from embedder.notes import GRID_HZ, Notes
 
-__all__ = ["SPLITS", "Corpus", "PieceRecord", "write_corpus"]
+__all__ = ["SPLITS", "Corpus", "PieceRecord", "write_corpus", "write_records"]
 
 SPLITS = ("train", "validation", "test")
 _ARRAYS = {"onset": "<u4", "duration": "<u4", "pitch": "|u1", "velocity": "|u1"}
@@ -162,11 +162,11 @@ def write_corpus(
     replace_with(folder / "offsets.npy", lambda path: np.save(path, np.cumsum(sizes, dtype=np.int64)))
     counted = json.dumps(counts, indent=1) + "\n"
     replace_with(folder / "counts.json", lambda path: path.write_text(counted, encoding="utf-8"))
-    replace_with(folder / "pieces.jsonl", lambda path: _write_records(path, records))
+    replace_with(folder / "pieces.jsonl", lambda path: write_records(path, records))
     return Corpus(folder)
 
 
-def _write_records(path: Path, records: Iterable[PieceRecord]) -> None:
+def write_records(path: Path, records: Iterable[PieceRecord]) -> None:
     with open(path, "w", encoding="utf-8") as lines:
         lines.writelines(json.dumps(asdict(record), ensure_ascii=True) + "\n" for record in records)
 

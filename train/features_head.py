@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from embedder.encoder import window_ranges
+from embedder.base_encoder import window_ranges
 from embedder.features.handcrafted import PATTERN_BINS, Layout, pattern_counts, statistic_counts, statistics
 from embedder.features.projection import CLIP, HandmadeHead
 from embedder.notes import Notes

@@ -36,7 +36,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from embedder.encoder import window_ranges
+from embedder.base_encoder import window_ranges
 from embedder.notes import Notes
 from index import AddProgress, Library
 from index.storage.schema import DESCRIPTOR_COLUMNS

@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from embedder import Encoder, Notes, read_midi
-from embedder.encoder import window_ranges
+from embedder.base_encoder import window_ranges
 from embedder.transformer import ModelConfig
 
 SIZE = 4096

@@ -10,8 +10,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from embedder import Encoder, EncoderError, Notes, write_midi
+from embedder.base_encoder import window_ranges
 from embedder.checkpoint import SHIPPED, shipped_encoders
-from embedder.encoder import window_ranges
 
 
 @pytest.fixture(scope="module")

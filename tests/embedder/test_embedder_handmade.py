@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 
 from embedder import Notes
-from embedder.encoder import window_ranges
+from embedder.base_encoder import window_ranges
 from embedder.features.handcrafted import (
     PATTERN_BINS,
     STATISTICS,

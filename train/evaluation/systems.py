@@ -23,9 +23,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from embedder.base_encoder import window_ranges
 from embedder.core.arrays import FloatRows, IntArray, unit_rows
 from embedder.core.errors import CorpusError, EncoderError
-from embedder.encoder import Encoder, window_ranges
+from embedder.encoder import Encoder
 from embedder.features.handcrafted import PLAIN, Layout, pattern_counts, statistic_counts, statistics
 from embedder.notes import Notes
 from embedder.tokens import ATTRIBUTES, to_tokens

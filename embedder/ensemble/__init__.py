@@ -1,0 +1,1 @@
+"""The encoder that hears ensembles: token front with parts, patch transformer, checkpoint format 2."""

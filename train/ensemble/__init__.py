@@ -1,0 +1,1 @@
+"""Training of the encoder that hears whole ensembles: corpora with parts, contrast in stages."""
