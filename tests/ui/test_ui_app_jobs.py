@@ -72,7 +72,7 @@ def test_failures_are_said_in_a_line(jobs: Jobs) -> None:
     assert ended(jobs).error == "the disk is full"
     jobs.start("add", how="die")
     job = ended(jobs)
-    assert (job.state, job.error) == ("failed", "the work ended with status 3")
+    assert (job.state, job.error) == ("failed", "the job ended with status 3")
 
 
 def test_stopping_what_does_not_run_is_nothing(jobs: Jobs) -> None:

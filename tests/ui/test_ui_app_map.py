@@ -13,8 +13,7 @@ from embedder import describe
 from embedder.notes import Notes
 from ui.app.components import numbers_of
 from ui.app.map_colors import by_composer, by_folder, by_key, by_tag, coloured
-from ui.app.map_positions import PLACES_FILE, Places, place_all
-from ui.app.projection import MAP_FILE, MapBase
+from ui.app.projection import MAP_FILE, POSITIONS_FILE, MapBase, Positions, position_all
 
 
 def clusters(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -97,8 +96,8 @@ class Shelf:
         return np.arange(after + 1, self.count + 1), self.all[after : self.count]
 
 
-def placed(shelf: Shelf, **how: bool) -> Places:
-    return place_all(shelf, lambda phase, done, total: None, **how)  # type: ignore[arg-type]
+def placed(shelf: Shelf, **how: bool) -> Positions:
+    return position_all(shelf, lambda phase, done, total: None, **how)  # type: ignore[arg-type]
 
 
 def test_places_are_kept_and_only_what_is_new_is_placed(tmp_path: Path) -> None:
@@ -108,12 +107,12 @@ def test_places_are_kept_and_only_what_is_new_is_placed(tmp_path: Path) -> None:
     shelf.count = 130
     after = placed(shelf)
     assert shelf.asked[-1] == 100
-    assert np.array_equal(after.places[:100], before.places)
-    assert np.array_equal(after.of(np.array([3, 101])), after.places[[2, 100]])
-    assert np.array_equal(placed(shelf).places, after.places)
+    assert np.array_equal(after.positions[:100], before.positions)
+    assert np.array_equal(after.of(np.array([3, 101])), after.positions[[2, 100]])
+    assert np.array_equal(placed(shelf).positions, after.positions)
     assert (after.drawn_for, sorted(path.name for path in tmp_path.iterdir())) == (
         100,
-        [PLACES_FILE, MAP_FILE],
+        [POSITIONS_FILE, MAP_FILE],
     )
 
 
@@ -121,17 +120,17 @@ def test_a_map_drawn_anew_places_everything_anew(tmp_path: Path) -> None:
     shelf = Shelf(tmp_path, 60)
     placed(shelf)
     shelf.count = 200
-    anew = placed(shelf, anew=True)
+    anew = placed(shelf, redraw=True)
     assert (anew.drawn_for, len(anew.numbers)) == (200, 200)
-    assert np.array_equal(placed(shelf).places, anew.places)
+    assert np.array_equal(placed(shelf).positions, anew.positions)
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04", b"x" * 500])
 def test_damaged_places_are_made_again(tmp_path: Path, damage: bytes) -> None:
     shelf = Shelf(tmp_path, 50)
     before = placed(shelf)
-    (tmp_path / PLACES_FILE).write_bytes(damage)
-    assert np.allclose(placed(shelf).places, before.places, atol=0.01)
+    (tmp_path / POSITIONS_FILE).write_bytes(damage)
+    assert np.allclose(placed(shelf).positions, before.positions, atol=0.01)
     assert shelf.asked[-1] == 0
 
 

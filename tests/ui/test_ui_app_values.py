@@ -8,14 +8,18 @@ import socket
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from embedder.core.errors import MidiError, MidikinError
+from embedder.descriptors import Descriptors
 from embedder.midi.writing import write_midi
 from embedder.notes import Notes
 from tests.support.fake_encoder import tune
@@ -24,31 +28,33 @@ from tests.support.strategies import notes as any_notes
 from ui.app.auth import may_enter
 from ui.app.escaping import cell, plain
 from ui.app.launch import Launch, free_port, is_loopback
-from ui.app.note_codec import MOST_PLAYED_NOTES, from_address, from_played, to_address, to_browser
-from ui.app.query_params import WAYS, Asked
-from ui.app.uploads import MOST_BYTES, Upload, Uploads, read_upload
+from ui.app.note_codec import MAX_PLAYED_NOTES, from_address, from_played, payload, to_address
+from ui.app.query_params import MODES, QueryParams
+from ui.app.uploads import MAX_BYTES, Upload, Uploads, read_upload
 
 times = st.none() | st.floats(0, 1000).map(lambda s: round(s, 2))
 asked = st.builds(
-    Asked,
+    QueryParams,
     source=st.just("piece"),
     key=st.integers(0, 10**9).map(str) | st.just(""),
     start_s=times,
     end_s=times,
-    way=st.sampled_from(sorted(WAYS)),
+    mode=st.sampled_from(sorted(MODES)),
+    more=st.lists(st.integers(1, 10**6), max_size=3, unique=True).map(tuple),
+    less=st.lists(st.integers(1, 10**6), max_size=3, unique=True).map(tuple),
     filters=st.lists(st.sampled_from(["key=C minor", "path~bach & söhne", "notes=1..9"])).map(tuple),
     k=st.integers(1, 100),
 ).filter(lambda a: a.start_s is None or a.end_s is None or a.start_s < a.end_s)
 
 
 @given(asked)
-def test_what_is_asked_survives_the_address(question: Asked) -> None:
-    assert Asked.from_address(question.to_address()) == question
+def test_what_is_asked_survives_the_address(question: QueryParams) -> None:
+    assert QueryParams.from_address(question.to_address()) == question
 
 
 def test_what_is_as_usual_is_not_in_the_address() -> None:
-    assert Asked(key="7").to_address() == {"piece": "7"}
-    assert Asked().to_address() == {}
+    assert QueryParams(key="7").to_address() == {"piece": "7"}
+    assert QueryParams().to_address() == {}
 
 
 @pytest.mark.parametrize(
@@ -67,13 +73,13 @@ def test_what_is_as_usual_is_not_in_the_address() -> None:
 )
 def test_addresses_that_make_no_sense_are_errors_in_a_line(params: dict[str, str]) -> None:
     with pytest.raises(MidikinError) as error:
-        Asked.from_address(params)
+        QueryParams.from_address(params)
     assert "\n" not in str(error.value)
 
 
 @given(any_notes())
 def test_notes_come_back_from_the_address(notes: Notes) -> None:
-    notes = notes.slice_notes(0, MOST_PLAYED_NOTES)
+    notes = notes.slice_notes(0, MAX_PLAYED_NOTES)
     if not len(notes) or notes.end_s > 3600 or notes.start_s < 0:
         return
     back = from_address(to_address(notes))
@@ -101,11 +107,86 @@ def test_played_notes_are_checked() -> None:
 
 
 def test_notes_for_the_browser_are_columns() -> None:
-    data = base64.b64decode(to_browser(Notes([0.5, 1.0], [0.25, 0.5], [60, 72], [10, 127])))
+    sent = payload(Notes([0.5, 1.0], [0.25, 0.5], [60, 72], [10, 127]))
+    data = base64.b64decode(sent["notes"])
     assert len(data) == 20
     assert int.from_bytes(data[:4], "little") == 500
     assert int.from_bytes(data[12:16], "little") == 500
     assert list(data[16:]) == [60, 72, 10, 127]
+    assert sent["parts"] == [{"name": "Piano", "program": 0, "drums": False}]
+    assert sent["piano"]
+
+
+def test_parts_and_drums_reach_the_browser_where_notes_have_them() -> None:
+    class Band:
+        """Notes with parts, as far as the codec looks at them."""
+
+        onset, duration = np.array([0.0, 0.5, 1.0]), np.array([0.4, 0.4, 0.1])
+        pitch, velocity = np.array([60, 40, 38]), np.array([80, 80, 80])
+        part = np.array([0, 2, 3], np.uint16)
+        parts = tuple(
+            SimpleNamespace(name=name, channel=channel, program=program, bank=None, drums=channel == 9)
+            for name, channel, program in (("Lead", 0, 56), ("unused", 1, 0), ("", 2, 33), ("", 9, 0))
+        )
+
+        def __len__(self) -> int:
+            return 3
+
+    sent = payload(Band())  # type: ignore[arg-type]
+    data = base64.b64decode(sent["notes"])
+    assert len(data) == 36
+    assert np.frombuffer(data[30:], "<u2").tolist() == [0, 1, 2]
+    assert [part["name"] for part in sent["parts"]] == ["Lead", "Bass", "Drums"]
+    assert [part["drums"] for part in sent["parts"]] == [False, False, True]
+    assert not sent["piano"]
+
+
+def test_filters_as_controls_and_back() -> None:
+    from ui.app.search_query import FilterControls, filter_label
+
+    written = ("tempo=70..120", "duration=0..300", "key=C minor", "tag=mood: calm", "path~rags", "density>5")
+    controls = FilterControls.from_filters(written)
+    assert controls.tempo == (70, 120)
+    assert controls.length_s == (0, 300)
+    assert (controls.key, controls.folder, controls.tags) == ("C minor", "rags", ("mood: calm",))
+    assert controls.text == ("density>5",)
+    assert controls.to_filters() == written
+    assert FilterControls().to_filters() == ()
+    assert [filter_label(one) for one in written] == [
+        "70 to 120 BPM", "up to 5:00", "C minor", "mood: calm", "in rags", "density>5",
+    ]  # fmt: skip
+
+
+def test_names_are_found_without_accents_and_by_all_words() -> None:
+    from ui.app.catalog import Catalog, fold
+
+    def piece(number: int, display: str) -> Any:
+        return SimpleNamespace(id=number, display=display, title=None)
+
+    pieces = [
+        piece(1, "/m/Bartók/Für Elise.mid"),
+        piece(2, "/m/x/elise in blue.mid"),
+        piece(12, "/m/x/other.mid"),
+    ]
+    names = Catalog(pieces, "/m", ["Für Elise", "elise in blue", "other"])
+    assert names.find("fur ELISE", 9) == [0]
+    assert names.find("elise", 9) == [1, 0]
+    assert names.find("bartok elise", 9) == [0]
+    assert names.find("#12", 9) == [2]
+    assert names.find("12", 9) == [2]
+    assert names.find("nothing", 9) == []
+    assert fold("Ｆｕ\u0308r") == "fur"
+
+
+def test_what_two_pieces_share_is_said_of_their_descriptors_alone() -> None:
+    from ui.app.cards import shared_sentence
+
+    base = Descriptors(60.0, 600, 10.0, 36, 84, 60.0, 3.0, 70.0, "Ab major", 0.9, 92.0)
+    other = replace(base, key="C major", tempo_bpm=76.0)
+    assert shared_sentence(base, other).startswith("A major third higher; 16 BPM slower")
+    assert shared_sentence(base, base).startswith("Same key; same tempo")
+    assert "key" not in shared_sentence(base, replace(base, key_confidence=0.1)).lower()
+    assert "BPM" not in shared_sentence(base, replace(base, tempo_bpm=None))
 
 
 def test_text_never_becomes_markup() -> None:
@@ -135,7 +216,7 @@ def test_an_upload_is_read_and_its_name_is_only_a_name(tmp_path: Path) -> None:
 
 
 def test_bad_uploads_are_refused_in_a_line_that_names_the_visitor_s_file() -> None:
-    for data in (b"", b"not music", b"MThd" + bytes(30), bytes(MOST_BYTES + 1)):
+    for data in (b"", b"not music", b"MThd" + bytes(30), bytes(MAX_BYTES + 1)):
         with pytest.raises(MidiError) as error:
             read_upload("mine.mid", data)
         assert str(error.value).startswith("mine.mid: ")
@@ -150,11 +231,11 @@ def test_hostile_uploads_end_in_notes_or_a_midi_error() -> None:
 
 
 def test_the_oldest_uploads_go_first() -> None:
-    held = Uploads(most=2)
+    held = Uploads(max_uploads=2)
     keys = [held.keep(Upload(f"{i}", None, tune(i), None)) for i in range(3)]
     assert held.find(keys[0]) is None
     assert [held.find(key).name for key in keys[1:]] == ["1", "2"]  # type: ignore[union-attr]
-    large = Uploads(most=9, most_notes=200)
+    large = Uploads(max_uploads=9, max_notes=200)
     first, second = (large.keep(Upload("x", None, tune(i), None)) for i in range(2))
     assert large.find(first) is None
     assert large.find(second) is not None
@@ -178,7 +259,7 @@ def test_the_start_listens_here_alone_and_tells_nobody() -> None:
         "--browser.gatherUsageStats=false",
         "--client.showErrorDetails=none",
         "--server.enableXsrfProtection=true",
-        f"--server.maxUploadSize={MOST_BYTES // 2**20}",
+        f"--server.maxUploadSize={MAX_BYTES // 2**20}",
         "--server.allowedHosts=127.0.0.1",
         "--server.allowedHosts=localhost",
     ):

@@ -1,4 +1,4 @@
-"""Who may come in: everybody who reaches the app, or those who log in with an address that was let in."""
+"""Access: everybody who reaches the app, or those who log in with an allowed mail address."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["check_visitor", "may_enter"]
 
 
 def may_enter(patterns: str, address: object, verified: object) -> bool:
-    """Whether an address meets one of the patterns, a line each; one that the provider doubts never does."""
+    """Whether an address matches one of the patterns, one a line; an unverified address never does."""
     if not isinstance(address, str) or verified is False:
         return False
     return any(fnmatchcase(address.lower(), pattern.lower()) for pattern in patterns.splitlines() if pattern)
 
 
 def check_visitor() -> None:
-    """Stop the page for visitors who have not logged in, or may not come in."""
+    """Stop the page for visitors who have not logged in, or are not allowed."""
     patterns = os.environ.get("MIDIKIN_UI_LOGIN")
     if patterns is None:
         return

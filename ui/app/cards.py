@@ -1,13 +1,14 @@
-"""Answers as cards: what it is, how near, what it shares, and its sound; and the same as CSV."""
+"""Results for the rows component: what a piece is, how similar, and what it shares; and the same as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import streamlit as st
 
 from embedder.core.errors import MidikinError
@@ -15,171 +16,259 @@ from embedder.notes import Notes
 from index import Found, Hit, Library, Piece
 
 from . import state
-from .components import pair_of_rolls, piano_roll
-from .escaping import cell, clock, decimals, file_name, plain
+from .catalog import catalog
+from .components import comparison_rolls
+from .escaping import cell, clock, file_name, key_name, plain
 
 if TYPE_CHECKING:
     from embedder import Descriptors
 
-__all__ = ["Part", "answer_card", "answers_csv", "comparison", "facts", "piece_head", "title_of"]
+__all__ = [
+    "comparison",
+    "facts",
+    "piece_row",
+    "result_rows",
+    "results_csv",
+    "shared_sentence",
+    "similarity",
+    "title_of",
+]
 
-Part = tuple[float, float]
+WORDS = ((85, "Very close"), (70, "Close"), (55, "Related"), (0, "Distant"))
+# Shares of random pairs of pieces that are less similar, and the percentage shown for that similarity.
+_SCALE = ((0.5, 35.0), (0.9, 55.0), (0.99, 70.0), (0.999, 85.0))
+_DEFAULT_COSINES = (0.13, 0.33, 0.48, 0.58)  # those quantiles of 84,000 pairs of files of all kinds
+_SAMPLE = 600  # pieces whose pairs are measured
+_MIN_PIECES = 60
+_INTERVALS = (
+    "", "a semitone", "a whole tone", "a minor third", "a major third", "a fourth", "a tritone",
+)  # fmt: skip
+_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+_SURE = 0.5
 
 
-def title_of(piece: Piece | Hit | Found) -> str:
-    """What a piece is called: its title, or the name of its file."""
-    return piece.title or file_name(piece.display)
+def title_of(piece: Piece | Hit | Found | int) -> str:
+    """What a piece of the library is called on all pages."""
+    number = piece if isinstance(piece, int) else piece.id if isinstance(piece, Piece) else piece.piece_id
+    named = catalog().title(number)
+    return named or ("" if isinstance(piece, int) else piece.title or file_name(piece.display))
 
 
 def facts(descriptors: Descriptors) -> str:
-    """What can be told about a piece in a line."""
-    said = [
-        f"{descriptors.key}" + ("" if descriptors.key_confidence >= 0.5 else " (unsure)"),
-        clock(descriptors.duration_s),
-        f"{descriptors.notes:,} notes",
-        decimals(descriptors.density, 1, " a second"),
-    ]
+    """Key, tempo, length and number of notes, in a line."""
+    about = [key_name(descriptors.key) + ("" if descriptors.key_confidence >= _SURE else "?")]
     if descriptors.tempo_bpm:
-        said.append(decimals(descriptors.tempo_bpm, 0, " beats a minute"))
-    return " · ".join(said)
+        about.append(f"{descriptors.tempo_bpm:.0f} BPM")
+    about.append(clock(descriptors.duration_s))
+    notes = descriptors.notes
+    return " · ".join([*about, f"{notes:,} note{'' if notes == 1 else 's'}"])
 
 
-def piece_head(
-    title: str,
-    display: str,
-    number: int | None,
-    *,
-    badge: str = "",
-    rank: int | None = None,
-    lines: Iterable[str] = (),
-) -> None:
-    """Title, badge, path and further lines: one element, for a page shows many and each costs time."""
-    first = f"**{f'{rank}. ' if rank else ''}{plain(title)}**"
-    if badge:
-        first += f" :green-badge[{plain(badge)}]"
-    where = plain(display) + (f" · \\#{number}" if number is not None else "")
-    small = [where, *map(plain, lines)]
-    st.markdown("  \n".join([first, *(f":small[:gray[{line}]]" for line in small)]))
+# -- similarity ----------------------------------------------------------------------------------------------
 
 
-def answer_card(
-    library: Library,
-    answer: Hit | Found,
-    query: tuple[str, Notes, Part],
-    *,
-    key: str,
-    ask: Callable[[int], None],
-    ask_label: str = "Ask with this",
-    show_on_map: Callable[[int], None] | None = None,
-) -> None:
-    """One answer, with its sound, and the ways on from it.
+def similarity(score: float) -> tuple[int, str]:
+    """A cosine as a percentage and a word.
 
-    Parameters
-    ----------
-    query : what was asked about: the key of its roll on this page, its notes, and the part that was meant
-    ask, show_on_map : called with the piece's number if the visitor wants to go there
+    The scale is set by the library: "Very close" is closer than 99.9 % of random pairs of its pieces, "Close"
+    than 99 %, "Related" than 90 %.
     """
-    number = answer.piece_id
-    music = state.music(number)
-    with st.container(border=True, gap="xsmall", key=f"card-{key}"):
-        piece_head(
-            title_of(answer),
-            answer.display,
-            number,
-            badge=_score(answer),
-            rank=answer.rank,
-            lines=(facts(music.descriptors), *_shared(answer)),
-        )
-        notes = music.notes
-        span = (answer.start_s, answer.end_s)
-        whole = span[0] <= notes.start_s + 0.01 and span[1] >= notes.end_s - 0.01
-        there = (answer.query_start_s, answer.query_end_s) if isinstance(answer, Found) else query[2]
-        piano_roll(
-            f"roll-{key}",
-            notes,
-            name=title_of(answer),
-            span=None if whole else span,
-            other=(query[0], there),
-        )
-        with st.container(horizontal=True, gap="small"):
-            st.button(ask_label, key=f"ask-{key}", on_click=ask, args=(number,), icon=":material/search:")
-            if show_on_map:
-                st.button(
-                    "On the map",
-                    key=f"map-{key}",
-                    on_click=show_on_map,
-                    args=(number,),
-                    icon=":material/map:",
-                )
-            beside = st.toggle("Side by side", key=f"beside-{key}", help="Where the notes of the two agree")
-        if beside:
-            comparison(library, query[1], number, key=f"pair-{key}")
+    library = state.library()
+    info = library.info()
+    cosines = _cosines(str(library.folder), info.encoder or "", info.pieces // 200)
+    shown = [percent for _, percent in _SCALE]
+    percent = round(float(np.interp(score, [-1.0, *cosines, 1.0], [0.0, *shown, 100.0])))
+    return percent, next(word for limit, word in WORDS if percent >= limit)
 
 
-def _score(answer: Hit | Found) -> str:
-    if isinstance(answer, Found):
-        return f"{answer.confidence:.0%} sure"
-    return f"{answer.score:.3f} alike"
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _cosines(folder: str, encoder: str, size: int) -> tuple[float, ...]:
+    """Cosines at the shares of `_SCALE` among random pairs of pieces, strictly rising."""
+    library = state.library()
+    if not _MIN_PIECES <= library.info().pieces <= 20_000:
+        return _DEFAULT_COSINES
+    _, vectors = library.vectors()
+    sample = vectors[np.random.default_rng(0).permutation(len(vectors))[:_SAMPLE]]
+    pairs = np.dot(sample, sample.T)[np.triu_indices(len(sample), 1)]
+    quantiles = np.quantile(pairs, [share for share, _ in _SCALE])
+    rising = np.maximum.accumulate(np.minimum(quantiles, 0.98)) + np.arange(len(_SCALE)) * 1e-3
+    return tuple(float(value) for value in rising)
 
 
-def _shared(answer: Hit | Found) -> list[str]:
-    """What the answer shares with the query, in plain words."""
-    span = f"{clock(answer.start_s)} to {clock(answer.end_s)}"
-    if isinstance(answer, Found):
-        said = [f"{span}: holds {answer.matched:.0%} of the notes asked for"]
-        if answer.transposition:
-            up = "higher" if answer.transposition > 0 else "lower"
-            said.append(f"the query sounds {abs(answer.transposition)} semitones {up}")
-        if abs(answer.tempo_ratio - 1) > 0.03:
-            said.append(f"the query is {answer.tempo_ratio:.2f} times as fast")
-        return ["; ".join(said)]
-    return [f"Shares: {'; '.join(answer.shared)}"] if answer.shared else []
+def shared_sentence(query: Descriptors, hit: Descriptors, *, same_notes: bool = False) -> str:
+    """What two pieces share and how they differ, from their descriptors alone."""
+    if same_notes:
+        return "Exactly the same notes in another file"
+    parts = [_keys(query, hit), _tempi(query, hit)]
+    if query.density and hit.density:
+        ratio = hit.density / query.density
+        parts.append(
+            "as dense" if 0.87 <= ratio <= 1.15 else "twice as dense" if ratio >= 1.9 else "denser"
+            if ratio > 1.3 else "half as dense" if ratio <= 0.53 else "sparser" if ratio < 0.77 else ""
+        )  # fmt: skip
+    if query.polyphony and hit.polyphony and max(query.polyphony, hit.polyphony) < 1.25:
+        parts.append("one voice")
+    elif query.polyphony and hit.polyphony and abs(np.log(hit.polyphony / query.polyphony)) < 0.1:
+        parts.append("equally full chords")
+    apart = hit.pitch_mean - query.pitch_mean
+    parts.append(
+        "same register"
+        if abs(apart) <= 2
+        else f"{'higher' if apart > 0 else 'lower'} register"
+        if abs(apart) >= 5
+        else ""
+    )
+    louder = hit.velocity_mean - query.velocity_mean
+    parts.append("louder" if louder > 18 else "softer" if louder < -18 else "")
+    sentence = "; ".join([part for part in parts if part][:4])
+    return sentence[:1].upper() + sentence[1:] if sentence else "Similar in sound, not in key or tempo"
 
 
-def comparison(library: Library, one: Notes | int, other: int, *, key: str) -> None:
+def _tonic(key: str) -> int:
+    name = key.partition(" ")[0]
+    return (_SEMITONES[name[0]] + name.count("#") - name[1:].count("b")) % 12
+
+
+def _keys(query: Descriptors, hit: Descriptors) -> str:
+    if min(query.key_confidence, hit.key_confidence) < _SURE:
+        return ""
+    if query.key == hit.key:
+        return "same key"
+    modes = [key.rpartition(" ")[2] for key in (query.key, hit.key)]
+    steps = (_tonic(hit.key) - _tonic(query.key)) % 12
+    if modes[0] == modes[1]:
+        return f"{_INTERVALS[steps]} higher" if steps <= 6 else f"{_INTERVALS[12 - steps]} lower"
+    if steps == (9 if modes[0] == "major" else 3):
+        return "relative key"
+    return f"in {modes[1]}" if steps else f"same tonic, in {modes[1]}"
+
+
+def _tempi(query: Descriptors, hit: Descriptors) -> str:
+    first, second = query.tempo_bpm, hit.tempo_bpm
+    if not first or not second or first == second == 120:  # 120 is what programs write by default
+        return ""
+    if abs(second / first - 1) <= 0.02:
+        return "same tempo"
+    return f"{abs(second - first):.0f} BPM {'faster' if second > first else 'slower'}"
+
+
+# -- rows ------------------------------------------------------------------------------------------------
+
+
+def piece_row(number: int, descriptors: Descriptors, display: str) -> dict[str, Any]:
+    """The part of a row that is true of a piece by itself."""
+    names = catalog()
+    return {
+        "id": number,
+        "title": names.title(number) or file_name(display),
+        "path": display.removeprefix(names.root).lstrip("/\\"),
+        "key_name": key_name(descriptors.key) if descriptors.key_confidence >= _SURE else "",
+        "bpm": f"{descriptors.tempo_bpm:.0f}" if descriptors.tempo_bpm else "",
+        "length": clock(descriptors.duration_s),
+        "facts": facts(descriptors),
+        "number": number,
+    }
+
+
+def result_rows(answers: Sequence[Hit | Found], query: Descriptors) -> list[dict[str, Any]]:
+    """Results as rows, one a piece; further passages of a piece are in `spans` of its row."""
+    rows: dict[int, dict[str, Any]] = {}
+    for answer in answers:
+        number = answer.piece_id
+        if isinstance(answer, Found):
+            percent, word = round(100 * answer.confidence), "Confidence"
+            about = state.music(number).descriptors
+            why, label = _found_sentence(answer), "the same music"
+        else:
+            percent, word = similarity(answer.score)
+            about = answer.descriptors
+            same = any("same notes" in shared for shared in answer.shared)
+            why, label = shared_sentence(query, about, same_notes=same), "the passage that matches best"
+        span = [answer.start_s, answer.end_s, percent]
+        if number in rows:
+            rows[number]["spans"].append(span)
+            rows[number]["passages"] = len(rows[number]["spans"])
+            continue
+        whole = answer.end_s - answer.start_s >= about.duration_s - 0.5
+        rows[number] = piece_row(number, about, answer.display) | {
+            "why": why,
+            "word": word,
+            "percent": percent,
+            "start": answer.start_s,
+            "end": answer.end_s,
+            "whole": whole,
+            "label": label,
+            "spans": [span],
+            "passages": 1,
+            "query_start": answer.query_start_s if isinstance(answer, Found) else 0.0,
+        }
+    return list(rows.values())
+
+
+def _found_sentence(answer: Found) -> str:
+    """How a piece holds the query."""
+    parts = [f"Holds {answer.matched:.0%} of the notes, {clock(answer.start_s)} to {clock(answer.end_s)}"]
+    if answer.transposition:
+        count = abs(answer.transposition)
+        step = f"{count} semitone{'' if count == 1 else 's'}"
+        parts.append(f"{step} {'lower' if answer.transposition > 0 else 'higher'}")
+    if abs(answer.tempo_ratio - 1) > 0.03:
+        slower = answer.tempo_ratio > 1
+        change = abs(1 / answer.tempo_ratio - 1)
+        parts.append(f"{change:.0%} {'slower' if slower else 'faster'}")
+    return "; ".join(parts)
+
+
+def comparison(library: Library, first: Notes | int, second: int, *, key: str) -> None:
     """Two pieces side by side: A above, B below."""
     try:
-        found = library.compare(one, other)
+        compared = library.compare(first, second)
     except MidikinError as error:
         st.info(plain(error))
         return
-    shift = found.comparison.transposition
-    says = found.says + (f", {shift:+d} semitones" if shift else "")
-    if not found.comparison.one.passages:
-        st.info(f"The notes of the two agree nowhere: {plain(says)}.")
+    shift = compared.comparison.transposition
+    summary = compared.says + (f", {shift:+d} semitones" if shift else "")
+    if not compared.comparison.one.passages:
+        st.info(f"The notes of the two agree nowhere: {plain(summary)}.")
         return
+    here, there = len(compared.only_one), len(compared.only_other)
     st.caption(
-        f"A above, B below: {plain(says)}. Bands join what agrees; {len(found.only_one)} notes of A and "
-        f"{len(found.only_other)} of B within it, marked red, have no counterpart."
+        f"A above, B below: {plain(summary)}. Bands join what agrees. Red: {here} of A and {there} of "
+        f"B have no "
+        "counterpart within it."
     )
-    pair_of_rolls(
+    comparison_rolls(
         key,
-        library.notes(one) if isinstance(one, int) else one,
-        library.notes(other),
-        passages=[(p.knots_s.tolist(), p.other_knots_s.tolist()) for p in found.comparison.one.passages],
-        only_one=[(note.onset_s, note.pitch) for note in found.only_one],
-        only_other=[(note.onset_s, note.pitch) for note in found.only_other],
-        alt=f"Two piano rolls, A above B: {found.says}; {len(found.comparison.one.passages)} passages "
-        f"shared, {len(found.only_one) + len(found.only_other)} differing notes. Space plays A, arrows move.",
+        state.music(first).notes if isinstance(first, int) else first,
+        state.music(second).notes,
+        names=(title_of(first) if isinstance(first, int) else "the query", title_of(second)),
+        passages=[(p.knots_s.tolist(), p.other_knots_s.tolist()) for p in compared.comparison.one.passages],
+        only_first=[(note.onset_s, note.pitch) for note in compared.only_one],
+        only_second=[(note.onset_s, note.pitch) for note in compared.only_other],
+        alt=f"Two piano rolls, A above B: {compared.says}; {len(compared.comparison.one.passages)} passages "
+        f"shared, {here + there} differing notes. Space plays A, arrows move.",
     )
 
 
-def answers_csv(answers: Iterable[Hit | Found]) -> str:
-    """Answers as a table for spreadsheets."""
+def results_csv(answers: Iterable[Hit | Found]) -> str:
+    """Results as a table for spreadsheets."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names: list[str] = []
     for answer in answers:
-        found = isinstance(answer, Found)
+        if isinstance(answer, Found):
+            score, shared = answer.confidence, _found_sentence(answer)
+        else:
+            score, shared = answer.score, "; ".join(answer.shared)
         row = {
             "rank": answer.rank,
             "piece": answer.piece_id,
-            "score": f"{answer.confidence if found else answer.score:.4f}",
+            "score": f"{score:.4f}",
             "start_s": f"{answer.start_s:.2f}",
             "end_s": f"{answer.end_s:.2f}",
             "title": answer.title,
             "path": answer.display,
-            "shared": "; ".join(_shared(answer)),
+            "shared": shared,
             **asdict(state.music(answer.piece_id).descriptors),
         }
         if not names:

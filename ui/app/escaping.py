@@ -12,9 +12,9 @@ from embedder.core.table_files import guarded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["cell", "clock", "decimals", "file_name", "folder_of", "plain", "shortened"]
+__all__ = ["cell", "clock", "decimals", "file_name", "folder_of", "key_name", "plain", "shortened"]
 
-_MARKS = re.compile(r"([!-/:-@\[-`{-~])")  # every ASCII sign that Markdown gives a meaning
+_MARKS = re.compile(r"([!-/:-@\[-`{-~])")  # ASCII signs with a meaning in Markdown
 _LINKS = re.compile(r"(?i)(https?|ftp|mailto)(?=:)|www(?=\.)|(?<=\w)(?=@)")
 _WORD_JOINER = "\u2060"
 
@@ -22,8 +22,8 @@ _WORD_JOINER = "\u2060"
 def plain(text: object) -> str:
     """Text for a place where Streamlit reads Markdown: it comes out as it is written, in one line."""
     line = " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())
-    # What Markdown would turn into a link by itself is broken with a sign that nobody sees.
-    line = _LINKS.sub(lambda found: found[0] + _WORD_JOINER, line)
+    # An invisible character keeps Markdown from turning addresses into links.
+    line = _LINKS.sub(lambda match: match[0] + _WORD_JOINER, line)
     return _MARKS.sub(r"\\\1", line)
 
 
@@ -37,6 +37,12 @@ def clock(seconds: float) -> str:
     from ui.cli.output import clock as written
 
     return written(seconds)
+
+
+def key_name(key: str) -> str:
+    """The name of a key with musical signs: Ab major -> A♭ major."""
+    tonic, _, mode = key.partition(" ")
+    return f"{tonic[:1]}{tonic[1:].replace('b', '♭').replace('#', '♯')} {mode}"
 
 
 def decimals(number: float | None, places: int = 0, unit: str = "") -> str:
@@ -55,7 +61,7 @@ def folder_of(display: str, root: str) -> str:
     return parent.removeprefix(root).strip("/\\") or file_name(parent)
 
 
-def shortened(texts: Iterable[str], root: str, longest: int) -> list[str]:
-    """Paths as seen from `root`; of one that is too long the end stays, which tells most."""
-    seen = (text.removeprefix(root).lstrip("/\\") for text in texts)
-    return [text if len(text) <= longest else "…" + text[1 - longest :] for text in seen]
+def shortened(texts: Iterable[str], root: str, max_length: int) -> list[str]:
+    """Paths as seen from `root`; long ones lose their beginning."""
+    relative = (text.removeprefix(root).lstrip("/\\") for text in texts)
+    return [text if len(text) <= max_length else "…" + text[1 - max_length :] for text in relative]

@@ -1,4 +1,4 @@
-"""Work that goes on elsewhere, looked at every second; the pages go on meanwhile."""
+"""Progress of background jobs on a page, refreshed every second."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import streamlit as st
 from . import state
 from .escaping import clock, plain
 
-__all__ = ["followed", "how_it_failed"]
+__all__ = ["job_error", "job_progress"]
 
-LOOK_AGAIN_S = 1.0
+REFRESH_S = 1.0
 
 
-@st.fragment(run_every=LOOK_AGAIN_S)
-def followed(kind: str) -> None:
-    """How far the work of a kind is; when it ends the whole page is drawn anew."""
+@st.fragment(run_every=REFRESH_S)
+def job_progress(kind: str) -> None:
+    """Progress of the job of a kind; the page is rerun when it ends."""
     job = state.jobs().last(kind)
     if job is None or not job.running:
         st.rerun()
@@ -22,12 +22,12 @@ def followed(kind: str) -> None:
     share = min(1.0, job.done / job.total) if job.total else 0.0
     count = f": {job.done:,} of {job.total:,}" if job.total > 1 else ""
     st.progress(share, f"{plain(job.phase).capitalize()}{count} … {clock(job.seconds)}")
-    st.caption("The other pages go on working meanwhile.")
+    st.caption("You can use the other pages meanwhile.")
     st.button("Stop", key=f"stop-{kind}", on_click=state.jobs().stop, args=(kind,), icon=":material/stop:")
 
 
-def how_it_failed(kind: str, **request: object) -> None:
-    """Why the last work of a kind failed, if it did and this was asked for."""
+def job_error(kind: str, **request: object) -> None:
+    """Why the last job of a kind failed, if it did with these arguments."""
     job = state.jobs().last(kind)
     if job is not None and job.state == "failed" and request.items() <= job.request.items():
         st.error(plain(job.error), icon=":material/error:")

@@ -1,4 +1,4 @@
-"""Long work in processes of its own, so that no page waits for it: adding, duplicates, probes, the map."""
+"""Background jobs, each a child process, so that no page waits: adding, duplicates, probes, the map."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from embedder.core.errors import LibraryBusy
 
 __all__ = ["Job", "Jobs"]
 
-WORKER = ("-P", "-m", "ui.app.job_worker")
+WORKER = ("-P", "-m", "ui.app.worker")
 
 
 @dataclass(frozen=True)
 class Job:
-    """A piece of work as it stands.
+    """The state of a job.
 
     Attributes
     ----------
     kind : "add", "demo", "duplicates", "map" or "probe"
-    request : what was asked for
+    request : the arguments of the job
     state : "running", "done", "failed" or "stopped"
-    phase, done, total : how far it has come; total is 0 where it is not known
+    phase, done, total : progress; total is 0 where it is unknown
     extra : further numbers of the progress
     result : what came out
     error : one line, if it failed
@@ -56,7 +56,7 @@ class Job:
 
 
 class Jobs:
-    """The work for one library: of each kind one at a time, the last one remembered. For several threads."""
+    """The jobs of one library: one of each kind at a time, the last one remembered. Thread-safe."""
 
     def __init__(self, folder: str, command: Sequence[str] | None = None) -> None:
         self._folder = folder
@@ -72,12 +72,12 @@ class Jobs:
             return self._last.get(kind)
 
     def start(self, kind: str, **request: Any) -> Job:
-        """Begin; what it does is said by `last`.
+        """Start a job; `last` tells its progress.
 
         Raises
         ------
         LibraryBusy
-            If one of this kind is running already, for whomever.
+            If one of this kind is running already.
         """
         with self._lock:
             before = self._last.get(kind)
@@ -98,7 +98,7 @@ class Jobs:
         return job
 
     def stop(self, kind: str) -> None:
-        """Ask the work of a kind to end; what it has stored stays."""
+        """Interrupt the job of a kind; what it has stored stays."""
         with self._lock:
             process = self._processes.get(kind)
         if process is not None and process.poll() is None:
@@ -116,25 +116,25 @@ class Jobs:
             process.stdin.write(json.dumps({"kind": job.kind, **job.request}).encode() + b"\n")
             process.stdin.flush()
             for line in process.stdout:
-                self._hear(job, json.loads(line))
+                self._receive(job, json.loads(line))
         except BrokenPipeError:
             pass  # it has ended already; why is seen below
         finally:
             code = process.wait()
             process.stdout.close()
             process.stdin.close()
-        error = f"the work ended with status {code}" if code != -signal.SIGINT else ""
-        self._note(job, only_if_running=True, state="failed" if error else "stopped", error=error)
+        error = f"the job ended with status {code}" if code != -signal.SIGINT else ""
+        self._update(job, only_if_running=True, state="failed" if error else "stopped", error=error)
 
-    def _hear(self, job: Job, said: dict[str, Any]) -> None:
-        """A line of the worker: progress, or its last word."""
-        if "pickled" in said:  # written by our own worker into our own pipe
-            said["result"] = pickle.loads(base64.b64decode(said.pop("pickled")))
-        self._note(job, **said)
+    def _receive(self, job: Job, message: dict[str, Any]) -> None:
+        """A line of the worker: progress or result."""
+        if "pickled" in message:  # written by our own worker into our own pipe
+            message["result"] = pickle.loads(base64.b64decode(message.pop("pickled")))
+        self._update(job, **message)
 
-    def _note(self, job: Job, *, only_if_running: bool = False, **said: Any) -> None:
-        """Change what is known of a job, unless a later one has taken its place."""
+    def _update(self, job: Job, *, only_if_running: bool = False, **changes: Any) -> None:
+        """Change the state of a job, unless a later one has replaced it."""
         with self._lock:
             known = self._last[job.kind]
             if known.number == job.number and (known.running or not only_if_running):
-                self._last[job.kind] = replace(known, **said, seconds=time.time() - job.started_s)
+                self._last[job.kind] = replace(known, **changes, seconds=time.time() - job.started_s)

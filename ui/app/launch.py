@@ -1,7 +1,7 @@
-"""How the app is started: Streamlit's settings, all given on its command line, and what the pages are told.
+"""How the app is started: Streamlit's settings, all given on its command line, and the pages' environment.
 
 Streamlit by itself listens on every address, takes uploads of 200 MB, reports usage to its makers and shows
-tracebacks to visitors. None of that is wanted here, whatever a user's own configuration says.
+tracebacks to visitors. The settings here override that, whatever a user's own configuration says.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ __all__ = ["FIRST_PORT", "Launch", "free_port", "is_loopback"]
 
 FIRST_PORT = 8501
 _PORTS = 20  # tried from the first, if none is asked for
-_UPLOAD_MB = 8  # as ui.app.uploads has it; a test holds the two together
-_SCRIPT = Path(__file__).with_name("main.py")
+_UPLOAD_MB = 8  # equal to ui.app.uploads.MAX_BYTES, which a test checks
+_SCRIPT = Path(__file__).with_name("asgi.py")
 
 _SETTINGS = {
     "browser.gatherUsageStats": "false",
     "client.showErrorDetails": "none",
     "client.toolbarMode": "minimal",
-    # Else every object is looked at after each run of a page, while its answers wait to be sent.
+    # Otherwise a full garbage collection delays the end of each run of a page.
     "runner.postScriptGC": "false",
     "server.enableCORS": "true",
     "server.enableXsrfProtection": "true",
@@ -33,8 +33,39 @@ _SETTINGS = {
     "server.maxUploadSize": str(_UPLOAD_MB),
     "server.runOnSave": "false",
     "server.showEmailPrompt": "false",
-    "theme.light.primaryColor": "#0b7a63",
-    "theme.dark.primaryColor": "#1b856d",
+}
+
+
+# The tokens that Streamlit's own widgets need; all others are in frontend/tokens.css.
+_THEMES = {
+    "light": {
+        "primaryColor": "#0B6B57",
+        "backgroundColor": "#F4F6F5",
+        "secondaryBackgroundColor": "#FFFFFF",
+        "textColor": "#14201D",
+        "borderColor": "#C3CEC9",
+        "linkColor": "#0B6B57",
+        "grayTextColor": "#52615C",
+    },
+    "dark": {
+        "primaryColor": "#5CCFB0",
+        "backgroundColor": "#0E1413",
+        "secondaryBackgroundColor": "#151D1B",
+        "textColor": "#E8EFEC",
+        "borderColor": "#3C4B46",
+        "linkColor": "#5CCFB0",
+        "grayTextColor": "#A3B3AD",
+    },
+}
+_SETTINGS |= {
+    f"theme.{name}.{key}": value for name, tokens in _THEMES.items() for key, value in tokens.items()
+}
+_SETTINGS |= {
+    "theme.baseFontSize": "14",
+    "theme.baseRadius": "9px",
+    "theme.buttonRadius": "9px",
+    "theme.headingFont": "Source Serif",
+    "theme.showWidgetBorder": "true",
 }
 
 
@@ -61,7 +92,7 @@ class Launch:
     browser: bool = False
 
     def command(self) -> list[str]:
-        """What is to be run."""
+        """The command line of the app's process."""
         names = [*(("localhost", "127.0.0.1", "[::1]") if is_loopback(self.host) else ()), *self.hosts]
         settings = _SETTINGS | {
             "server.address": self.host,
@@ -69,23 +100,25 @@ class Launch:
             "server.headless": str(not self.browser).lower(),
         }
         flags = [f"--{name}={value}" for name, value in settings.items()]
-        # Browsers that were sent to this machine under a strange name (by DNS rebinding) are turned away.
+        # Requests under other host names (DNS rebinding) are rejected.
         flags += [f"--server.allowedHosts={name}" for name in names]
-        # Without -P, a module in the current folder would stand for one of ours.
+        # Without -P, a module in the current folder would shadow one of ours.
         return [sys.executable, "-P", "-m", "ui.app.server", "run", str(_SCRIPT), *flags]
 
     def environment(self) -> dict[str, str]:
-        """Its environment: what the pages must know of how they were started."""
-        told = dict(os.environ)
+        """The environment of the app's process, from which the pages read how they were started."""
+        environment = dict(os.environ)
         if self.library:
-            told["MIDIKIN_LIBRARY"] = os.path.abspath(self.library)
+            environment["MIDIKIN_LIBRARY"] = os.path.abspath(self.library)
         for name in ("MIDIKIN_UI_MUSIC", "MIDIKIN_UI_LOGIN"):
-            told.pop(name, None)
+            environment.pop(name, None)
         if self.music or not is_loopback(self.host):
-            told["MIDIKIN_UI_MUSIC"] = os.pathsep.join(os.path.abspath(folder) for folder in self.music)
+            environment["MIDIKIN_UI_MUSIC"] = os.pathsep.join(
+                os.path.abspath(folder) for folder in self.music
+            )
         if self.login:
-            told["MIDIKIN_UI_LOGIN"] = "\n".join(self.login)
-        return told
+            environment["MIDIKIN_UI_LOGIN"] = "\n".join(self.login)
+        return environment
 
 
 def is_loopback(host: str) -> bool:
@@ -98,23 +131,23 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def free_port(host: str, wanted: int | None) -> int:
-    """The wanted port, or the first that is free.
+def free_port(host: str, port: int | None) -> int:
+    """The given port, or the first that is free.
 
     Raises
     ------
     ValueError
         If the address cannot be listened on; the message says why.
     """
-    ports = [wanted] if wanted is not None else list(range(FIRST_PORT, FIRST_PORT + _PORTS))
+    ports = [port] if port is not None else list(range(FIRST_PORT, FIRST_PORT + _PORTS))
     reason = ""
-    for port in ports:
+    for candidate in ports:
         try:
-            family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+            family, kind, _, _, address = socket.getaddrinfo(host, candidate, type=socket.SOCK_STREAM)[0]
             with socket.socket(family, kind) as trial:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 trial.bind(address)
-            return port
+            return candidate
         except OSError as error:
-            reason = f"{host} port {port}: {error.strerror or error}"
+            reason = f"{host} port {candidate}: {error.strerror or error}"
     raise ValueError(f"cannot listen on {reason}; give another with --host or --port")

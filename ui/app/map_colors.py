@@ -1,4 +1,4 @@
-"""What the points of the map are coloured by: folder, composer, key, tag, or group of duplicates."""
+"""Colours of the map's points: by folder, composer, key, tag, or group of duplicates."""
 
 from __future__ import annotations
 
@@ -16,17 +16,25 @@ from .escaping import folder_of
 if TYPE_CHECKING:
     from index import Duplicates, Label, Piece
 
-__all__ = ["Colouring", "by_composer", "by_folder", "by_group", "by_key", "by_tag", "coloured"]
+__all__ = [
+    "Colouring",
+    "by_composer",
+    "by_folder",
+    "by_group",
+    "by_key",
+    "by_tag",
+    "coloured",
+    "composer_of",
+]
 
-# After P. Tol, "Colour schemes", 2021 (muted and bright), the darkest made lighter: they must be seen on
-# black as on white.
+# Part colours of the app first (frontend/tokens.css, light), then further ones that are seen on both themes.
 _PALETTE = (
-    "#7a5cd6", "#88ccee", "#44aa99", "#2f9e57", "#999933", "#ddcc77", "#cc6677", "#b8417f", "#aa4499",
-    "#4f8fd0", "#ee6677", "#ccbb44", "#66ccee", "#d06fb0", "#ee8866",
+    "#2F9680", "#6A5BD0", "#CE6820", "#9D69DE", "#1D88A8", "#B2527F", "#8C8320", "#4C8FD6",
+    "#C4556B", "#5FA35A", "#B98A2E", "#7D7F9E",
 )  # fmt: skip
-_OTHERS = "#9a9a9a"
+_OTHERS = "#8A9692"
 
-# Names as they stand in titles and folders, and what they are called here.
+# Names in titles and folders; of several spellings the first is shown.
 _COMPOSERS = (
     "Albeniz|Albéniz Alkan Bach Balakirew|Balakirev Bartok|Bartók Beethoven Borodin Brahms Buxtehude "
     "Byrd Chopin Clementi Corelli Couperin Czerny Debussy Dvorak|Dvořák Elgar Faure|Fauré Field Franck "
@@ -49,7 +57,7 @@ class Colouring:
 
     Attributes
     ----------
-    kind_of : uint8 [n], for each piece the place of its kind
+    kind_of : uint8 [n], for each piece the index of its kind
     kinds, palette : names and colours of the kinds
     """
 
@@ -59,13 +67,13 @@ class Colouring:
 
 
 def coloured(words: Sequence[str | None]) -> Colouring:
-    """A colour for each of the commonest words; all others, and pieces with none, share a grey."""
+    """A colour for each of the most frequent words; the rest, and pieces without one, share a grey."""
     counts = Counter(word for word in words if word)
     common = [word for word, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))][
         : len(_PALETTE)
     ]
-    place = {word: i for i, word in enumerate(common)}
-    kind_of = np.array([place.get(word or "", len(common)) for word in words], np.uint8)
+    index = {word: i for i, word in enumerate(common)}
+    kind_of = np.array([index.get(word or "", len(common)) for word in words], np.uint8)
     return Colouring(
         kind_of, (*common, "others" if common else "pieces"), (*_PALETTE[: len(common)], _OTHERS)
     )
@@ -77,33 +85,35 @@ def by_folder(pieces: Sequence[Piece], root: str) -> list[str | None]:
 
 
 def by_composer(pieces: Sequence[Piece]) -> list[str | None]:
-    """The composer whose name stands in the title or path; None if none is known."""
-    words = []
-    for piece in pieces:
-        found = _ANY_COMPOSER.search(f"{piece.title or ''} {piece.display.replace('_', ' ')}")
-        words.append(_CALLED[found[1].lower()] if found else None)
-    return words
+    """The composer of each piece, as `composer_of` knows it."""
+    return [composer_of(piece) for piece in pieces]
+
+
+def composer_of(piece: Piece) -> str | None:
+    """The composer whose name stands in the title or path of a piece; None if none is known."""
+    match = _ANY_COMPOSER.search(f"{piece.title or ''} {piece.display.replace('_', ' ')}")
+    return _CALLED[match[1].lower()] if match else None
 
 
 def by_key(pieces: Sequence[Piece]) -> list[str | None]:
-    """The estimated key; None where it is not sure."""
+    """The estimated key; None where its confidence is low."""
     return [p.descriptors.key if p.descriptors.key_confidence >= 0.5 else None for p in pieces]
 
 
 def by_tag(pieces: Sequence[Piece], labels: Sequence[Label], predicted: dict[int, str]) -> list[str | None]:
-    """What people said of each piece, and where they said nothing, what the probe says."""
-    said = dict(predicted)
+    """The value that people gave each piece, else the predicted one."""
+    value_of = dict(predicted)
     for label in labels:
         if label.piece_id is None or label.start_s is not None:
             continue
         if label.value is None:
-            said[label.piece_id] = "yes" if label.holds else "no"
+            value_of[label.piece_id] = "yes" if label.holds else "no"
         elif label.holds:
-            said[label.piece_id] = label.value
-    return [said.get(piece.id) for piece in pieces]
+            value_of[label.piece_id] = label.value
+    return [value_of.get(piece.id) for piece in pieces]
 
 
-def by_group(pieces: Sequence[Piece], found: Duplicates) -> list[str | None]:
-    """The kind of sameness of the group that a piece is in."""
-    kind = {m.piece_id: group.kind.value for group in found.groups for m in group.members}
+def by_group(pieces: Sequence[Piece], duplicates: Duplicates) -> list[str | None]:
+    """The relation of the group of duplicates that each piece is in."""
+    kind = {m.piece_id: group.kind.value for group in duplicates.groups for m in group.members}
     return [kind.get(piece.id) for piece in pieces]

@@ -1,4 +1,4 @@
-"""The process of the app: Streamlit, and beside its start the imports that the first page would wait for."""
+"""The process of the app: Streamlit, with the imports that the first page needs done in parallel."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import threading
 
 __all__ = ["main"]
 
-# What the pages stand on, and Streamlit has not imported by itself. Not the pages, for their parts are
-# made known to Streamlit as they are imported, and so it has to run first.
-_NEEDED = (
+# Not the pages themselves: importing them registers components, for which Streamlit has to run.
+_PRELOADED = (
     "index.library",
     "index.search",
-    "index.matching.facade",
+    "index.matching.find",
     "embedder.descriptors",
     "embedder.midi.pool",
     "ui.app.state",
@@ -31,9 +30,9 @@ def main() -> None:
 
 
 def _import_all() -> None:
-    for name in _NEEDED:
+    for name in _PRELOADED:
         importlib.import_module(name)
-    gc.freeze()  # modules stay: there is no need to look through them for garbage, again and again
+    gc.freeze()  # modules never become garbage
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What all visitors share: the library, uploads, the work in the background. The rest is a session's own."""
+"""What all visitors share: the library, uploads and background jobs. Everything else belongs to a session."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from .uploads import Uploads
 if TYPE_CHECKING:
     from embedder import Descriptors
     from embedder.notes import Notes
+    from index import Duplicates
 
-__all__ = ["Music", "jobs", "library", "music", "said_plainly", "uploads", "warm_up"]
+__all__ = ["Music", "duplicates_left", "errors_shown", "jobs", "library", "music", "uploads", "warm_up"]
 
 WARM_UP_AFTER_S = 1.5
-HELD_PIECES = 300  # a concert performance takes a tenth of a megabyte
+CACHED_PIECES = 300  # a concert performance takes a tenth of a megabyte
 
 
 def library() -> Library:
@@ -38,7 +39,7 @@ def _usable(opened: Library) -> bool:
 
 
 @st.cache_resource(
-    show_spinner="Opening the library …", validate=_usable, on_release=lambda held: held.close()
+    show_spinner="Opening the library …", validate=_usable, on_release=lambda cached: cached.close()
 )
 def _opened(folder: str) -> Library:
     return Library.open(folder)
@@ -46,18 +47,18 @@ def _opened(folder: str) -> Library:
 
 @dataclass(frozen=True)
 class Music:
-    """What never changes of a piece: a number is given to one content, once."""
+    """The parts of a piece that never change: a number is given to one content, once."""
 
     notes: Notes
     descriptors: Descriptors
 
 
 def music(number: int) -> Music:
-    """Notes and descriptors of a piece; the last ones that anybody saw are kept at hand."""
+    """Notes and descriptors of a piece; the most recent ones are cached."""
     return _music(str(library().folder), number)
 
 
-@st.cache_resource(max_entries=HELD_PIECES, show_spinner=False)
+@st.cache_resource(max_entries=CACHED_PIECES, show_spinner=False)
 def _music(folder: str, number: int) -> Music:
     return Music(library().notes(number), library().piece(number).descriptors)
 
@@ -71,22 +72,22 @@ def jobs() -> Jobs:
     return _jobs_of(str(default_folder()))
 
 
-@st.cache_resource(show_spinner=False, on_release=lambda held: held.stop_all())
+@st.cache_resource(show_spinner=False, on_release=lambda cached: cached.stop_all())
 def _jobs_of(folder: str) -> Jobs:
     return Jobs(folder)
 
 
 def music_roots() -> tuple[Path, ...] | None:
-    """Folders below which visitors may add music; None where nobody but the user can reach the app."""
-    named = os.environ.get("MIDIKIN_UI_MUSIC")
-    if named is None:
+    """Folders below which visitors may add music; None where only the user can reach the app."""
+    setting = os.environ.get("MIDIKIN_UI_MUSIC")
+    if setting is None:
         return None
-    return tuple(Path(part).resolve() for part in named.split(os.pathsep) if part)
+    return tuple(Path(folder).resolve() for folder in setting.split(os.pathsep) if folder)
 
 
 @contextmanager
-def said_plainly() -> Iterator[None]:
-    """What cannot be done is said in one line on the page, never as a traceback."""
+def errors_shown() -> Iterator[None]:
+    """Show errors as one line on the page, never as a traceback."""
     try:
         yield
     except MidikinError as error:
@@ -106,12 +107,28 @@ def warm_up(folder: str) -> None:
         opened = _opened(folder)
         if opened.info().pieces:
             try:
-                some = Notes([0.0, 0.5, 1.0, 1.5], [0.4] * 4, [60, 62, 64, 65], [64] * 4)
-                opened.search(some, 1)
-                opened.search(some, 1, start_s=0.0, end_s=9.0)
+                probe = Notes([0.0, 0.5, 1.0, 1.5], [0.4] * 4, [60, 62, 64, 65], [64] * 4)
+                opened.search(probe, 1)
+                opened.search(probe, 1, start_s=0.0, end_s=9.0)
             except MidikinError:
-                return  # whoever searches is told
+                return  # whoever searches sees the error
 
-    late = threading.Timer(WARM_UP_AFTER_S, load)  # the first page is to be drawn before
-    late.daemon = True
-    late.start()
+    timer = threading.Timer(WARM_UP_AFTER_S, load)  # the first page comes first
+    timer.daemon = True
+    timer.start()
+
+
+def duplicates_left() -> int:
+    """How many groups of the last scan hold a pair that nobody has decided; 0 if there was no scan."""
+    job = jobs().last("duplicates")
+    if job is None or job.result is None:
+        return 0
+    return _groups_left(job.number, len(library().duplicates.decisions()), job.result)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _groups_left(job: int, decisions: int, _duplicates: Duplicates) -> int:
+    from .pages.review import pairs_of
+
+    pairs = pairs_of(_duplicates, library().duplicates.decisions())
+    return len({pair.group.number for pair in pairs if pair.decision is None})

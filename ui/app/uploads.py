@@ -1,4 +1,4 @@
-"""Files that visitors drop: read in a process of their own, kept as notes in memory, never as files."""
+"""Files that visitors upload: read in a separate process, kept as notes in memory, never as files."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from embedder.midi.pool import read_many
 from embedder.midi.reading import Limits
 from embedder.notes import Notes
 
-__all__ = ["MOST_BYTES", "Upload", "Uploads", "read_upload"]
+__all__ = ["MAX_BYTES", "Upload", "Uploads", "read_upload"]
 
-MOST_BYTES = 8 * 2**20  # the largest of 20,000 files tried has half a million
+MAX_BYTES = 8 * 2**20  # the largest of 20,000 files tried has half a million
 READ_S = 10.0
-_LIMITS = Limits(size_bytes=MOST_BYTES, notes=200_000)
+_LIMITS = Limits(size_bytes=MAX_BYTES, notes=200_000)
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What was in a dropped file; `name` is what the visitor's computer called it, and is only ever shown."""
+    """The contents of an uploaded file; `name` comes from the visitor and is only ever displayed."""
 
     name: str
     title: str | None
@@ -40,8 +40,8 @@ def read_upload(name: str, data: bytes) -> Upload:
         With the reason in plain words, the visitor's name for the file in front.
     """
     shown = "".join(c if c.isprintable() else "?" for c in name)[:120] or "the file"
-    if len(data) > MOST_BYTES:
-        raise MidiError(f"is larger than {MOST_BYTES // 2**20} MB", shown)
+    if len(data) > MAX_BYTES:
+        raise MidiError(f"is larger than {MAX_BYTES // 2**20} MB", shown)
     # The visitor's name for it never becomes a path.
     handle, path = tempfile.mkstemp(suffix=".mid", prefix="midikin-upload-")
     try:
@@ -61,27 +61,29 @@ class Uploads:
     Who has the key has the notes: a link can be shared as long as the app runs. The oldest go first.
     """
 
-    def __init__(self, most: int = 200, most_notes: int = 4_000_000) -> None:
-        self._held: OrderedDict[str, Upload] = OrderedDict()
+    def __init__(self, max_uploads: int = 200, max_notes: int = 4_000_000) -> None:
+        self._uploads: OrderedDict[str, Upload] = OrderedDict()
         self._lock = threading.Lock()
-        self._most, self._most_notes = most, most_notes
+        self._max_uploads, self._max_notes = max_uploads, max_notes
 
     def keep(self, upload: Upload) -> str:
         """Keep it; its key."""
         key = upload.notes.digest()
         with self._lock:
-            self._held[key] = upload
-            self._held.move_to_end(key)
-            while len(self._held) > self._most or (self._notes() > self._most_notes and len(self._held) > 1):
-                self._held.popitem(last=False)
+            self._uploads[key] = upload
+            self._uploads.move_to_end(key)
+            while len(self._uploads) > self._max_uploads or (
+                self._notes() > self._max_notes and len(self._uploads) > 1
+            ):
+                self._uploads.popitem(last=False)
         return key
 
     def _notes(self) -> int:
-        return sum(len(upload.notes) for upload in self._held.values())
+        return sum(len(upload.notes) for upload in self._uploads.values())
 
     def find(self, key: str) -> Upload | None:
         """The upload, if it is still kept."""
         with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-            return self._held.get(key)
+            if key in self._uploads:
+                self._uploads.move_to_end(key)
+            return self._uploads.get(key)

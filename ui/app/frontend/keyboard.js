@@ -1,44 +1,34 @@
 // A keyboard to play a query on: with the mouse or a finger, the computer's keys, or a MIDI keyboard.
 
-const MOST_NOTES = 400, OCTAVES = 2;
+const MAX_NOTES = 400, OCTAVES = 2;
 const COMPUTER_KEYS = "awsedftgyhujkolp;'"; // from C upwards, as a piano's keys lie
 const BLACK = [1, 3, 6, 8, 10];
 
 function makeKeyboard(root) {
-  const keys = root.querySelector(".keys"), bar = root.querySelector(".bar"), said = root.querySelector(".said");
+  const keys = root.querySelector(".keys"), bar = root.querySelector(".tools"), status = root.querySelector(".status");
   const board = { base: 60, held: new Map(), notes: [], began: 0 };
-  board.player = new Player(root.querySelector("audio"), () => show());
-  const search = button(bar, "Search with this", () => {
-    board.component.setTriggerValue("played", board.notes);
-  });
-  search.classList.add("main");
-  const again = button(bar, "Play back", () => {
-    const notes = asNotes();
-    board.player.play([{ notes, from: 0, to: lasting(notes).end + 0.3, lane: "this" }]);
-  });
-  const clear = button(bar, "Start again", () => { board.notes = []; board.held.clear(); show(); });
-  button(bar, "Octave −", () => shift(-12));
-  button(bar, "Octave +", () => shift(12));
-  const midi = button(bar, "Connect a MIDI keyboard", () => connect());
+  const search = textButton("similar", "Search with this", () => board.component.setTriggerValue("played", board.notes), "sm pri");
+  const again = textButton("play", "Play back", () => midikin.play([{ key: "keyboard", title: "What you played", notes: asNotes() }]));
+  const clear = textButton(null, "Start again", () => { board.notes = []; board.held.clear(); show(); });
+  bar.append(search, again, clear, textButton("minus", "Octave down", () => shift(-12)), textButton("plus", "Octave up", () => shift(12)), textButton(null, "Connect a MIDI keyboard", () => connect()));
 
   function shift(by) { board.base = Math.min(84, Math.max(24, board.base + by)); build(); }
 
   function asNotes() {
-    const columns = (k) => board.notes.map((note) => note[k]);
-    return {
-      count: board.notes.length, onset: columns(0).map((s) => s / 1000), duration: columns(1).map((s) => s / 1000),
-      pitch: columns(2), velocity: columns(3),
-    };
+    const column = (k, scale = 1) => Float64Array.from(board.notes, (note) => note[k] * scale), parts = [{ name: "Piano", program: 0, drums: false }];
+    const onset = column(0, 0.001), duration = column(1, 0.001), pitch = Uint8Array.from(column(2));
+    return { count: board.notes.length, onset, duration, pitch, velocity: Uint8Array.from(column(3)), part: new Uint16Array(board.notes.length), parts, piano: true, colours: ["0"],
+      low: Math.min(48, ...pitch), high: Math.max(84, ...pitch), start: 0, end: Math.max(...onset.map((s, i) => s + duration[i])), drums: false };
   }
 
   function down(pitch, velocity = 80) {
-    if (board.held.has(pitch) || board.notes.length >= MOST_NOTES) return;
+    if (board.held.has(pitch) || board.notes.length >= MAX_NOTES) return;
     const now = performance.now();
     if (!board.notes.length) board.began = now;
     const note = [Math.round(now - board.began), 100, pitch, velocity];
     board.notes.push(note);
     board.held.set(pitch, note);
-    sound(pitch, velocity);
+    midikin.player?.strike(pitch, velocity);
     show();
   }
 
@@ -48,19 +38,6 @@ function makeKeyboard(root) {
     note[1] = Math.max(40, Math.round(performance.now() - board.began - note[0]));
     board.held.delete(pitch);
     show();
-  }
-
-  // At once: a struck key cannot wait for an audio element.
-  function sound(pitch, velocity) {
-    board.context = board.context || new AudioContext();
-    const samples = voice(pitch), buffer = board.context.createBuffer(1, samples.length, SAMPLE_RATE);
-    buffer.copyToChannel(samples, 0);
-    const source = board.context.createBufferSource(), gain = board.context.createGain();
-    gain.gain.value = 0.06 + 0.3 * (velocity / 127) ** 1.5;
-    source.buffer = buffer;
-    source.connect(gain).connect(board.context.destination);
-    source.start();
-    source.stop(board.context.currentTime + 1.2);
   }
 
   async function connect() {
@@ -129,9 +106,9 @@ function makeKeyboard(root) {
     for (const key of keys.children) key.classList.toggle("held", board.held.has(Number(key.dataset.pitch)));
     const count = board.notes.length;
     search.disabled = again.disabled = clear.disabled = !count;
-    const full = count >= MOST_NOTES ? " That is as much as a query holds." : "";
+    const full = count >= MAX_NOTES ? " That is as much as a query holds." : "";
     const remark = board.remark ? ` ${board.remark}` : "";
-    said.textContent = (count ? `${count} ${count === 1 ? "note" : "notes"} played.${full}`
+    status.textContent = (count ? `${count} ${count === 1 ? "note" : "notes"} played.${full}`
       : "Play some notes: click the keys, or press the letters on them. Ten notes or more find best.") + remark;
   }
 
@@ -142,5 +119,4 @@ function makeKeyboard(root) {
 export default function (component) {
   const board = stateOf(component, makeKeyboard);
   board.update(component);
-  return () => { if (!component.parentElement.isConnected) board.player.release(); };
 }

@@ -4,38 +4,34 @@
 const NEAR_PX = 12;
 
 function makeMap(root) {
-  const canvas = root.querySelector("canvas"), bar = root.querySelector(".bar"), tip = root.querySelector(".tip");
+  const canvas = root.querySelector("canvas"), bar = root.querySelector(".tools"), tip = root.querySelector(".tip");
   const key = root.querySelector(".key");
-  const map = { scale: 1, x: 0.5, y: 0.5, loop: null, frames: [] };
-  const hand = button(bar, "Move", () => tool(false), "Move the map by dragging");
-  const lasso = button(bar, "Lasso", () => tool(true), "Draw around pieces to choose them");
-  button(bar, "+", () => zoomAt(1.6), "Zoom in");
-  button(bar, "−", () => zoomAt(1 / 1.6), "Zoom out");
-  button(bar, "All", () => { map.scale = 1; map.x = map.y = 0.5; later(); }, "Show the whole map");
-  const clear = button(bar, "Choose none", () => choose(new Uint32Array(0)));
-  const said = bar.appendChild(document.createElement("span"));
-  said.className = "time";
+  const map = { scale: 1, x: 0.5, y: 0.5, loop: null, frames: [], hidden: new Set() };
+  const hand = iconButton("move", "Move the map by dragging", () => tool(false));
+  const lasso = iconButton("lasso", "Draw around pieces to choose them", () => tool(true));
+  const clear = textButton(null, "Choose none", () => choose(new Uint32Array(0)));
+  const status = h("span", { class: "s m", role: "status" });
+  bar.append(hand, lasso, iconButton("plus", "Zoom in", () => zoomAt(1.6)), iconButton("minus", "Zoom out", () => zoomAt(1 / 1.6)),
+    iconButton("fit", "Show the whole map", () => { map.scale = 1; map.x = map.y = 0.5; later(); }), status, clear);
 
-  // What the colours mean; a press shows one kind alone.
+  // What the colours mean; a press hides a kind, or shows it again.
   function legend() {
     key.replaceChildren();
     const counts = new Uint32Array(map.data.kinds.length);
     for (const kind of map.kinds) counts[kind]++;
     map.data.kinds.forEach((name, kind) => {
       if (!counts[kind]) return;
-      const entry = button(key, "", () => { map.only = map.only === kind ? null : kind; paint(); legend(); later(); });
-      const swatch = entry.appendChild(document.createElement("i"));
+      const swatch = h("i"), off = map.hidden.has(kind);
       swatch.style.background = map.data.palette[kind];
-      entry.append(`${name} ${counts[kind].toLocaleString("en")}`);
-      entry.setAttribute("aria-pressed", String(map.only === kind));
-      entry.classList.toggle("on", map.only === kind);
+      key.append(h("button", { type: "button", class: off ? "off" : "", "aria-pressed": String(!off), title: off ? `Show ${name}` : `Hide ${name}`, onclick: () => {
+        if (off) map.hidden.delete(kind); else map.hidden.add(kind);
+        paint(); legend(); later();
+      } }, swatch, name, h("span", { class: "m" }, counts[kind].toLocaleString("en"))));
     });
   }
 
   function tool(drawing) {
     map.drawing = drawing;
-    hand.classList.toggle("on", !drawing);
-    lasso.classList.toggle("on", drawing);
     hand.setAttribute("aria-pressed", String(!drawing));
     lasso.setAttribute("aria-pressed", String(drawing));
     canvas.style.cursor = drawing ? "crosshair" : "grab";
@@ -45,8 +41,9 @@ function makeMap(root) {
 
   // Pixels of a place of the map; the shorter side of the canvas shows the whole of it at scale 1.
   function view() {
-    const width = canvas.width, height = canvas.height, size = 0.94 * Math.min(width, height) * map.scale;
-    return { width, height, size, left: width / 2 - map.x * size, top: height / 2 - map.y * size };
+    const width = canvas.width, height = canvas.height, panel = canvas.clientWidth > 1000 ? 356 * (width / canvas.clientWidth) : 0;
+    const size = 0.94 * Math.min(width - panel, height) * map.scale;
+    return { width, height, size, left: (width - panel) / 2 - map.x * size, top: height / 2 - map.y * size };
   }
 
   function draw() {
@@ -74,14 +71,79 @@ function makeMap(root) {
       for (let row = y * width + x, k = 0; k < side; k++, row += width) pixels.fill(shade, row + inset[k], row + side - inset[k]);
     }
     context.putImageData(map.image, 0, 0);
+    contours(context, ratio, left, top, size);
+    names(context, ratio, left, top, size);
     marks(context, ratio, left, top, size);
     map.frames.push(performance.now() - began);
     if (map.frames.length > 200) map.frames.shift();
     root.dataset.drawn = String(Number(root.dataset.drawn || 0) + 1);
   }
 
+  // Lines of equal density behind the points: a landscape of five lines.
+  function landscape() {
+    const cells = 72, grid = new Float32Array(cells * cells);
+    for (let i = 0; i < map.count; i++) grid[Math.min(cells - 1, map.points[2 * i] * cells | 0) + cells * Math.min(cells - 1, map.points[2 * i + 1] * cells | 0)]++;
+    const blur = (source, step) => { // a box of five cells, three times: nearly a Gaussian
+      const out = new Float32Array(source.length);
+      for (let y = 0; y < cells; y++) for (let x = 0; x < cells; x++) {
+        let sum = 0;
+        for (let k = -2; k <= 2; k++) { const a = step === 1 ? x + k : y + k; if (a >= 0 && a < cells) sum += source[step === 1 ? y * cells + a : a * cells + x]; }
+        out[y * cells + x] = sum / 5;
+      }
+      return out;
+    };
+    let density = grid;
+    for (let k = 0; k < 3; k++) density = blur(blur(density, 1), cells);
+    const sorted = Float32Array.from(density).sort(), top = sorted[Math.floor(sorted.length * 0.995)] || 1, segments = [];
+    for (const level of [0.06, 0.16, 0.3, 0.5, 0.75].map((share) => share * top)) {
+      for (let y = 0; y + 1 < cells; y++) for (let x = 0; x + 1 < cells; x++) { // marching squares
+        const v = [density[y * cells + x], density[y * cells + x + 1], density[(y + 1) * cells + x + 1], density[(y + 1) * cells + x]], cut = [];
+        const corner = [[0, 0], [1, 0], [1, 1], [0, 1]];
+        for (let k = 0; k < 4; k++) {
+          const a = v[k], b = v[(k + 1) % 4];
+          if (a > level === b > level) continue;
+          const t = (level - a) / (b - a), [ax, ay] = corner[k], [bx, by] = corner[(k + 1) % 4];
+          cut.push((x + 0.5 + ax + t * (bx - ax)) / cells, (y + 0.5 + ay + t * (by - ay)) / cells);
+        }
+        for (let k = 0; k + 3 < cut.length; k += 4) segments.push(cut[k], cut[k + 1], cut[k + 2], cut[k + 3]);
+      }
+    }
+    map.contour = new Path2D();
+    for (let k = 0; k < segments.length; k += 4) { map.contour.moveTo(segments[k], segments[k + 1]); map.contour.lineTo(segments[k + 2], segments[k + 3]); }
+  }
+
+  function contours(context, ratio, left, top, size) {
+    if (!map.contour || map.count < 40) return;
+    context.save();
+    context.globalCompositeOperation = "destination-over";
+    context.strokeStyle = token(canvas, "--line2");
+    context.translate(left, top);
+    context.scale(size, size);
+    context.lineWidth = ratio / size;
+    context.stroke(map.contour);
+    context.restore();
+  }
+
+  // Names of clusters; the larger goes before, and none lies over another.
+  function names(context, ratio, left, top, size) {
+    const placed = [];
+    context.font = `italic 600 ${16 * ratio}px ${token(canvas, "--serif")}`;
+    context.textAlign = "center";
+    for (const [x, y, text] of map.data.labels || []) {
+      const px = left + x * size, py = top + y * size, half = context.measureText(text).width / 2 + 6 * ratio, tall = 12 * ratio;
+      if (px < half || py < 60 * ratio || px > canvas.width - half || py > canvas.height || placed.some(([a, b, w]) => Math.abs(a - px) < w + half && Math.abs(b - py) < 2 * tall)) continue;
+      placed.push([px, py, half]);
+      context.lineWidth = 4 * ratio;
+      context.strokeStyle = token(canvas, "--page");
+      context.strokeText(text, px, py);
+      context.fillStyle = token(canvas, "--ink");
+      context.fillText(text, px, py);
+    }
+    context.textAlign = "start";
+  }
+
   function marks(context, ratio, left, top, size) {
-    const text = colour(root, "--st-text-color", "#333"), at = (i) => [left + map.points[2 * i] * size, top + map.points[2 * i + 1] * size];
+    const text = token(canvas, "--ink"), felt = token(canvas, "--felt"), at = (i) => [left + map.points[2 * i] * size, top + map.points[2 * i + 1] * size];
     context.lineWidth = 1.5 * ratio;
     context.strokeStyle = text;
     const focus = map.place.get(map.data.focus);
@@ -96,6 +158,28 @@ function makeMap(root) {
       context.globalAlpha = 1;
       context.lineWidth = 3 * ratio;
       context.beginPath(); context.arc(x, y, 8 * ratio, 0, 7); context.stroke();
+    }
+    const stops = map.data.path.map((number) => map.place.get(number)).filter((place) => place !== undefined).map(at);
+    if (stops.length > 1) {
+      context.strokeStyle = felt;
+      context.lineWidth = 2.5 * ratio;
+      context.beginPath();
+      stops.forEach(([x, y], i) => {
+        if (!i) return context.moveTo(x, y);
+        const [px, py] = stops[i - 1];
+        context.quadraticCurveTo((px + x) / 2 + (y - py) * 0.12, (py + y) / 2 - (x - px) * 0.12, x, y);
+      });
+      context.stroke();
+      context.font = `700 ${12 * ratio}px ${token(canvas, "--sans")}`;
+      context.textAlign = "center";
+      stops.forEach(([x, y], i) => {
+        context.fillStyle = felt;
+        context.beginPath(); context.arc(x, y, 11 * ratio, 0, 7); context.fill();
+        context.fillStyle = token(canvas, "--surface");
+        context.fillText(String(i + 1), x, y + 4 * ratio);
+      });
+      context.textAlign = "start";
+      context.strokeStyle = text;
     }
     if (map.loop && map.loop.length > 1) {
       context.setLineDash([5 * ratio, 4 * ratio]);
@@ -169,12 +253,12 @@ function makeMap(root) {
     const word = ([r, g, b], a) => ((a << 24) | (b << 16) | (g << 8) | r) >>> 0;
     const full = palette.map((rgb) => word(rgb, 255)), faint = palette.map((rgb) => word(rgb, 40));
     for (let i = 0; i < map.count; i++) {
-      const shown = (!any || map.chosen.has(map.numbers[i])) && (map.only === null || map.only === map.kinds[i]);
+      const shown = (!any || map.chosen.has(map.numbers[i])) && !map.hidden.has(map.kinds[i]) && (!map.matches || map.matches.has(map.numbers[i]));
       map.shades[i] = (shown ? full : faint)[map.kinds[i]];
     }
     clear.hidden = !any;
-    said.textContent = any ? `${map.chosen.size.toLocaleString("en")} of ${map.count.toLocaleString("en")} chosen`
-      : `${map.count.toLocaleString("en")} pieces`;
+    status.textContent = any ? `${map.chosen.size.toLocaleString("en")} of ${map.count.toLocaleString("en")} chosen`
+      : map.matches ? `${map.matches.size.toLocaleString("en")} of ${map.count.toLocaleString("en")} match` : plural(map.count, "piece");
   }
 
   // -- hand and keys ---------------------------------------------------------------------------------------
@@ -199,19 +283,18 @@ function makeMap(root) {
 
   function hover(event) {
     const i = under(event);
-    tip.hidden = i < 0;
-    if (i < 0) return;
-    const bounds = canvas.getBoundingClientRect();
-    tip.textContent = `${map.names[i]} · ${map.data.kinds[map.kinds[i]]}`;
-    tip.style.left = `${Math.max(0, Math.min(bounds.width - 240, event.clientX - bounds.left + 14))}px`;
-    tip.style.top = `${event.clientY - bounds.top + 16}px`;
+    if (i < 0) return; // the last piece stays, so that it can be played
+    tip.hidden = false;
+    if (map.over === i) return;
+    map.over = i;
+    const number = map.numbers[i], [title, ...where] = map.names[i].split(" — ");
+    tip.replaceChildren(playButton({ key: number, id: number, title }), h("div", { style: "min-width:0" }, h("div", { class: "t ell" }, title), h("div", { class: "xs m ell" }, `${where.join(" — ")}${where.length ? " · " : ""}${map.data.kinds[map.kinds[i]]}`)));
   }
 
   const touches = new Map();
   canvas.addEventListener("pointerdown", (event) => {
     canvas.setPointerCapture(event.pointerId);
     touches.set(event.pointerId, event);
-    tip.hidden = true;
     map.grip = { from: [event.clientX, event.clientY], x: map.x, y: map.y, dragged: false };
     if (map.drawing) map.loop = [placeOf(event)];
   });
@@ -248,7 +331,6 @@ function makeMap(root) {
   };
   canvas.addEventListener("pointerup", lift);
   canvas.addEventListener("pointercancel", lift);
-  canvas.addEventListener("pointerleave", () => { tip.hidden = true; });
   canvas.addEventListener("wheel", (event) => {
     event.preventDefault();
     zoomAt(Math.exp(-event.deltaY / 400), placeOf(event));
@@ -283,11 +365,12 @@ function makeMap(root) {
       map.shades = new Uint32Array(map.count);
       map.chosen = new Set();
       index();
+      landscape();
     }
-    if (!old || old.kind_of !== data.kind_of) map.only = null;
+    if (!old || old.kind_of !== data.kind_of) map.hidden.clear();
+    map.matches = data.matches === null ? null : new Set(new Uint32Array(decodeBytes(data.matches).buffer));
     map.kinds = decodeBytes(data.kind_of);
     legend();
-    canvas.style.height = `${data.height}px`;
     canvas.setAttribute("aria-label", data.alt);
     paint();
     later();
@@ -297,6 +380,9 @@ function makeMap(root) {
   window.addEventListener("midikin-points", map.onPoints);
   map.observer = new ResizeObserver(() => later());
   map.observer.observe(canvas);
+  window.addEventListener("midikin-theme", later);
+  const off = onPlayer(() => tip.querySelector(".pp")?.refresh());
+  map.release = () => { off(); map.observer.disconnect(); window.removeEventListener("midikin-theme", later); window.removeEventListener("midikin-points", map.onPoints); };
   root.frames = () => map.frames;
   return map;
 }
@@ -306,7 +392,6 @@ export default function (component) {
   map.update(component);
   return () => {
     if (component.parentElement.isConnected) return;
-    map.observer.disconnect();
-    window.removeEventListener("midikin-points", map.onPoints);
+    map.release();
   };
 }

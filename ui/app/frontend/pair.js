@@ -1,19 +1,28 @@
 // Two pieces beside each other: where they agree is joined by bands, what differs is marked, and below, the
-// moment at the cursor with the second piece drawn on the clock of the first.
+// moment at the cursor with the second piece drawn in the timing of the first.
 
 const OVERVIEW = 54, BAND = 34, DETAIL = 92, DETAIL_S = 12;
 
+// The first index of a rising array whose value is not below `value`.
+function firstFrom(sorted, value) {
+  const index = sorted.findIndex((element) => element >= value);
+  return index < 0 ? sorted.length : index;
+}
+
 function makePair(root) {
-  const [overview, detail] = root.querySelectorAll("canvas"), bar = root.querySelector(".bar");
+  const [overview, detail] = root.querySelectorAll("canvas"), bar = root.querySelector(".tools");
   const pair = { cursor: 0 };
-  pair.player = new Player(root.querySelector("audio"), () => moved());
-  const playA = button(bar, "▶ A", () => toggle("a"), "Play A from the cursor");
-  const playB = button(bar, "▶ B", () => toggle("b"), "Play B from the same place");
-  const turn = button(bar, "A, then B", () => inTurn(), "Play ten seconds of A and then the same place of B");
-  const prior = button(bar, "⇤ difference", () => jump(-1), "Go to the previous difference");
-  const next = button(bar, "difference ⇥", () => jump(1), "Go to the next difference");
-  const time = bar.appendChild(document.createElement("span"));
-  time.className = "time";
+  const named = (button, label) => { button.setAttribute("aria-label", label); button.title = label; return button; };
+  const playA = named(textButton("play", "A", () => toggle("a")), "Play A from the cursor");
+  const playB = named(textButton("play", "B", () => toggle("b")), "Play B from the same place");
+  const turn = named(textButton("play", "A, then B", () => inTurn()), "Play ten seconds of A and then the same place of B");
+  const prior = named(textButton(null, "Previous difference", () => jump(-1)), "Go to the previous difference");
+  const next = named(textButton(null, "Next difference", () => jump(1)), "Go to the next difference");
+  const time = h("span", { class: "s m" });
+  bar.append(playA, playB, turn, prior, next, time);
+  const keyOf = (side) => `pair-${side}-${pair.data.names[side === "a" ? 0 : 1]}`;
+  const playing = (side) => midikin.state.key === keyOf(side) && midikin.state.playing;
+  const item = (side, from, to) => ({ key: keyOf(side), notes: pair[side], title: `${side.toUpperCase()}: ${pair.data.names[side === "a" ? 0 : 1]}`, facts: "Compared", from, to });
 
   // Where a moment of A falls in B, or the reverse; null outside the shared passages.
   function across(seconds, from, to) {
@@ -28,52 +37,58 @@ function makePair(root) {
     return null;
   }
 
-  function spanFrom(lane, length) {
-    const piece = pair[lane];
-    const at = lane === "a" ? pair.cursor : across(pair.cursor, "a", "b") ?? pair.cursor;
+  function spanFrom(side, length) {
+    const piece = pair[side], at = side === "a" ? pair.cursor : across(pair.cursor, "a", "b") ?? pair.cursor;
     const from = Math.max(0, Math.min(at, piece.end - 0.5));
-    return { notes: piece.notes, from, to: Math.min(piece.end, from + length), lane };
+    return item(side, from, length === null ? null : Math.min(piece.end, from + length));
   }
 
-  function toggle(lane) {
-    const { player } = pair;
-    if (player.playing && player.span.lane === lane) return player.pause();
-    pair.player.play([spanFrom(lane, Infinity)]);
+  function toggle(side) {
+    if (playing(side)) midikin.toggle(); else midikin.play([spanFrom(side, null)]);
   }
 
-  function inTurn() { pair.player.play([spanFrom("a", 10), spanFrom("b", 10)]); pair.back = pair.cursor; }
+  function inTurn() { midikin.play([spanFrom("a", 10), spanFrom("b", 10)]); }
 
   function jump(direction) {
     const times = pair.differences;
     const place = direction > 0 ? times.find((t) => t > pair.cursor + 0.3)
       : [...times].reverse().find((t) => t < pair.cursor - 0.3);
-    if (place !== undefined) { pair.player.stop(); pair.cursor = place; draw(); }
+    if (place !== undefined) goTo(place);
   }
 
   function moved() {
-    const { player } = pair;
-    if (player.span) {
-      const at = player.span.lane === "a" ? player.now : across(player.now, "b", "a");
+    if (!pair.a) return;
+    const side = playing("a") ? "a" : playing("b") ? "b" : "";
+    if (side) {
+      const at = side === "a" ? midikin.state.position : across(midikin.state.position, "b", "a");
       if (at !== null) pair.cursor = at;
     }
-    root.dataset.playing = player.playing ? player.span.lane : "";
-    for (const [lane, made] of [["a", playA], ["b", playB]]) {
-      const on = player.playing && player.span.lane === lane;
-      made.classList.toggle("on", on);
-      made.textContent = `${on ? "❚❚" : "▶"} ${lane.toUpperCase()}`;
-    }
+    root.dataset.playing = side;
+    for (const [name, made] of [["a", playA], ["b", playB]]) made.replaceChildren(icon(side === name ? "pause" : "play"), name.toUpperCase());
     draw();
   }
 
-  function lane(context, piece, only, box, pitches, place, fill, red) {
-    drawNotes(context, piece.notes, box, pitches, place,
-      (i) => (only.has(`${Math.round(piece.notes.onset[i] * 50)}:${piece.notes.pitch[i]}`) ? red : fill));
+  // Notes on a lane; `place(seconds)` tells the pixel of a moment, or null where it has none.
+  function lane(context, notes, only, box, place, ink) {
+    const step = box.height / (notes.high - notes.low + 1);
+    for (let i = 0; i < notes.count; i++) {
+      const x = place(notes.onset[i]);
+      if (x === null || x > box.x + box.width) continue;
+      const end = place(notes.onset[i] + notes.duration[i]), width = Math.max(1, (end === null ? x + 2 : end) - x - 0.4);
+      if (x + width < box.x) continue;
+      const differs = only.has(`${Math.round(notes.onset[i] * 50)}:${notes.pitch[i]}`);
+      context.globalAlpha = differs ? 1 : 0.5 + 0.5 * (notes.velocity[i] / 127);
+      context.fillStyle = differs ? ink.felt : ink.colours[notes.colours[notes.part[i]]];
+      const left = Math.max(box.x, x), drums = notes.parts[notes.part[i]].drums;
+      const y = drums ? box.y + box.height - 4 : box.y + (notes.high - notes.pitch[i]) * step;
+      context.fillRect(left, Math.max(box.y, y), Math.min(x + width, box.x + box.width) - left, Math.max(1.5, Math.min(5, step - 0.3)));
+    }
+    context.globalAlpha = 1;
   }
 
   function draw() {
     if (!overview.clientWidth) return;
-    const text = colour(root, "--st-text-color", "#333"), accent = colour(root, "--st-primary-color", "#0a7");
-    const red = colour(root, "--st-red-color", "#d33"), grey = colour(root, "--st-gray-color", "#888");
+    const ink = inks(overview), accent = ink.accent;
     const { context, width } = paperOf(overview);
     const longest = Math.max(pair.a.end, pair.b.end), scale = width / longest;
     const lower = OVERVIEW + BAND;
@@ -92,35 +107,35 @@ function makePair(root) {
     }
     context.globalAlpha = 1;
     const whole = (s) => s * scale;
-    lane(context, pair.a, pair.onlyA, { x: 0, y: 1, width, height: OVERVIEW - 2 }, pair.pitchesA, whole, text, red);
-    lane(context, pair.b, pair.onlyB, { x: 0, y: lower + 1, width, height: OVERVIEW - 2 }, pair.pitchesB, whole, text, red);
-    context.fillStyle = accent;
+    lane(context, pair.a, pair.onlyA, { x: 0, y: 1, width, height: OVERVIEW - 2 }, whole, ink);
+    lane(context, pair.b, pair.onlyB, { x: 0, y: lower + 1, width, height: OVERVIEW - 2 }, whole, ink);
+    context.fillStyle = ink.felt;
     context.fillRect(pair.cursor * scale - 1, 0, 2, OVERVIEW);
     if (there !== null) context.fillRect(there * scale - 1, lower, 2, OVERVIEW);
-    drawDetail(text, red, accent, grey);
+    drawDetail(ink);
     time.textContent = `A ${clock(pair.cursor)} · B ${there === null ? "not shared here" : clock(there)}`;
     overview.setAttribute("aria-valuenow", pair.cursor.toFixed(1));
     overview.setAttribute("aria-valuetext", time.textContent);
   }
 
-  function drawDetail(text, red, accent, grey) {
+  function drawDetail(ink) {
     const { context, width } = paperOf(detail);
     const from = pair.cursor - DETAIL_S * 0.3, scale = width / DETAIL_S;
     const onA = (s) => (s - from) * scale;
     const onB = (s) => { const at = across(s, "b", "a"); return at === null ? null : onA(at); };
     const half = DETAIL;
     context.font = "12px system-ui, sans-serif";
-    lane(context, pair.a, pair.onlyA, { x: 0, y: 4, width, height: half - 8 }, pair.pitchesA, onA, text, red);
-    lane(context, pair.b, pair.onlyB, { x: 0, y: half + 4, width, height: half - 8 }, pair.pitchesB, onB, text, red);
-    context.fillStyle = grey;
+    lane(context, pair.a, pair.onlyA, { x: 0, y: 4, width, height: half - 8 }, onA, ink);
+    lane(context, pair.b, pair.onlyB, { x: 0, y: half + 4, width, height: half - 8 }, onB, ink);
+    context.fillStyle = ink.mute;
     context.fillRect(0, half, width, 1);
     context.fillText("A", 4, 14);
-    context.fillText("B, on the clock of A", 4, half + 15);
-    context.fillStyle = accent;
+    context.fillText("B, in the timing of A", 4, half + 15);
+    context.fillStyle = ink.felt;
     context.fillRect(onA(pair.cursor) - 1, 0, 2, 2 * half);
   }
 
-  function goTo(seconds) { pair.player.stop(); pair.cursor = Math.min(pair.a.end, Math.max(0, seconds)); draw(); }
+  function goTo(seconds) { if (playing("a") || playing("b")) midikin.toggle(); pair.cursor = Math.min(pair.a.end, Math.max(0, seconds)); draw(); }
 
   overview.addEventListener("click", (event) => {
     const bounds = overview.getBoundingClientRect();
@@ -146,19 +161,13 @@ function makePair(root) {
     const fresh = !pair.data || pair.data.a.notes !== data.a.notes || pair.data.b.notes !== data.b.notes;
     pair.data = data;
     if (fresh) {
-      for (const side of ["a", "b"]) {
-        const notes = decodeNotes(data[side].notes);
-        pair[side] = { notes, ...lasting(notes) };
-      }
-      pair.pitchesA = compass(pair.a.notes);
-      pair.pitchesB = compass(pair.b.notes);
+      for (const side of ["a", "b"]) pair[side] = decodeNotes(data[side]);
       const keys = (list) => new Set(list.map(([s, pitch]) => `${Math.round(s * 50)}:${pitch}`));
       pair.onlyA = keys(data.only_a);
       pair.onlyB = keys(data.only_b);
       const inA = data.only_b.map(([s]) => across(s, "b", "a")).filter((s) => s !== null);
       pair.differences = [...data.only_a.map(([s]) => s), ...inA].sort((x, y) => x - y);
       pair.cursor = data.passages.length ? data.passages[0].a[0] : 0;
-      pair.player.stop();
     }
     prior.hidden = next.hidden = !pair.differences.length;
     overview.style.height = `${2 * OVERVIEW + BAND}px`;
@@ -168,13 +177,15 @@ function makePair(root) {
     overview.setAttribute("aria-valuemax", pair.a.end.toFixed(1));
     moved();
   };
-  pair.observer = new ResizeObserver(() => draw());
-  pair.observer.observe(overview);
+  const observer = new ResizeObserver(() => { if (pair.a) draw(); });
+  observer.observe(overview);
+  const off = onPlayer(moved);
+  pair.release = () => { off(); observer.disconnect(); };
   return pair;
 }
 
 export default function (component) {
   const pair = stateOf(component, makePair);
   pair.update(component);
-  return () => { if (!component.parentElement.isConnected) { pair.player.release(); pair.observer.disconnect(); } };
+  return () => { if (!component.parentElement.isConnected) pair.release(); };
 }

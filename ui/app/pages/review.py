@@ -1,4 +1,4 @@
-"""What is left to decide of duplicates: pairs, strongest first, in the light of what was decided before."""
+"""What is left to decide of duplicates: groups and their pairs, with the decisions made so far."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from index import Decision, Duplicates
     from index.duplicates.records import DuplicateGroup, DuplicateLink, Member
 
-__all__ = ["Pair", "as_decided", "pairs_of"]
+__all__ = ["Pair", "ReviewGroup", "as_decided", "groups_of", "pairs_of"]
 
 STRENGTH = ("bytes", "notes", "edited", "work", "contains")  # strictest first
+VERSIONS = ("work", "contains")  # other versions, of which usually both are kept
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Pair:
     group : the group that both are in, with all its members
     keeper, other : the one that is suggested to stay, and another of the group
     says : the evidence in words
-    decision : what stands about the two, or None
+    decision : the active decision about the two, or None
     """
 
     group: DuplicateGroup
@@ -40,16 +41,62 @@ class Pair:
         return f"{self.keeper.piece_id}-{self.other.piece_id}"
 
 
-def pairs_of(found: Duplicates, decided: Iterable[Decision]) -> list[Pair]:
+@dataclass(frozen=True)
+class ReviewGroup:
+    """A group with its pairs.
+
+    Attributes
+    ----------
+    versions : whether its pieces are other performances, arrangements or parts of each other, and no copies
+    """
+
+    group: DuplicateGroup
+    pairs: tuple[Pair, ...]
+
+    @property
+    def versions(self) -> bool:
+        return any(pair.kind in VERSIONS for pair in self.pairs)
+
+    @property
+    def keeper(self) -> int:
+        """The piece that is suggested to stay, or the first one."""
+        keeper = self.group.keeper
+        return self.group.members[0].piece_id if keeper is None else keeper
+
+    @property
+    def decided(self) -> bool:
+        return all(pair.decision is not None for pair in self.pairs)
+
+    @property
+    def kind(self) -> str:
+        """The loosest kind of its pairs."""
+        return max((pair.kind for pair in self.pairs), key=STRENGTH.index)
+
+    @property
+    def name(self) -> str:
+        """Its name in the address: that of its first pair."""
+        return self.pairs[0].name
+
+
+def groups_of(duplicates: Duplicates, decided: Iterable[Decision]) -> list[ReviewGroup]:
+    """Groups with at least one pair, those with the strictest kinds first."""
+    pairs: dict[int, list[Pair]] = {}
+    for pair in pairs_of(duplicates, decided):
+        pairs.setdefault(pair.group.number, []).append(pair)
+    groups = [ReviewGroup(members[0].group, tuple(members)) for members in pairs.values()]
+    return sorted(groups, key=lambda group: STRENGTH.index(group.kind))
+
+
+def pairs_of(duplicates: Duplicates, decided: Iterable[Decision]) -> list[Pair]:
     """Each member of a group beside the one it is most like, the strictest kinds first.
 
-    A member is set beside the keeper if the two are linked, and else beside the member it is linked with most
-    strongly: so the pairs hold every group together, and nobody is asked about two pieces twice.
+    A member is paired with the keeper if the two are linked, otherwise with the member of its strongest link:
+    the pairs then connect the group, and no pair occurs twice.
     """
-    standing = {_key(one.one, one.other): one for one in decided if one.undone_s is None}
+    active = {_key(one.one, one.other): one for one in decided if one.undone_s is None}
     pairs: list[Pair] = []
     seen: set[tuple[str, str]] = set()
-    for group in found.groups:
+    for group in duplicates.groups:
         members = {member.piece_id: member for member in group.members}
         for member in group.members:
             link = _link(group, member.piece_id)
@@ -66,7 +113,7 @@ def pairs_of(found: Duplicates, decided: Iterable[Decision]) -> list[Pair]:
                     other=member,
                     kind=link.link.kind.value,
                     says=str(link.link.evidence),
-                    decision=standing.get(_key(partner.sha256, member.sha256)),
+                    decision=active.get(_key(partner.sha256, member.sha256)),
                 )
             )
     strength = {
@@ -90,18 +137,18 @@ def _link(group: DuplicateGroup, number: int) -> DuplicateLink | None:
     )
 
 
-def as_decided(found: Duplicates, decided: Sequence[Decision]) -> Duplicates:
+def as_decided(duplicates: Duplicates, decided: Sequence[Decision]) -> Duplicates:
     """The groups with what has been decided since they were looked for.
 
     Links between pieces that are not the same are taken away, and groups fall apart where nothing holds them.
     """
-    standing = {_key(one.one, one.other): one for one in decided if one.undone_s is None}
+    active = {_key(one.one, one.other): one for one in decided if one.undone_s is None}
     groups: list[DuplicateGroup] = []
-    for group in found.groups:
+    for group in duplicates.groups:
         hashes = {member.piece_id: member.sha256 for member in group.members}
         links = []
         for one in group.links:
-            decision = standing.get(_key(hashes[one.link.one], hashes[one.link.other]))
+            decision = active.get(_key(hashes[one.link.one], hashes[one.link.other]))
             verdict = None if decision is None else decision.verdict
             kept = [n for n in (one.link.one, one.link.other) if decision and hashes[n] == decision.keeper]
             if verdict != "not-same":
@@ -123,7 +170,7 @@ def as_decided(found: Duplicates, decided: Sequence[Decision]) -> Duplicates:
                     and len(_parts(replace(group, members=members), tied)[0]) == len(part),
                 )
             )
-    return replace(found, groups=tuple(groups))
+    return replace(duplicates, groups=tuple(groups))
 
 
 def _parts(group: DuplicateGroup, links: Iterable[DuplicateLink]) -> list[set[int]]:

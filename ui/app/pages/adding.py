@@ -1,4 +1,4 @@
-"""Adding folders from the page: a form, and the progress of the work that goes on elsewhere."""
+"""Adding folders: a form, and the progress of the job."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from pathlib import Path
 import streamlit as st
 
 from embedder.core.errors import LibraryError
+from embedder.core.text import count
 
-from . import state
-from .escaping import clock, plain
-from .jobs import Job
+from .. import state
+from ..escaping import clock, plain
+from ..jobs import Job
 
 __all__ = ["add_form", "job_shown"]
 
-LOOK_AGAIN_S = 1.0
+REFRESH_S = 1.0
 _PHASES = {
     "starting": "Starting",
     "waiting": "Waiting for another process that writes to this library",
@@ -25,15 +26,21 @@ _PHASES = {
 
 
 def add_form(key: str) -> None:
-    """Ask for a folder and begin to add it."""
+    """Ask for a folder and start to add it."""
     roots = state.music_roots()
     if roots is not None and not roots:
         st.caption("Music is added by whoever runs this app: `midikin add FOLDER`.")
         return
     with st.form(f"add-{key}", border=False):
-        where = "on the computer that runs midikin"
-        st.text_input(f"A folder {where}", key=f"folder-{key}", placeholder="~/Music/midi", max_chars=4096)
-        st.form_submit_button("Add", type="primary", icon=":material/add:", on_click=_begin, args=(key,))
+        st.text_input(
+            "A folder on the computer that runs midikin",
+            key=f"folder-{key}",
+            placeholder="~/Music/midi",
+            max_chars=4096,
+        )
+        st.form_submit_button(
+            "Add", type="primary", icon=":material/create_new_folder:", on_click=_begin, args=(key,)
+        )
     if roots:
         st.caption("Folders below " + ", ".join(plain(root) for root in roots) + " can be added.")
     problem = st.session_state.pop(f"problem-{key}", None)
@@ -65,16 +72,16 @@ def _allowed(typed: str) -> Path:
     roots = state.music_roots()
     real = folder.resolve()
     if roots is not None and not any(real.is_relative_to(root) for root in roots):
-        # Whether it exists is not said: that too would be telling.
+        # Whether it exists is not told to visitors.
         raise LibraryError(f"{typed}: only the folders named when the app was started can be added")
     if not folder.exists():
         raise LibraryError(f"{typed}: no such file or folder; check the name")
     return real if roots is not None else folder
 
 
-@st.fragment(run_every=LOOK_AGAIN_S)
-def _followed() -> None:
-    """The running job, looked at every second; when it ends the whole page is drawn anew."""
+@st.fragment(run_every=REFRESH_S)
+def _running() -> None:
+    """The running jobs, refreshed every second; the page is rerun when they end."""
     running = [
         job for kind in ("demo", "add") if (job := state.jobs().last(kind)) is not None and job.running
     ]
@@ -85,10 +92,10 @@ def _followed() -> None:
 
 
 def job_shown() -> None:
-    """The work that runs, or how the last one ended."""
+    """The running job, or how the last one ended."""
     last = [job for kind in ("demo", "add") if (job := state.jobs().last(kind)) is not None]
     if any(job.running for job in last):
-        _followed()
+        _running()
     elif last:
         _ended(max(last, key=lambda job: job.number))
 
@@ -97,7 +104,7 @@ def _progress(job: Job) -> None:
     phase = _PHASES.get(job.phase, job.phase)
     if job.total:
         notes = job.extra.get("notes", 0)
-        more = f", {notes / max(job.seconds, 1e-3):,.0f} notes a second" if notes else ""
+        more = f", {notes / max(job.seconds, 1e-3):,.0f} notes per second" if notes else ""
         failed = job.extra.get("failed", 0)
         more += f", {failed:,} failed" if failed else ""
         left = job.seconds / max(job.done, 1) * (job.total - job.done)
@@ -123,14 +130,14 @@ def _ended(job: Job) -> None:
         )
     else:
         report = job.result
-        said = [f"{report['added']:,} pieces added"]
-        said += [f"{report[name]:,} {words}" for name, words in _COUNTS.items() if report[name]]
-        st.success(f"{', '.join(said)}, in {clock(job.seconds)}.", icon=":material/check:")
+        parts = [f"{count(report['added'], 'piece')} added"]
+        parts += [f"{report[name]:,} {words}" for name, words in _COUNTS.items() if report[name]]
+        st.success(f"{', '.join(parts)}, in {clock(job.seconds)}.", icon=":material/check:")
 
 
 _COUNTS = {
     "unchanged": "files known already",
-    "duplicates": "files with bytes that were there",
+    "duplicates": "files that were there already",
     "moved": "moved",
     "changed": "changed",
     "failed": "failed",

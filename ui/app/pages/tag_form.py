@@ -1,4 +1,4 @@
-"""Giving tags to some pieces at once, wherever they are shown."""
+"""A line to tag some pieces at once, wherever they are shown."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from collections.abc import Sequence
 import streamlit as st
 
 from embedder.core.errors import MidikinError
+from embedder.core.text import count
 from index import Library
 
-from .escaping import plain
+from ..escaping import plain
 
 __all__ = ["parsed", "tag_form"]
 
-LONGEST_TAG = 200
+MAX_TAG = 200
 
 
 def parsed(typed: str) -> tuple[str, str | None]:
@@ -24,8 +25,8 @@ def parsed(typed: str) -> tuple[str, str | None]:
     ValueError
         If nothing stands before or after the colon.
     """
-    name, between, value = (part.strip() for part in typed.partition(":"))
-    if not name or (between and not value):
+    name, colon, value = (word.strip() for word in typed.partition(":"))
+    if not name or (colon and not value):
         raise ValueError("type a tag like: lullaby, or with a value like: composer: Chopin")
     return name, value or None
 
@@ -37,9 +38,9 @@ def tag_form(library: Library, numbers: Sequence[int], *, key: str) -> None:
         st.container(horizontal=True, vertical_alignment="bottom"),
     ):
         typed = st.text_input(
-            f"Tag {'this piece' if len(numbers) == 1 else f'these {len(numbers):,} pieces'}",
+            "Tag this piece" if len(numbers) == 1 else f"Tag these {len(numbers):,} pieces",
             placeholder="lullaby, or composer: Chopin",
-            max_chars=LONGEST_TAG,
+            max_chars=MAX_TAG,
             key=f"typed-tag-{key}",
         )
         pressed = st.form_submit_button("Tag", icon=":material/label:")
@@ -51,7 +52,5 @@ def tag_form(library: Library, numbers: Sequence[int], *, key: str) -> None:
     except (MidikinError, ValueError) as error:
         st.error(plain(error))
         return
-    said = f"{report.set:,} pieces tagged" + (
-        f", {report.unchanged:,} were before" if report.unchanged else ""
-    )
-    st.toast(plain(said), icon=":material/label:")
+    unchanged = f", {report.unchanged:,} had it before" if report.unchanged else ""
+    st.toast(plain(f"{count(report.set, 'piece')} tagged{unchanged}."), icon=":material/label:")
