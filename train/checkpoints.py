@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from embedder.ensemble.model import EnsembleTransformer
 from embedder.errors import CorpusError
 from embedder.model import NoteTransformer
 from embedder.tensors import write_tensors
@@ -24,7 +25,7 @@ _READER = "reader."  # what a melody model calls the transformer without its hea
 _READS = ("embeddings.", "blocks.", "norm.")  # and what that consists of
 
 
-def export(model: NoteTransformer, folder: Path, own: nn.Module | None = None) -> Path:
+def export(model: NoteTransformer | EnsembleTransformer, folder: Path, own: nn.Module | None = None) -> Path:
     """Write weights and model settings beside each other, and an objective's own weights if it has some;
     complete or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,9 +67,7 @@ def load_weights(model: nn.Module, path: Path, *, to_finetune: bool = False) -> 
         raise CorpusError(f"{path} does not hold weights of this model: {reason}") from None
 
 
-def save(
-    folder: Path, model: NoteTransformer, own: nn.Module, optimiser: torch.optim.AdamW, step: int
-) -> None:
+def save(folder: Path, model: nn.Module, own: nn.Module, optimiser: torch.optim.AdamW, step: int) -> None:
     """A checkpoint is a folder that is moved into place whole, the one before kept until then."""
     fresh, kept, old = (folder / name for name in ("checkpoint.part", "checkpoint", "checkpoint.old"))
     shutil.rmtree(fresh, ignore_errors=True)
@@ -87,7 +86,7 @@ def save(
     shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(folder: Path, model: NoteTransformer, own: nn.Module, optimiser: torch.optim.AdamW) -> int:
+def restore(folder: Path, model: nn.Module, own: nn.Module, optimiser: torch.optim.AdamW) -> int:
     """Load the last checkpoint, if there is one; the step to go on with.
 
     Raises
