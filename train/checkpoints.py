@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from embedder.checkpoint import EncoderConfig, EncoderModel, save_checkpoint
 from embedder.core.errors import CorpusError
 from embedder.core.files import atomic_write, replace_with
+from embedder.ensemble.model import EnsembleTransformer
 from embedder.features.projection import HandmadeHead
 from embedder.tensor_files import write_tensors
 from embedder.transformer import ModelConfig, NoteTransformer
@@ -25,7 +26,7 @@ _READER = "reader."  # what a melody model calls the transformer without its hea
 _READS = ("embeddings.", "blocks.", "norm.")  # and what that consists of
 
 
-def export(model: NoteTransformer, folder: Path, own: nn.Module | None = None) -> Path:
+def export(model: NoteTransformer | EnsembleTransformer, folder: Path, own: nn.Module | None = None) -> Path:
     """Write weights and model settings beside each other, and an objective's own weights if it has some;
     complete or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -67,9 +68,7 @@ def load_weights(model: nn.Module, path: Path, *, to_finetune: bool = False) -> 
         raise CorpusError(f"{path} does not hold weights of this model: {reason}") from None
 
 
-def save(
-    folder: Path, model: NoteTransformer, own: nn.Module, optimiser: torch.optim.AdamW, step: int
-) -> None:
+def save(folder: Path, model: nn.Module, own: nn.Module, optimiser: torch.optim.AdamW, step: int) -> None:
     """A checkpoint is a folder that is moved into place whole, the one before kept until then."""
     fresh, kept, old = (folder / name for name in ("checkpoint.part", "checkpoint", "checkpoint.old"))
     shutil.rmtree(fresh, ignore_errors=True)
@@ -88,7 +87,7 @@ def save(
     shutil.rmtree(old, ignore_errors=True)
 
 
-def restore(folder: Path, model: NoteTransformer, own: nn.Module, optimiser: torch.optim.AdamW) -> int:
+def restore(folder: Path, model: nn.Module, own: nn.Module, optimiser: torch.optim.AdamW) -> int:
     """Load the last checkpoint, if there is one; the step to go on with.
 
     Raises

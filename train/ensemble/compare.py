@@ -41,10 +41,16 @@ GROUP = 64
 
 
 def systems(
-    pieces: Sequence[PartedNotes], runs: Sequence[Path], encoders: Sequence[str], context: int
+    pieces: Sequence[PartedNotes],
+    runs: Sequence[Path],
+    encoders: Sequence[str],
+    context: int,
+    *,
+    baselines: bool = True,
 ) -> Iterator[tuple[str, Embed]]:
     """Name and vectors of each system; the baselines' scales come from `pieces`."""
-    yield from features_and_grams(pieces).items()
+    if baselines:
+        yield from features_and_grams(pieces).items()
     for name in encoders:
         yield name, _of_encoder(Encoder.load(name))
     for run in runs:
@@ -91,6 +97,7 @@ def main() -> None:
     parser.add_argument("--context", type=int, default=256)
     parser.add_argument("--per-set", type=int, default=90)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--baselines", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--markdown", type=Path)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
@@ -101,7 +108,9 @@ def main() -> None:
     )
     print(heading, flush=True)
     found: dict[str, dict[str, float]] = {}
-    for name, embed in systems(measures.pieces, args.run, args.encoder, args.context):
+    for name, embed in systems(
+        measures.pieces, args.run, args.encoder, args.context, baselines=args.baselines
+    ):
         begun = time.process_time()
         found[name] = measures(embed)
         print(f"{name}: {time.process_time() - begun:.0f} s {json.dumps(found[name])}", flush=True)

@@ -3,7 +3,7 @@
     RUN/recipe.toml    what was asked for
     RUN/checkpoint/    weights, their running average, the optimiser, past vectors and counters
     RUN/log.csv        step, name, value; `notes` and `core_s` are what the run has cost until then
-    RUN/encoder/       averaged weights and settings, written anew at every measure
+    RUN/encoder/       averaged weights and settings, written anew at every checkpoint
 
 A checkpoint is moved into place whole, so that a run survives being killed at any moment. Batches are drawn
 from (seed, step): a continued run sees what an uninterrupted one would have seen.
@@ -118,7 +118,7 @@ def run_stages(
         _scale(model, recipe, corpus)
     state = State(model, max(stage.settings.memory for stage in recipe.stages)).to(chosen)
     optimiser = _optimiser(model, recipe)
-    step = restore(folder, model, state, optimiser)  # type: ignore[arg-type]
+    step = restore(folder, model, state, optimiser)
     replace_with(folder / "recipe.toml", lambda path: path.write_text(recipe.text, encoding="utf-8"))
     runner = _Runner(recipe, corpus, folder, model, state, optimiser, chosen, on_line)
     return runner.go(step, stopped, polite)
@@ -209,7 +209,8 @@ class _Runner:
                 late = time.monotonic() - saved > self.recipe.run.checkpoint_minutes * 60
                 if ended or stop or late:
                     self._keep(memories)
-                    save(self.folder, self.model, self.state, self.optimiser, step)  # type: ignore[arg-type]
+                    save(self.folder, self.model, self.state, self.optimiser, step)
+                    export(averaged_model(self.model, self.state), self.folder / "encoder")
                     saved = time.monotonic()
                 if stop and not ended:
                     logs.close()
@@ -281,7 +282,6 @@ class _Runner:
         if self.measures is None:
             self.measures = Measures(self.corpus, "validation")
         model = averaged_model(self.model, self.state)
-        export(model, self.folder / "encoder")  # type: ignore[arg-type]
         found = self._figures(model, fused=False)
         if self.recipe.stages[min(int(self.state.get("stage")), len(self.recipe.stages) - 1)].settings.fused:
             found |= {f"fused {name}": value for name, value in self._figures(model, fused=True).items()}
