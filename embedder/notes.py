@@ -148,7 +148,7 @@ class Notes:
         order = _order(begin, steps, pitch, velocity, part, instruments)
         columns = [begin / GRID_HZ, steps / GRID_HZ, pitch, velocity, part]
         if order is not None:
-            columns = [column[order] for column in columns]
+            columns = [column.take(order) for column in columns]
         dtypes = (np.float64, np.float64, np.int16, np.int16, np.uint16)
         for name, column, dtype in zip(_ARRAYS, columns, dtypes, strict=True):
             column = column.astype(dtype, copy=order is None)

@@ -349,35 +349,36 @@ class _Track:
     def _decode(self, block: ByteArray, running: int) -> tuple[int, int, bool]:
         """Decode the messages at the start of a block: bytes used, the status that holds then, whether
         nothing else stands in the block but the beginning of a further message."""
-        low = np.flatnonzero(block < 0x80)
+        is_low = block < 0x80
+        low = np.flatnonzero(is_low)
         count = len(low) // 3
-        gap_end, first, second = np.ascontiguousarray(low[: 3 * count].reshape(count, 3).T)
-        begin = np.empty(count, np.int64)
-        begin[:1] = 0
-        begin[1:] = second[:-1] + 1
-        gap_size = gap_end - begin
-        width = first - gap_end  # 2 where a status is stated
-        status = block[gap_end + 1]
+        low = low[: 3 * count]
+        step = low + 1  # to the last byte of the delta time, to each of the two data bytes
+        step[1:] -= step[:-1].copy()
+        gap_end = low[::3]
+        width = step[1::3]  # 2 where a status is stated
+        status = block.take(gap_end + 1)
         two_data = (status < 0xC0) | (status - 0xE0 < 0x10)  # also true of what is no status
-        right = (second - first == 1) & (gap_size <= 3) & (width <= 2) & two_data
+        right = (step[2::3] == 1) & (step[::3] <= 4) & (width <= 2) & two_data
         all_regular = bool(right.all())
         if not all_regular:
             count = int(right.argmin())
-            gap_end, first, second = gap_end[:count], first[:count], second[:count]
-            gap_size, width, status = gap_size[:count], width[:count], status[:count]
+            gap_end, width, status = gap_end[:count], width[:count], status[:count]
         if not count:
             return 0, running, False
-        gap = block[gap_end].astype(np.int64)
-        for i in range(1, int(gap_size.max()) + 1):
-            longer = np.flatnonzero(gap_size >= i)
-            gap[longer] |= (block[gap_end[longer] - i] & np.int64(0x7F)) << 7 * i
+        gap_size = step[: 3 * count : 3]
+        values = block[is_low][: 3 * count]
+        gap = values[::3].astype(np.int64)
+        for i in range(1, int(gap_size.max())):
+            longer = np.flatnonzero(gap_size > i)
+            gap[longer] |= (block.take(gap_end.take(longer) - i) & np.int64(0x7F)) << 7 * i
         stated = np.flatnonzero(width == 2)
         if len(stated) < count:
-            states = np.append(np.uint8(running), status[stated])
+            states = np.append(np.uint8(running), status.take(stated))
             status = np.repeat(states, np.diff(stated, prepend=0, append=count))
         tick = np.cumsum(gap)
         tick += self.tick
-        self.blocks.append((tick, status, block[first], block[second]))
+        self.blocks.append((tick, status, values[1::3].copy(), values[2::3].copy()))
         self.count += count
         self.tick = int(tick[-1])
-        return int(second[-1]) + 1, int(status[-1]), all_regular
+        return int(low[3 * count - 1]) + 1, int(status[-1]), all_regular
