@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Connection, Row, Table, delete, insert, select, update
+from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
 
 from embedder.descriptors import Descriptors
 from embedder.midi.general_midi import PROGRAMS, family_of
@@ -55,6 +55,8 @@ __all__ = [
 
 # Version of what reading a file gives; pieces of a lower one are read again by the next add.
 READING = 1
+# A title that at least so many pieces of a library have is none.
+COMMON_TITLE = 4
 NO_FILTERS = Filters()
 _OPTIONAL = ("tempo_bpm", "meter")
 
@@ -121,11 +123,22 @@ def pieces_of_rows(
         for number, path in connection.execute(query.order_by(schema.paths.c.path)):
             with decoding("a path"):
                 paths[number].append(from_bytes(path))
+    common = _common_titles(connection, {row.title for row in rows if isinstance(row.title, str)})
     with decoding("what describes a piece"):
-        return [_piece(row, tuple(paths[row.id])) for row in rows]
+        return [_piece(row, tuple(paths[row.id]), common) for row in rows]
 
 
-def _piece(row: Row[Any], paths: tuple[str, ...]) -> Piece:
+def _common_titles(connection: Connection, titles: Collection[str]) -> set[str]:
+    """Those of some titles that so many pieces have that they name no piece: a program's or an album's."""
+    column = schema.pieces.c.title
+    common: set[str] = set()
+    for some in chunks(sorted(titles)):
+        counted = select(column).where(column.in_(some)).group_by(column).having(func.count() >= COMMON_TITLE)
+        common.update(connection.execute(counted).scalars())
+    return common
+
+
+def _piece(row: Row[Any], paths: tuple[str, ...], common: Collection[str]) -> Piece:
     described = {name: getattr(row, name) for name in schema.DESCRIPTOR_COLUMNS}
     words = ("key", "meter")
     numbers = [value for name, value in described.items() if name not in words and value is not None]
@@ -135,7 +148,7 @@ def _piece(row: Row[Any], paths: tuple[str, ...]) -> Piece:
     return Piece(
         id=row.id,
         paths=paths,
-        title=row.title,
+        title=None if row.title in common else row.title,
         size_bytes=row.size_bytes,
         start_s=row.start_s,
         end_s=row.end_s,

@@ -100,7 +100,7 @@ pieces = Table(
     Column("sha256", Text, nullable=False, unique=True),
     Column("digest", Text, nullable=False, index=True),
     Column("size_bytes", LARGE, nullable=False),
-    Column("title", Text),
+    Column("title", Text, index=True),
     Column("windows", Integer, nullable=False),
     Column("start_s", Float, nullable=False),
     Column("end_s", Float, nullable=False),

@@ -88,3 +88,14 @@ def test_lists_show_what_plays(library: Any) -> None:
     cells = dict(zip(columns, rock, strict=True))
     assert (cells["meter"], cells["parts"], cells["drums"]) == ("4/4", "3", "yes")
     assert cells["instruments"] == "Electric Guitar (clean); Electric Bass (finger)"
+
+
+def test_a_title_that_many_pieces_have_is_none(library: Any, tmp_path: Path) -> None:
+    music = tmp_path / "album"
+    music.mkdir()
+    for number in range(5):
+        title = "Rare Air" if number == 4 else "My Great Album"
+        write_midi(band((Part(title, 0, 0),), seed=10 + number), music / f"song{number}.mid")
+    library("add", music)
+    listed = json.loads(library("list", "--where", "path~album", "--json").stdout)["pieces"]
+    assert [piece["title"] for piece in listed] == [None] * 4 + ["Rare Air"]

@@ -27,7 +27,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("partly_read", sa.Text),
     ):
         op.add_column("pieces", column)
-    for name in ("parts", "drum_notes"):
+    for name in ("title", "parts", "drum_notes"):
         op.create_index(f"ix_pieces_{name}", "pieces", [name])
     for name in ("changed_ns", "inode"):
         op.add_column("paths", sa.Column(name, _LARGE))
