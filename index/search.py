@@ -98,15 +98,16 @@ SURE_OF_KEY = 0.5
 
 # (descriptor, largest ratio that still counts as similar, words)
 _RATIOS = (
-    ("tempo_bpm", 1.05, "similar tempo, {:.0f} beats a minute"),
+    ("tempo_bpm", 1.05, "similar tempo, {:.0f} BPM"),
     ("duration_s", 1.1, "similar length, {}"),
-    ("density", 1.15, "similar density, {:.1f} notes a second"),
+    ("density", 1.15, "similar density, {:.1f} notes per second"),
     ("polyphony", 1.12, "similar texture, {:.1f} notes at once"),
 )
 PITCH_NEAR = 2.0  # semitones between mean pitches
 VELOCITY_NEAR = 6.0
 # What programs write where nobody has chosen a tempo: two files that have it need not share anything.
 DEFAULT_BPM = 120.0
+DEFAULT_METER = "4/4"
 
 
 def shared_traits(query: Descriptors, hit: Descriptors, *, same_notes: bool) -> tuple[str, ...]:
@@ -119,17 +120,31 @@ def shared_traits(query: Descriptors, hit: Descriptors, *, same_notes: bool) -> 
     traits = ["the very same notes in another file"] if same_notes else []
     if query.key == hit.key and min(query.key_confidence, hit.key_confidence) >= SURE_OF_KEY:
         traits.append(f"same key, {hit.key}")
+    instruments = _shared_instruments(query, hit)
+    if instruments:
+        traits.append(f"same instruments: {instruments}")
+    if query.meter == hit.meter and hit.meter not in (None, DEFAULT_METER):
+        traits.append(f"same metre, {hit.meter}")
+    guessed = query.tempo_estimated or hit.tempo_estimated
     for name, ratio, words in _RATIOS:
         ours, theirs = getattr(query, name), getattr(hit, name)
-        if name == "tempo_bpm" and ours == theirs == DEFAULT_BPM:
+        if name == "tempo_bpm" and (ours == theirs == DEFAULT_BPM or guessed):
             continue
         if ours and theirs and max(ours, theirs) <= ratio * min(ours, theirs):
             traits.append(words.format(_clock(theirs) if name == "duration_s" else theirs))
     if abs(query.pitch_mean - hit.pitch_mean) <= PITCH_NEAR:
         traits.append("similar register")
     if abs(query.velocity_mean - hit.velocity_mean) <= VELOCITY_NEAR:
-        traits.append("similar loudness")
+        traits.append("similar dynamics")
     return tuple(traits)
+
+
+def _shared_instruments(query: Descriptors, hit: Descriptors) -> str:
+    """Families of instruments that both have; empty if that says nothing: no common one, or a piano alone."""
+    families = [family for family in hit.families if family in query.families]
+    if query.drum_notes and hit.drum_notes:
+        families.append("drums")
+    return "" if families in ([], ["piano"]) else ", ".join(families)
 
 
 def _clock(seconds: float) -> str:

@@ -9,8 +9,14 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import pytest
-from filelock import FileLock
+# Before numpy and torch are imported: the tests' arrays are small, and beside other busy processes threads
+# that wait for each other by spinning take several times as long. Processes that tests start inherit it.
+for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+import pytest  # noqa: E402
+from filelock import FileLock  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ARCHIVES = REPOSITORY.parent / "shared" / "data"

@@ -227,20 +227,14 @@ class _Track:
                     at += 2
                     regular += 1
                 if data1 > 0x7F or data2 > 0x7F:
-                    # Real-time bytes may stand even within a message, and change nothing.
-                    at -= 1 if 0xC0 <= status < 0xE0 else 2
-                    two = not 0xC0 <= status < 0xE0
-                    data1, at = self._data_byte(at)
-                    if two:
-                        data2, at = self._data_byte(at)
-                    if data1 > 0x7F or data2 > 0x7F:
-                        if not self._goes_on(at, running):
-                            return "a data byte above 127"
-                        self.too_high += 1
-                        tick += gap
-                        self.tick = tick
-                        rows.append((tick, status, min(data1, 0x7F), min(data2, 0x7F)))
-                        continue
+                    skipped = self._without_real_time(at, status)
+                    if skipped is not None and not self._goes_on(at, running):
+                        data1, data2, at = skipped
+                    elif self._goes_on(at, running, any_data=True):
+                        self.too_high += 1  # a value as sloppy programs write it
+                        data1, data2 = min(data1, 0x7F), min(data2, 0x7F)
+                    else:
+                        return "a data byte above 127"
                 tick += gap
                 self.tick = tick
                 rows.append((tick, status, data1, data2))
@@ -287,8 +281,11 @@ class _Track:
                 return f"no event has the status {status:#x}"
         return None
 
-    def _goes_on(self, at: int, running: int) -> bool:
-        """Whether well-formed events follow here, so that no byte is missing before them."""
+    def _goes_on(self, at: int, running: int, *, any_data: bool = False) -> bool:
+        """Whether well-formed events follow here, so that no byte is missing before them.
+
+        With `any_data`, their data bytes may be above 127.
+        """
         data, end = self.data, len(self.data)
         for _ in range(GOES_ON):
             if at >= end:
@@ -307,13 +304,30 @@ class _Track:
             if status < 0x80:
                 status, at = running, at - 1
             running = status
-            at += 1 if 0xC0 <= status < 0xE0 else 2
+            width = 1 if 0xC0 <= status < 0xE0 else 2
+            if at + width > end or (not any_data and max(data[at : at + width]) > 0x7F):
+                return False
+            at += width
         return True
 
-    def _data_byte(self, at: int) -> tuple[int, int]:
-        while REAL_TIME <= self.data[at] < META:
+    def _without_real_time(self, at: int, status: int) -> tuple[int, int, int] | None:
+        """Data of the message that was read up to a place, and the place behind it, without real-time bytes.
+
+        Those may stand even within a message, and change nothing. None if this makes no sense of it either.
+        """
+        width = 1 if 0xC0 <= status < 0xE0 else 2
+        at -= width
+        values: list[int] = []
+        while len(values) < width:
+            byte = self.data[at]
             at += 1
-        return self.data[at], at + 1
+            if byte < 0x80:
+                values.append(byte)
+            elif not REAL_TIME <= byte < META:
+                return None
+        if not self._goes_on(at, status):
+            return None
+        return values[0], values[1] if width == 2 else 0, at
 
     def _check_budget(self, waiting: int) -> None:
         if self.count + waiting + len(self.others) > self.budget:

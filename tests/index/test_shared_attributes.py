@@ -28,7 +28,7 @@ def test_a_piece_shares_everything_with_itself() -> None:
     traits = shared_traits(NOCTURNE, NOCTURNE, same_notes=True)
     assert traits[0] == "the very same notes in another file"
     assert "same key, C minor" in traits
-    assert "similar tempo, 96 beats a minute" in traits
+    assert "similar tempo, 96 BPM" in traits
     assert "similar length, 3:20" in traits
 
 
@@ -57,3 +57,18 @@ def test_strangers_share_nothing() -> None:
         tempo_bpm=None,
     )
     assert shared_traits(NOCTURNE, other, same_notes=False) == ()
+
+
+def test_instruments_metre_and_drums_are_shared_where_they_say_something() -> None:
+    waltz = replace(NOCTURNE, meter="3/4", instruments=("Violin", "Acoustic Grand Piano"), drum_notes=12)
+    other = replace(waltz, instruments=("Cello", "Flute"))
+    traits = shared_traits(waltz, other, same_notes=False)
+    assert "same instruments: strings, drums" in traits
+    assert "same metre, 3/4" in traits
+    piano = replace(NOCTURNE, meter="4/4", instruments=("Acoustic Grand Piano",))
+    assert not any("instruments" in t or "metre" in t for t in shared_traits(piano, piano, same_notes=False))
+
+
+def test_an_estimated_tempo_is_no_evidence_of_likeness() -> None:
+    free = replace(NOCTURNE, tempo_estimated=True)
+    assert not any("tempo" in trait for trait in shared_traits(NOCTURNE, free, same_notes=False))

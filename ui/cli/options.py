@@ -90,7 +90,7 @@ FilterOption = Annotated[
     typer.Option(
         "--where",
         metavar="FILTER",
-        help="Only pieces like this; may be repeated. `midikin search --help` explains filters.",
+        help="Only pieces like this; may be repeated. `--where help` lists the filters.",
         autocompletion=complete_filter,
     ),
 ]
@@ -166,11 +166,22 @@ def as_range(start: str | None, end: str | None) -> tuple[float | None, float | 
 
 
 def as_filters(where: Sequence[str] | None) -> Filters:
-    """Filters of `--where`."""
+    """Filters of `--where`; "help" prints what can be filtered on, and ends the command."""
     from index import Filters
 
+    if where and "help" in where:
+        _print_filters()
+        raise typer.Exit
     with usage_errors("--where"):
         return Filters.parse(where or ())
+
+
+def _print_filters() -> None:
+    from index import FIELDS
+    from ui.cli.output import print_table
+
+    rows = [(field.name, field.help, field.example) for field in FIELDS]
+    print_table(("filter", "what it compares", "example"), rows)
 
 
 def piece_target(text: str) -> str | int:

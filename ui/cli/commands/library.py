@@ -250,6 +250,35 @@ def _tags_by_piece(library: Library) -> dict[int, list[str]]:
     return tags
 
 
+_MORE_COLUMNS = ("tempo_estimated", "meter", "parts", "drums", "instruments", "composer", "partly_read")
+
+
+def _more_cells(piece: Piece) -> tuple[str, ...]:
+    known = piece.descriptors
+    return (
+        "yes" if known.tempo_estimated else "",
+        known.meter or "",
+        str(known.parts),
+        "yes" if known.drum_notes else "no",
+        "; ".join(known.instruments),
+        piece.composer or "",
+        piece.partly_read or "",
+    )
+
+
+def _bpm(piece: Piece) -> str:
+    """Tempo, about the estimate of one where none is notated."""
+    known = piece.descriptors
+    return "" if not known.tempo_bpm else f"{'about ' * known.tempo_estimated}{known.tempo_bpm:.0f}"
+
+
+def _instruments(piece: Piece) -> str:
+    """Families of instruments in a few words."""
+    families = [*piece.descriptors.families, *(["drums"] if piece.descriptors.drum_notes else [])]
+    more = len(families) - 4
+    return ", ".join(families[:4]) + (f" and {more} more" if more > 0 else "")
+
+
 def _print_pieces(pieces: list[Piece], tags: dict[int, list[str]], format: Format | None) -> None:
     from ui.cli.output import clock, is_drawn, print_table
 
@@ -261,16 +290,17 @@ def _print_pieces(pieces: list[Piece], tags: dict[int, list[str]], format: Forma
                 clock(piece.descriptors.duration_s),
                 f"{piece.descriptors.notes:,}",
                 piece.descriptors.key,
-                f"{piece.descriptors.tempo_bpm:.0f}" if piece.descriptors.tempo_bpm else "",
+                _bpm(piece),
+                _instruments(piece),
                 "\n".join(tags.get(piece.id, [])),
             )
             for piece in pieces
         ]
-        columns = ("piece", "file", "length", "notes", "key", "BPM", "tags")
+        columns = ("piece", "file", "length", "notes", "key", "BPM", "instruments", "tags")
         print_table(columns, rows, right=("piece", "length", "notes", "BPM"), format=format)
         return
     print_table(
-        ("piece", "path", "title", "duration", "notes", "key", "tempo", "tags"),
+        ("piece", "path", "title", "duration", "notes", "key", "tempo", "tags", *_MORE_COLUMNS),
         (
             (
                 f"#{piece.id}",
@@ -281,6 +311,7 @@ def _print_pieces(pieces: list[Piece], tags: dict[int, list[str]], format: Forma
                 piece.descriptors.key,
                 f"{piece.descriptors.tempo_bpm:.1f}" if piece.descriptors.tempo_bpm else "",
                 "; ".join(tags.get(piece.id, [])),
+                *_more_cells(piece),
             )
             for piece in pieces
         ),
