@@ -159,7 +159,9 @@ def _name(display: str) -> str:
     stem, suffix = os.path.splitext(name)
     short = stem if stem and suffix.lower() in (".mid", ".midi", ".smf", ".kar", ".rmi") else name
     folder = os.path.basename(os.path.dirname(display))
-    return f"{folder} {short}" if short.isdigit() and folder else short  # a number alone says nothing
+    return (
+        f"{folder} {short}" if short.isdigit() and folder not in ("", short) else short
+    )  # a number alone says nothing
 
 
 def facts_of(piece: Piece) -> list[str]:

@@ -354,6 +354,7 @@ def _group(library: Library, group: ReviewGroup, groups: Sequence[ReviewGroup]) 
                     icon=":material/undo:",
                 )
         _facts(group, members, letters)
+        _answers(group, members, after)
         others = [member.piece_id for member in members[1:]]
         other = others[0]
         if len(others) > 1:
@@ -374,7 +375,6 @@ def _group(library: Library, group: ReviewGroup, groups: Sequence[ReviewGroup]) 
                 f":green-background[**Suggested keeper: A.** "
                 f"{plain(group.group.reason[:1].upper() + group.group.reason[1:])}.]"
             )
-        _answers(group, members, after)
 
 
 def _facts(group: ReviewGroup, members: Sequence[object], letters: dict[int, str]) -> None:
