@@ -204,7 +204,10 @@ def _list_changed() -> None:
 
 
 def _list_done(lists: dict[str, list[ReviewGroup]], name: str) -> None:
-    if name == "duplicates":
+    versions_decided = [group.versions for group in lists["decided"]]
+    if name != "decided" and (name == "versions") not in versions_decided:
+        st.info(f"There are no {LISTS[name].lower()}.", icon=":material/check:")
+    elif name == "duplicates":
         versions = len(lists["versions"])
         more = f" {count(versions, 'group')} of other versions wait." if versions else ""
         st.success(f"Every group of duplicates has been decided.{more}", icon=":material/check:")
