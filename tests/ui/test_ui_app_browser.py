@@ -578,6 +578,7 @@ def test_only_those_let_in_come_past_the_login(chromium: object, provider: str, 
             visitor.wait_for_url(f"{app.url}/**")
             if enters:
                 visitor.get_by_role("heading", name="Search").wait_for()
+                visitor.goto(f"{app.url}/search?piece=1")  # also the address by the page's name
                 rows_of(visitor)
             else:
                 visitor.get_by_text("elsewhere.example may not use this library").wait_for()
