@@ -27,7 +27,7 @@ _NARROW, _WIDE, _PARTS = b"\x01", b"\x02", b"\x03"
 # First onset in steps of the grid; bytes of a time and of a part's number; notes, tempos, pedal events, and
 # bytes of JSON.
 _HEADER = struct.Struct("<qBBIIII")
-_MAX_BYTES = 1 << 30
+_MAX_BYTES = 1 << 28  # several times what the largest file that is read takes
 _TEMPO = ("second", "us_per_quarter", "quarter")
 _DOWN = 64  # value of a pedal's controller from which it is down
 
