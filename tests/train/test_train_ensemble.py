@@ -277,17 +277,3 @@ class TestRuns:
         recipe = StagedRecipe.read("ensemble")
         assert sum(stage.notes for stage in recipe.stages) >= 300e6
         assert recipe.model.fused
-
-    def test_common_patterns_count_little_from_the_start(
-        self, corpus: EnsembleCorpus, tmp_path: Path
-    ) -> None:
-        recipe = StagedRecipe.parse(RECIPE.format(measure="1e9"))
-        run_stages(
-            recipe, corpus, tmp_path / "run", device="cpu", stopped=lambda: True, on_line=lambda line: None
-        )
-        weights = load_file(tmp_path / "run" / "checkpoint" / "weights.safetensors")["fusion.word_weight"]
-        batch = Contrast(corpus, "train", replace(recipe.stages[0].settings, fused=1.0)).batch(
-            np.random.default_rng(5)
-        )
-        often = (batch["patterns"] > 0).float().mean(0)
-        assert weights[often > 0.5].mean() < weights[often < 0.05].mean() - 1

@@ -125,21 +125,14 @@ def run_stages(
 
 
 def _scale(model: EnsembleTransformer, recipe: StagedRecipe, corpus: EnsembleCorpus) -> None:
-    """Standardise the statistics that the fusion reads by those of some training slices, and let its weights
-    of patterns begin at their inverse document frequencies there: learned from equal weights, the rare ones
-    would need thousands of steps to count as much as they should."""
+    """Standardise the statistics that the fusion reads by those of some training slices."""
     if model.fusion is None:
         return
     objective = Contrast(corpus, "train", replace(recipe.stages[0].settings, fused=1.0))
     rng = np.random.default_rng(recipe.run.seed)
-    batches = [objective.batch(rng) for _ in range(SCALING_BATCHES)]
-    numbers = torch.cat([batch["numbers"] for batch in batches])
-    heard_in = sum((batch["patterns"] > 0).sum(0) for batch in batches)
-    rarity = torch.log((len(numbers) + 1) / (torch.as_tensor(heard_in) + 1)).clamp(min=0.05)
+    numbers = torch.cat([objective.batch(rng)["numbers"] for _ in range(SCALING_BATCHES)])
     model.fusion.get_buffer("mean").copy_(numbers.mean(0))
     model.fusion.get_buffer("deviation").copy_(numbers.std(0) + 0.02)
-    with torch.no_grad():
-        model.fusion.word_weight.copy_(rarity.log())
 
 
 def _threads() -> int:
