@@ -65,6 +65,7 @@ class Descriptors:
     meter : the time signature that holds longest, as "3/4"; None if none is stated
     parts : how many have notes
     drum_notes : how many of the notes are drums
+    doubled_parts : parts that double another exactly, and are not counted
     instruments : General MIDI names of the pitched parts' programs, those with most notes first
     """
 
@@ -83,6 +84,7 @@ class Descriptors:
     meter: str | None = None
     parts: int = 1
     drum_notes: int = 0
+    doubled_parts: int = 0
     instruments: tuple[str, ...] = ()
 
     @property
@@ -98,6 +100,7 @@ def describe(notes: Notes, tempo_bpm: float | None = None) -> Descriptors:
     ----------
     tempo_bpm : mean tempo that the file states, None if it states none
     """
+    doubled = len(notes.doublings())
     notes = notes.collapsed()
     pitched = notes.pitched()
     key, confidence = key_of(pitched)
@@ -123,6 +126,7 @@ def describe(notes: Notes, tempo_bpm: float | None = None) -> Descriptors:
         meter=_meter(notes),
         parts=len(np.unique(notes.part)),
         drum_notes=len(notes) - len(pitched),
+        doubled_parts=doubled,
         instruments=_instruments(pitched),
     )
 

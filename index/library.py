@@ -508,6 +508,11 @@ class Library:
                 for table in (schema.paths, schema.failures)
             )
             dim = self._database.number(connection, "dim")
+            column = schema.pieces.c
+            partly_read, with_drums = (
+                connection.execute(select(func.count()).select_from(schema.pieces).where(those)).scalar_one()
+                for those in (column.partly_read.is_not(None), column.drum_notes > 0)
+            )
             return LibraryInfo(
                 folder=str(self.folder),
                 pieces=sums.pieces,
@@ -516,6 +521,8 @@ class Library:
                 notes=sums.notes,
                 hours=sums.seconds / 3600,
                 failures=failures,
+                partly_read=partly_read,
+                with_drums=with_drums,
                 encoder=self._database.encoder(connection)[0],
                 dim=dim or None,
                 size_bytes=_size_bytes(self.folder) + self._matching.fingerprints.size_bytes(),

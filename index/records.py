@@ -322,7 +322,13 @@ class IndexTrial:
 
 @dataclass(frozen=True)
 class LibraryInfo:
-    """A library at a glance."""
+    """A library at a glance.
+
+    Attributes
+    ----------
+    partly_read : pieces of whose files a damaged part could not be read
+    with_drums : pieces that have drums
+    """
 
     folder: str
     pieces: int
@@ -331,6 +337,8 @@ class LibraryInfo:
     notes: int
     hours: float
     failures: int
+    partly_read: int
+    with_drums: int
     encoder: str | None
     dim: int | None
     size_bytes: int

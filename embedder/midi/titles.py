@@ -45,6 +45,8 @@ def is_title(text: str) -> bool:
     """Whether a name may be that of a piece: no instrument, program, track, channel, address or copyright."""
     if "??" in text or _PHRASES.search(text):  # question marks: by a program that could not spell it
         return False
+    if " " not in text and text.islower() and text[:1] < "\u0250":  # a file's name, or struck at random
+        return False
     words = _WORD.findall(text.lower())
     if all(word in TRACK_WORDS or len(word) == 1 for word in words):
         return False

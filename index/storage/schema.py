@@ -91,6 +91,7 @@ DESCRIPTOR_COLUMNS = (
     "meter",
     "parts",
     "drum_notes",
+    "doubled_parts",
 )
 
 pieces = Table(
@@ -119,6 +120,7 @@ pieces = Table(
     Column("reading", Integer, nullable=False, server_default="0"),
     Column("parts", Integer, index=True),
     Column("drum_notes", Integer, index=True),
+    Column("doubled_parts", Integer),
     Column("instruments", Text),
     Column("meter", Text),
     Column("tempo_estimated", Integer),

@@ -487,6 +487,41 @@ def test_any_bytes_give_a_piece_or_a_reason(junk: bytes, at: int, cut: bool) -> 
     assert count > 0
 
 
+# -- titles ---------------------------------------------------------------------------------------------
+
+
+def test_karaoke_files_are_called_by_their_first_title_line() -> None:
+    words = track(meta(3, b"Words"), meta(1, b"@TSome Song"), meta(1, b"@TSome Artist"))
+    data = midi(track(meta(3, b"Soft karaoke"), meta(1, b"@KMIDI KARAOKE FILE")), words, track(TWO))
+    assert read_piece(data).title == "Some Song"
+
+
+@pytest.mark.parametrize(
+    ("title", "encoding"),
+    [
+        ("夕焼けの歌", "shift_jis"),
+        ("千本桜", "gbk"),
+        ("Чёрные глаза", "cp1251"),
+        ("Für Elise", "latin-1"),
+        ("À la claire fontaine", "latin-1"),
+        ("Für Elise ♪", "utf-8"),
+    ],
+)
+def test_titles_in_the_encodings_of_old_files(title: str, encoding: str) -> None:
+    assert read_piece(midi(track(meta(3, title.encode(encoding)), TWO))).title == title
+
+
+def test_the_second_track_gives_a_title_of_several_words_where_the_first_has_no_name() -> None:
+    named = track(meta(3, b"Where art thou wanton?"), note(60))
+    assert read_piece(midi(track(), named)).title == "Where art thou wanton?"
+    assert read_piece(midi(track(), track(meta(3, b"Fiddle 2"), note(60)))).title is None
+
+
+def test_the_composer_is_taken_from_where_it_is_plain() -> None:
+    data = midi(track(meta(1, b"Composer: Franz Schubert"), TWO))
+    assert read_piece(data).composer == "Franz Schubert"
+
+
 # -- a second opinion -----------------------------------------------------------------------------------
 
 

@@ -99,3 +99,19 @@ def test_a_title_that_many_pieces_have_is_none(library: Any, tmp_path: Path) -> 
     library("add", music)
     listed = json.loads(library("list", "--where", "path~album", "--json").stdout)["pieces"]
     assert [piece["title"] for piece in listed] == [None] * 4 + ["Rare Air"]
+
+
+def test_a_part_that_doubles_another_is_counted_once_and_named(library: Any, tmp_path: Path) -> None:
+    music = tmp_path / "doubled"
+    music.mkdir()
+    one = band((Part("v", 0, 40),), seed=20)
+    twice = one.joined(Notes(one.onset, one.duration, one.pitch, one.velocity, parts=(Part("o", 1, 68),)))
+    write_midi(one, music / "one.mid")
+    write_midi(twice, music / "twice.mid")
+    library("add", music)
+    pieces = json.loads(library("list", "--where", "path~doubled", "--json").stdout)["pieces"]
+    assert [piece["descriptors"]["notes"] for piece in pieces] == [60, 60]
+    assert [piece["descriptors"]["doubled_parts"] for piece in pieces] == [0, 1]
+    compared = library("compare", music / "one.mid", music / "twice.mid").stdout
+    assert "1 part doubled" in compared
+    assert "100%" in compared.replace(" ", "")

@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
 
 from embedder.core.arrays import IntArray
-from embedder.core.errors import CorpusError
+from embedder.core.errors import CorpusError, MidiError
 from embedder.core.progress import OnProgress, no_progress
+from embedder.midi.events import read_events
 from embedder.midi.pool import FileRead, read_many
+from embedder.midi.reading import METER
+from embedder.midi.ticks import TEMPO
 from embedder.notes import Notes
 
 from ..prepare import Source, find_sources
@@ -24,6 +28,7 @@ __all__ = ["MIN_NOTES", "Collection", "EvaluatedPiece", "Header", "collect", "re
 
 MIN_NOTES = 40  # shorter pieces are left out of every task
 _RUN_LENGTH = 10  # neighbouring files that are kept together where not all are read
+_KEY = 0x59  # type of the meta event of a key signature
 _TONICS = ("C", "G", "D", "A", "E", "B", "F#", "C#", "Ab", "Eb", "Bb", "F")  # by sharps, modulo 12
 
 
@@ -47,27 +52,24 @@ class Header:
 
 
 def read_header(path: str) -> Header:
-    """What a file states before its first note; nothing of a file that symusic rejects."""
-    from statistics import median
-
-    from symusic import Score
-
+    """What a file states of key, metre and tempo; nothing of one that cannot be read."""
     try:
-        score: Any = Score(path)  # its attributes are not in its type hints
-        keys, metres = list(score.key_signatures), list(score.time_signatures)
-        tempos = [float(tempo.qpm) for tempo in score.tempos]
-    except (RuntimeError, ValueError, OSError, IndexError):
+        events = read_events(Path(path).read_bytes())
+    except (MidiError, OSError):
         return Header()
+    keys = [event.data for event in events.meta(_KEY) if len(event.data) == 2]
+    metres = [event.data for event in events.meta(METER) if len(event.data) >= 2]
+    tempos = [60e6 / us for event in events.meta(TEMPO) if (us := int.from_bytes(event.data[:3], "big"))]
     default = tempos in ([], [120.0])  # what every file without a tempo has
     bpm = 0.0 if default else median(tempos)
     if not keys:
         return Header(bpm=bpm)
-    minor = keys[0].tonality == 1
-    sharps = int(keys[0].key) + (3 if minor else 0)
+    minor = keys[0][1] == 1
+    sharps = int.from_bytes(keys[0][:1], "big", signed=True) + (3 if minor else 0)
     return Header(
         tonic=_TONICS[sharps % 12],
         mode="minor" if minor else "major",
-        metre=f"{metres[0].numerator}/{metres[0].denominator}" if metres else "",
+        metre=f"{metres[0][0]}/{1 << min(metres[0][1], 7)}" if metres else "",
         bpm=bpm,
     )
 

@@ -150,10 +150,12 @@ def compare(
         _print_passages(comparison, format)
         return
     summary = comparison.summary()
+    pieces = ((comparison.one_id, comparison.one), (comparison.other_id, comparison.other))
+    about = [_about(number, path, library) for number, path in pieces]
     print_pairs(
         {
-            "A": numbered(comparison.one_id, comparison.one),
-            "B": numbered(comparison.other_id, comparison.other),
+            "A": numbered(comparison.one_id, comparison.one) + about[0],
+            "B": numbered(comparison.other_id, comparison.other) + about[1],
             "they are": comparison.words,
             "because": comparison.says,
             "A is covered": f"{summary['covered']:.0%}, {summary['matched']:.0%} of its notes are in B",
@@ -170,6 +172,23 @@ def compare(
         if is_drawn(format) or format is None:
             print()
             print("\n".join(comparison.plot(_PLOT_WIDTH)))
+
+
+def _about(number: int | None, path: str, folder: str | None) -> str:
+    """Key, length, tempo and instruments of a piece, on a line of its own; empty if it cannot be read now."""
+    from embedder import MidiError, read_piece
+    from embedder import describe as describe_notes
+    from index import Library
+    from ui.cli.commands.search import describe
+
+    if number is not None:
+        with Library.open(folder, create=False) as opened:
+            return f"\n{describe(opened.piece(number).descriptors)}"
+    try:
+        piece = read_piece(path)
+    except MidiError:
+        return ""
+    return f"\n{describe(describe_notes(piece.notes, piece.tempo_bpm))}"
 
 
 def _print_passages(comparison: Compared, format: Format | None) -> None:

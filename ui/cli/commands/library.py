@@ -250,7 +250,16 @@ def _tags_by_piece(library: Library) -> dict[int, list[str]]:
     return tags
 
 
-_MORE_COLUMNS = ("tempo_estimated", "meter", "parts", "drums", "instruments", "composer", "partly_read")
+_MORE_COLUMNS = (
+    "tempo_estimated",
+    "meter",
+    "parts",
+    "doubled_parts",
+    "drums",
+    "instruments",
+    "composer",
+    "partly_read",
+)
 
 
 def _more_cells(piece: Piece) -> tuple[str, ...]:
@@ -259,6 +268,7 @@ def _more_cells(piece: Piece) -> tuple[str, ...]:
         "yes" if known.tempo_estimated else "",
         known.meter or "",
         str(known.parts),
+        str(known.doubled_parts),
         "yes" if known.drum_notes else "no",
         "; ".join(known.instruments),
         piece.composer or "",
@@ -349,6 +359,8 @@ def info(library: LibraryOption = None, json: JsonOption = False) -> None:
             "pieces": f"{summary.pieces:,} in {count(summary.paths, 'file')}, {summary.hours:,.1f} hours",
             "notes": f"{summary.notes:,} in {count(summary.windows, 'window')}",
             "failures": f"{summary.failures:,}" + (" (see `midikin failures`)" if summary.failures else ""),
+            "with drums": f"{summary.with_drums:,}",
+            "partly read": f"{summary.partly_read:,} (damaged files, of which what is whole was read)",
             "encoder": summary.encoder or "none yet; the first `midikin add` decides",
             "on disk": f"{summary.size_bytes / 1e6:,.1f} MB",
             "indexes": "\n".join(indexes) or "none yet; the first search makes them",

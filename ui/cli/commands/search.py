@@ -138,12 +138,19 @@ def _print_result(result: SearchResult, format: Format | None) -> None:
 
 
 def describe(descriptors: Descriptors) -> str:
-    """Key, length, number of notes and tempo in a line."""
+    """Key, length, number of notes, tempo, metre and instruments in a line."""
     from ui.cli.output import clock, count
 
     facts = [descriptors.key, clock(descriptors.duration_s), count(descriptors.notes, "note")]
     if descriptors.tempo_bpm:
-        facts.append(f"{descriptors.tempo_bpm:.0f} BPM")
+        facts.append(f"{'about ' * descriptors.tempo_estimated}{descriptors.tempo_bpm:.0f} BPM")
+    if descriptors.meter:
+        facts.append(descriptors.meter)
+    played = [*descriptors.families, *(["drums"] if descriptors.drum_notes else [])]
+    if played != ["piano"]:
+        facts += played
+    if descriptors.doubled_parts:
+        facts.append(f"{count(descriptors.doubled_parts, 'part')} doubled")
     return ", ".join(facts)
 
 

@@ -20,6 +20,7 @@ def upgrade(op: Operations) -> None:
         sa.Column("reading", sa.Integer, nullable=False, server_default="0"),
         sa.Column("parts", sa.Integer),
         sa.Column("drum_notes", sa.Integer),
+        sa.Column("doubled_parts", sa.Integer),
         sa.Column("instruments", sa.Text),
         sa.Column("meter", sa.Text),
         sa.Column("tempo_estimated", sa.Integer),
