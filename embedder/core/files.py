@@ -15,6 +15,7 @@ __all__ = [
     "atomic_file",
     "atomic_write",
     "printable",
+    "relative_path",
     "replace_with",
     "sha256_of",
     "shortened",
