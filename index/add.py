@@ -7,19 +7,22 @@ notes, paths and failures together: the library never knows a file by half.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, or_, select
 
 from embedder.core.errors import EncoderError, MidiError
+from embedder.midi.files import load_bytes
 
 from .library_encoder import EncoderLike, LibraryEncoder
 from .records import AddProgress, AddReport
+from .reembed import forget_next_vectors
 from .resolve import unchanged
 from .scan import FileStatus, Unreadable, scan
 from .storage import Database, below, chunks, from_bytes, schema, to_bytes
@@ -388,6 +391,7 @@ class _Run:
         numbers = known | known_contents(connection, unsure)
         before = dict(_pieces_at(connection, [to_bytes(file.path) for file in batch.files]))
         loose: set[int] = set()
+        updated: list[int] = []
         for file in batch.files:
             number, old = numbers.get(file.sha256), before.get(to_bytes(file.path))
             gone = left.pop(number, []) if number is not None and old is None else []
@@ -397,6 +401,7 @@ class _Run:
             elif number in again:
                 again.remove(number)  # other files of this batch may hold the same bytes
                 update_piece(connection, number, file, vectors[file.sha256])
+                updated.append(number)
                 self._database.set(connection, rereading="1")
                 report = replace(report, reread=report.reread + 1)
             elif old is None and gone:
@@ -411,9 +416,10 @@ class _Run:
             delete_paths(connection, gone)
             stamps = file.mtime_ns, file.changed_ns, file.inode
             put_path(connection, file.path, number, file.size_bytes, *stamps)
+        forget_next_vectors(connection, updated)
         for found, reason in batch.failed:
             put_failure(connection, found.path, reason, found.size_bytes, found.changed_ns)
-        loose |= delete_paths(connection, [to_bytes(found.path) for found, _ in batch.failed])
+        loose |= delete_paths(connection, _other_contents(connection, [found for found, _ in batch.failed]))
         delete_unfiled(connection, loose)
         clear_failures(connection, [to_bytes(file.path) for file in batch.files])
         if self._used is not None and vectors:
@@ -447,6 +453,28 @@ class _Run:
                 self._database.count_commit(connection)
         names = tuple(from_bytes(path) for path in sorted(still))
         self.report = replace(self.report, vanished=names, pruned=prune)
+
+
+def _other_contents(connection: Connection, failed: list[FileStatus]) -> list[bytes]:
+    """Paths of those failed files whose contents are not those on record.
+
+    A file that cannot be read at the moment, or with the same bytes failed in this reader or encoder, still
+    is the piece that it was, with its tags; the failure stands beside it.
+    """
+    by_path = {to_bytes(found.path): found for found in failed}
+    others = []
+    for some in chunks(list(by_path)):
+        columns = schema.paths.c.path, schema.paths.c.size_bytes, schema.pieces.c.sha256
+        rows = select(*columns).join(schema.pieces, schema.pieces.c.id == schema.paths.c.piece_id)
+        for path, size_bytes, sha256 in connection.execute(rows.where(schema.paths.c.path.in_(some))):
+            if by_path[path].size_bytes != size_bytes:
+                others.append(path)
+                continue
+            with suppress(MidiError):  # what it holds now is not known
+                data, _ = load_bytes(from_bytes(path), size_bytes)
+                if hashlib.sha256(data).hexdigest() != sha256:
+                    others.append(path)
+    return others
 
 
 def _pieces_at(connection: Connection, paths: list[bytes]) -> list[tuple[bytes, int]]:

@@ -14,7 +14,7 @@ new tables in the place of the old ones; until then nothing of the library's ans
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,10 +25,10 @@ from sqlalchemy import Connection, MetaData, Table, delete, func, insert, inspec
 from embedder.core.errors import LibraryBusy
 
 from .library_encoder import EncoderLike, LibraryEncoder, front_of
-from .storage import SPAN, Database, disk_errors, display, from_bytes, schema, writer_lock
+from .storage import SPAN, Database, chunks, disk_errors, display, from_bytes, schema, writer_lock
 from .storage.pieces import Vectors, notes_of, vector_blobs, vectors_of
 
-__all__ = ["ReembedProgress", "ReembedReport", "reembed"]
+__all__ = ["ReembedProgress", "ReembedReport", "forget_next_vectors", "reembed"]
 
 BATCH_NOTES = 131_072
 _LOOK_AHEAD = 256  # pieces of which a batch is chosen
@@ -154,15 +154,16 @@ class _Run:
                     if taken >= BATCH_NOTES:
                         break
                 numbers = numbers[: len(pieces)]
+                before = self._versions(connection, numbers)
                 files = self._files(connection, numbers)
             heard = self._heard(files)
             pieces = [heard.get(number, notes) for number, notes in zip(numbers, pieces, strict=True)]
             embedded = self._checked.embed(self._encoder, pieces)
             with self._database.write() as connection:
-                still = select(schema.pieces.c.id).where(schema.pieces.c.id.in_(numbers))
-                there = set(connection.execute(still).scalars())
+                # Removed, or read again, a moment ago: the latter are missing still, and met once more.
+                there = {number for number, _ in before & self._versions(connection, numbers)}
                 for number, vectors in zip(numbers, vectors_of(embedded), strict=True):
-                    if number in there:  # it may have been removed a moment ago
+                    if number in there:
                         self._insert(connection, number, vectors)
                 done, total = (
                     connection.execute(select(func.count()).select_from(table)).scalar_one()
@@ -173,6 +174,13 @@ class _Run:
                 self.from_notes += len(there - set(heard))
             after = numbers[-1]
             self._progress(ReembedProgress(done, total))
+
+    @staticmethod
+    def _versions(connection: Connection, numbers: list[int]) -> set[tuple[int, int | None]]:
+        """Pieces with the checksums of their notes."""
+        notes = schema.notes.c
+        found = connection.execute(select(notes.piece_id, notes.crc).where(notes.piece_id.in_(numbers)))
+        return {(number, crc) for number, crc in found}
 
     def _files(self, connection: Connection, numbers: list[int]) -> list[tuple[int, str, str]]:
         """Number, SHA-256 and path of all files of pieces, if the encoder reads files."""
@@ -221,6 +229,17 @@ class _Run:
                 connection.execute(delete(schema.meta).where(schema.meta.c.name == "encoder_source"))
             connection.execute(delete(schema.meta).where(schema.meta.c.name.in_(_FACTS)))
             self._database.count_commit(connection)
+
+
+def forget_next_vectors(connection: Connection, numbers: Sequence[int]) -> None:
+    """Have pieces whose notes changed embedded anew, if a change to another encoder is under way."""
+    if not numbers:
+        return
+    there = set(inspect(connection).get_table_names())
+    for table in _next_tables():
+        if table.name in there:
+            for some in chunks(list(numbers)):
+                connection.execute(delete(table).where(table.c.piece_id.in_(some)))
 
 
 def _next_tables() -> tuple[Table, Table]:

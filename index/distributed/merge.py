@@ -16,7 +16,7 @@ from embedder.core.errors import EncoderMismatch, LibraryError
 from embedder.core.files import sha256_of
 
 from ..storage import Database, display, from_bytes, schema
-from ..storage.pieces import clear_failures, known_contents, put_failure, put_path
+from ..storage.pieces import clear_failures, delete_unfiled, known_contents, put_failure, put_path
 from ..storage.verify import open_plain
 from .shards import Done, done_of
 
@@ -109,13 +109,16 @@ def _pieces(
             number = _insert(connection, source, row)
         numbers[row["id"]] = number
     paths = 0
+    loose: set[int] = set()
     for old, number in numbers.items():
         for path in source.execute("SELECT * FROM paths WHERE piece_id = ?", (old,)):
             name = from_bytes(path["path"])
+            at = select(schema.paths.c.piece_id).where(schema.paths.c.path == path["path"])
+            loose.update(set(connection.execute(at).scalars()) - {number})
             put_path(connection, name, number, path["size_bytes"], path["mtime_ns"])
             clear_failures(connection, [path["path"]])
             paths += 1
-    if new:
+    if delete_unfiled(connection, loose) or new:
         database.count_commit(connection)
     return Merged(pieces=new, paths=paths)
 

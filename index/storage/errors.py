@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,8 @@ __all__ = ["DATABASE_NAME", "damaged", "decoding", "disk_errors", "library_error
 
 DATABASE_NAME = "midikin.db"
 _NEARLY_NOTHING_BYTES = 1 << 20
+# What decoding of odd bytes raises; RecursionError is of JSON nested thousands deep.
+_ODD = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError, struct.error)
 
 
 def damaged(what: str) -> LibraryDamaged:
@@ -30,7 +33,7 @@ def decoding(what: str) -> Iterator[None]:
     """Around the decoding of rows and blobs: whatever goes wrong inside means that they are damaged."""
     try:
         yield
-    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError) as error:
+    except _ODD as error:
         raise damaged(f"{what} cannot be read") from error
 
 

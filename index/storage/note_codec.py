@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,11 @@ _NARROW, _WIDE, _PARTS = b"\x01", b"\x02", b"\x03"
 # First onset in steps of the grid; bytes of a time and of a part's number; notes, tempos, pedal events, and
 # bytes of JSON.
 _HEADER = struct.Struct("<qBBIIII")
-_MAX_BYTES = 1 << 30
+_MAX_BYTES = 1 << 28  # several times what the largest file that is read takes
 _TEMPO = ("second", "us_per_quarter", "quarter")
+# Types of the fields of a part and of a time signature, as JSON gives them.
+_PART = ((str,), (int, NoneType), (int,), (int, NoneType), (bool,), (int,))
+_METER = ((float, int), (int,), (int,))
 _DOWN = 64  # value of a pedal's controller from which it is down
 
 
@@ -98,7 +102,7 @@ def _unpack(blob: bytes) -> Notes:
         reader.planes("u1", pedals),
         reader.planes("<i2", pedals),
     )
-    words = json.loads(reader.rest().decode("utf-8", "surrogatepass"))
+    words = _checked(json.loads(reader.rest().decode("utf-8", "surrogatepass")))
     onset = np.cumsum(gap) + first
     return Notes(
         onset / GRID_HZ,
@@ -118,6 +122,24 @@ def _words(notes: Notes) -> dict[str, Any]:
     parts = [[p.name, p.channel, p.program, p.bank, p.drums, p.port] for p in notes.parts]
     meters = [[m.second, m.numerator, m.denominator] for m in notes.meters]
     return {"parts": parts, "meters": meters, "division": notes.tempo.division}
+
+
+def _checked(words: Any) -> Any:
+    """The same words, if they are of the types that `_words` writes; raises ValueError."""
+    shapes = (
+        *((fields, _PART) for fields in words["parts"]),
+        *((fields, _METER) for fields in words["meters"]),
+        ([words["division"]], ((int, NoneType),)),
+    )
+    for fields, types in shapes:
+        if len(fields) != len(types) or not all(map(_is_plain, fields, types)):
+            raise ValueError("words of other types")
+    return words
+
+
+def _is_plain(value: object, types: tuple[type, ...]) -> bool:
+    """Whether a value of JSON is of one of these types, and finite and small if it is a number."""
+    return type(value) in types and (not isinstance(value, int | float) or abs(value) < 2**31)
 
 
 def _turns(pedal: Pedal) -> Pedal:

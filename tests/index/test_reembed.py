@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,36 @@ def test_pieces_that_come_and_go_meanwhile(library: Library, fresh: Library, mus
     assert {(hit.path, round(hit.score, 5)) for hit in mine} == {
         (hit.path, round(hit.score, 5)) for hit in theirs
     }
+
+
+@pytest.mark.parametrize("meanwhile", [False, True])
+def test_pieces_that_are_read_again_meanwhile_are_embedded_from_their_new_notes(
+    library: Library, fresh: Library, music: Path, monkeypatch: pytest.MonkeyPatch, meanwhile: bool
+) -> None:
+    library.close()
+    with closing(sqlite3.connect(library.folder / "midikin.db")) as connection, connection:
+        wrong = "(SELECT packed FROM notes WHERE piece_id = 9)"
+        connection.execute(f"UPDATE notes SET packed = {wrong}, crc = NULL WHERE piece_id < 5")
+        connection.execute("UPDATE pieces SET reading = 0 WHERE id < 5")
+    with Library.open(library.folder, encoder=FakeEncoder()) as adding:
+        newer = Newer(None if meanwhile else 6)
+        if meanwhile:  # between reading the notes of the first pieces and storing their vectors
+            embed = newer.embed
+
+            def late(pieces: Sequence[Notes]) -> FakeEmbedded:
+                if not newer.calls:
+                    assert adding.add(music, workers=1).reread == 4
+                return embed(pieces)
+
+            monkeypatch.setattr(newer, "embed", late)
+            assert adding.maintenance.reembed(newer).switched
+        else:
+            assert adding.maintenance.reembed(newer).interrupted
+            assert adding.add(music, workers=1).reread == 4
+            assert adding.maintenance.reembed(Newer()).switched
+    with Library.open(library.folder, encoder=Newer()) as after:
+        assert same_answers(after, fresh)
+        assert verify_library(after.folder).sound
 
 
 def test_another_encoder_than_the_one_begun_with_starts_anew(library: Library) -> None:
