@@ -397,7 +397,7 @@ class _Run:
             gone = left.pop(number, []) if number is not None and old is None else []
             if number is None:
                 number = numbers[file.sha256] = insert_piece(connection, file, vectors[file.sha256])
-                report = replace(report, added=report.added + 1, notes=report.notes + len(file.midi.notes))
+                report = replace(report, added=report.added + 1, notes=report.notes + file.descriptors.notes)
             elif number in again:
                 again.remove(number)  # other files of this batch may hold the same bytes
                 update_piece(connection, number, file, vectors[file.sha256])
