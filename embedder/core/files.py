@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -14,6 +15,7 @@ __all__ = [
     "atomic_file",
     "atomic_write",
     "printable",
+    "relative_path",
     "replace_with",
     "sha256_of",
     "shortened",
@@ -109,6 +111,14 @@ def _escaped(character: str) -> str:
     if 0xDC80 <= code <= 0xDCFF:  # how os.fsdecode carries a byte that is not UTF-8
         return f"\\x{code - 0xDC00:02x}"
     return character.encode("unicode_escape").decode("ascii")
+
+
+def relative_path(path: str, root: str) -> str:
+    """A path as seen from the folder `root`; folder and name of a file that lies elsewhere."""
+    folder = root.rstrip("/\\")
+    if folder and path.startswith((folder + "/", folder + "\\")):
+        return path[len(folder) + 1 :]
+    return "/".join(re.split(r"[/\\]+", path.strip("/\\"))[-2:])
 
 
 def shortened(text: str, length: int = 60) -> str:

@@ -60,13 +60,20 @@ class Duplicates:
     compared: int
     groups: tuple[DuplicateGroup, ...]
 
-    def csv(self) -> str:
-        """A table with one row a file, as the files are now."""
-        return report.to_csv(self.inspected().groups)
+    def csv(self, root: str | None = None) -> str:
+        """A table with one row a file, as the files are now; paths as seen from `root` if it is given."""
+        return report.to_csv(self._reported(root))
 
-    def html(self) -> str:
-        """A self-contained page with the files as they are now, and the shared passages drawn."""
-        return report.to_html(self.inspected().groups, self.pieces, self.compared)
+    def html(self, root: str | None = None) -> str:
+        """A self-contained page with the files as they are now, and the shared passages drawn.
+
+        Paths are as seen from `root` if it is given.
+        """
+        return report.to_html(self._reported(root), self.pieces, self.compared)
+
+    def _reported(self, root: str | None) -> tuple[DuplicateGroup, ...]:
+        groups = self.inspected().groups
+        return groups if root is None else tuple(group.relative(root) for group in groups)
 
     def script(self, move_to: str | os.PathLike[str] | None = None) -> bytes:
         """Commands for the user to review and run: only for what was decided, the rest as comments.

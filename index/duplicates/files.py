@@ -15,7 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from embedder.core.files import sha256_of
+from embedder.core.files import relative_path, sha256_of
 
 from ..storage import display
 
@@ -53,6 +53,11 @@ class MemberFile:
     changed_ns: int | None = None
     status: FileStatus = FileStatus.PRESENT
     link_of: str | None = None
+
+    def relative(self, root: str) -> MemberFile:
+        """The same with paths as seen from a folder."""
+        link = self.link_of and relative_path(self.link_of, root)
+        return replace(self, path=relative_path(self.path, root), link_of=link)
 
     @property
     def display(self) -> str:

@@ -129,17 +129,17 @@ def suggest_keeper(members: Sequence[int], scores: Mapping[int, KeeperScore]) ->
         return keeper, alone
     first, second = key(keeper), key(ranked[1])
     criterion = next(i for i, (own, other) in enumerate(zip(first, second, strict=True)) if own != other)
-    return keeper, _reason(criterion, scores[keeper], scores[ranked[1]], keeper)
+    return keeper, _reason(criterion, scores[keeper], scores[ranked[1]], ranked[1])
 
 
-def _reason(criterion: int, score: KeeperScore, other: KeeperScore, keeper: int) -> str:
+def _reason(criterion: int, score: KeeperScore, other: KeeperScore, following: int) -> str:
     """Why a piece comes before the next best one, with the figures of both."""
     assert score.file is not None
     assert other.file is not None
     if criterion == 0:
         return "it lies in a preferred folder"
     if criterion in (1, 7):
-        return f"it has more notes: {score.notes:,}, the next has {other.notes:,}"
+        return f"it has more different notes: {score.notes:,}, the next has {other.notes:,}"
     if criterion == 2:
         return (
             f"it is more expressive: {count(score.velocities, 'velocity', 'velocities')} and "
@@ -154,7 +154,7 @@ def _reason(criterion: int, score: KeeperScore, other: KeeperScore, keeper: int)
         return f"its file is older: from {_date(score.file)}, the next from {_date(other.file)}"
     if criterion == 6:
         return "it states a title, the next has none"
-    return f"it was added first, as #{keeper}"
+    return f"the next, #{following}, is as good and was added later"
 
 
 def _date(file: MemberFile) -> str:

@@ -123,6 +123,14 @@ class DuplicateGroup:
             return group
         return replace(group, keeper=None, reason="the file to keep is no longer there; search again")
 
+    def relative(self, root: str) -> DuplicateGroup:
+        """The same with paths as seen from a folder, for readers who shall not see where it lies."""
+        members = (
+            replace(member, files=tuple(file.relative(root) for file in member.files))
+            for member in self.members
+        )
+        return replace(self, members=tuple(members))
+
     @property
     def keeper_member(self) -> Member | None:
         return next((member for member in self.members if member.piece_id == self.keeper), None)

@@ -174,7 +174,10 @@ class Fingerprints:
         try:
             manifest = json.loads((self._folder / _MANIFEST).read_text(encoding="utf-8"))
             names = manifest["segments"]
-            if manifest.get("library", "") != self._library:
+            library = str(manifest.get("library", ""))
+            if library != self._library:
+                if library.partition("-")[0] == self._library.partition("-")[0]:
+                    return []  # of before files were read again: nothing is wrong with them
                 raise ValueError("they belong to another library")
         except FileNotFoundError:
             return []

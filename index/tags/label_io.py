@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, select
 
 from embedder.core.errors import TableError, TagError
-from embedder.core.files import shortened
+from embedder.core.files import relative_path, shortened
 from embedder.core.table_files import TableFile, TableFormat, format_table, read_table, unguarded
 from embedder.core.text import count, iso_utc
 
@@ -35,14 +35,15 @@ _NO = frozenset(("no", "n", "false", "0"))
 _MAX_LISTED = 3
 
 
-def format_labels(labels: Iterable[Label], kind: TableFormat = "csv") -> str:
+def format_labels(labels: Iterable[Label], kind: TableFormat = "csv", root: str | None = None) -> str:
     """Labels as a table with the columns COLUMNS, which `import_table` reads back.
 
     The hash identifies the content in another library; `file` is empty for contents not in this one.
+    Paths are as seen from the folder `root` if it is given.
     """
     rows = [
         (
-            label.path,
+            relative_path(label.path, root) if root is not None and label.path else label.path,
             label.tag,
             label.value,
             "yes" if label.holds else "no",

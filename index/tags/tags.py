@@ -154,20 +154,23 @@ class Tags:
                 skip_unknown=skip_unknown,
             )
 
-    def export_labels(self, tags: Iterable[str] | None = None, *, kind: TableFormat = "csv") -> str:
+    def export_labels(
+        self, tags: Iterable[str] | None = None, *, kind: TableFormat = "csv", root: str | None = None
+    ) -> str:
         """Active labels as a table, which `import_labels` reads back.
 
         Parameters
         ----------
         tags : only these; all if not given
         kind : "csv", "tsv" or "json"
+        root : a folder that paths are written as seen from; whole if not given
 
         Raises
         ------
         TagError
             If there is no tag of a name.
         """
-        return format_labels(self._labels(None if tags is None else list(tags), None), kind)
+        return format_labels(self._labels(None if tags is None else list(tags), None), kind, root)
 
     def rename(self, tag: str, new: str) -> None:
         """Rename a tag; its labels, probe and predictions stay with it.

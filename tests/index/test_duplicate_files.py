@@ -62,7 +62,7 @@ def test_the_piece_with_most_notes_stays_and_the_reason_has_both_figures(
     write_midi(tune(1, 300).slice_notes(0, 260), folder / "a.mid")
     write_midi(tune(1, 300), folder / "b.mid")
     _, result = searched(folder, encoder)
-    assert kept(result) == ("b.mid", "it has more notes: 300, the next has 260")
+    assert kept(result) == ("b.mid", "it has more different notes: 300, the next has 260")
 
 
 def test_a_doubled_note_is_not_two(folder: Path, encoder: FakeEncoder) -> None:
@@ -277,5 +277,5 @@ def test_of_two_with_the_same_instruments_the_one_with_more_drums_stays(
     library, result = searched(folder, encoder)
     name, reason = kept(result)
     assert name == "b.mid"
-    assert reason.startswith(f"it has more notes: {len(full)}, the next has ")
+    assert reason.startswith(f"it has more different notes: {len(full)}, the next has ")
     library.close()

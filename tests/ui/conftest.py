@@ -14,6 +14,12 @@ from tests.support.fake_encoder import FakeEncoder, write_tunes
 Run = Callable[..., Any]
 
 
+@pytest.fixture(autouse=True)
+def _no_library_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that name no library never open the one of whoever runs the tests."""
+    monkeypatch.setenv("MIDIKIN_LIBRARY", str(tmp_path / "library"))
+
+
 @pytest.fixture
 def fake_encoder(monkeypatch: pytest.MonkeyPatch) -> FakeEncoder:
     """Whatever encoder is asked for, this one comes."""

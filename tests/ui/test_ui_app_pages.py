@@ -23,6 +23,7 @@ from index import Library
 from tests.support.app_driving import fresh_app, press, rows, run, texts
 from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 from ui.app import state
+from ui.app.catalog import catalog
 
 MAIN = Path(state.__file__).parent / "script" / "main.py"
 
@@ -380,6 +381,47 @@ def test_a_report_of_the_decisions_can_be_had(found: Library) -> None:
     assert as_decided(result, found.duplicates.decisions()).groups != result.groups
 
 
+def test_remote_visitors_see_no_path_of_the_server(
+    found: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from ui.app.cards import results_csv
+    from ui.app.pages.duplicates import _report
+    from ui.app.pages.map import _csv
+
+    (tmp_path / "music" / "bad.mid").write_bytes(b"nothing")
+    found.add(tmp_path / "music", workers=1)
+    job = state.jobs().last("duplicates")
+    found.tags.label("calm", 1)
+
+    def downloads() -> list[str]:
+        answers = results_csv(found.search(1, 4).results)
+        return [
+            answers,
+            _csv(found.pieces(limit=3)),
+            str(_report(found, job, "csv")),
+            str(_report(found, job, "html")),
+        ]
+
+    assert all(str(tmp_path) in text for text in downloads())
+    monkeypatch.setenv("MIDIKIN_UI_MUSIC", str(tmp_path / "music"))
+    assert not [text for text in downloads() if str(tmp_path) in text]
+    assert "present" in downloads()[2]
+    labels = found.tags.export_labels(root=catalog().root)
+    assert str(tmp_path) not in labels
+    for name, params in (
+        ("search", {"piece": "1"}),
+        ("map", {"piece": "1"}),
+        ("piece", {"id": "1"}),
+        ("duplicates", {}),
+        ("tags", {"tag": "calm"}),
+        ("library", {}),
+        ("library", {"view": "folders"}),
+    ):
+        page = run(name, **params)
+        tables = "".join(str(table.value.to_dict()) for table in page.dataframe)
+        assert str(tmp_path) not in texts(page) + tables, name
+
+
 def test_looking_for_duplicates_and_a_failure(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Scan for duplicates" in [button.label for button in run("duplicates").button]
     failed = SimpleNamespace(state="failed", running=False, error="<disk> is full", number=1)
@@ -485,6 +527,9 @@ def test_folders_that_may_not_be_added_are_refused(
     ):
         assert "only the folders named" in add(outside)
     assert add(str(tmp_path / "music" / "part0")) == ""
+    assert add("music/part0") == ""  # a visitor knows the name of the folder alone
+    assert started[-1] == {"folders": [str(tmp_path / "music" / "part0")]}
+    assert "only the folders named" in add("music/../..")
     monkeypatch.setenv("MIDIKIN_UI_MUSIC", "")
     assert "midikin add FOLDER" in texts(run("library"))
 

@@ -319,3 +319,51 @@ def test_the_command_becomes_the_app(midikin: Callable[..., Any], monkeypatch: p
     monkeypatch.setattr(os, "execve", become)
     said = midikin("ui", "--host", "0.0.0.0", "--no-browser")
     assert "put a login in front" in said.stderr
+
+
+# -- remote visitors -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "started",
+    [
+        Launch("0.0.0.0", 1),
+        Launch("127.0.0.1", 1, hosts=["music.example.org"]),
+        Launch("127.0.0.1", 1, login=["*@example.org"]),
+        Launch("127.0.0.1", 1, music=["midi"]),
+    ],
+)
+def test_whoever_is_reached_by_others_counts_as_remote(started: Launch) -> None:
+    assert started.remote
+    assert "MIDIKIN_UI_MUSIC" in started.environment()
+    assert not Launch("127.0.0.1", 1).remote
+
+
+def test_messages_to_remote_visitors_lose_the_folders_of_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ui.app.visitors import without_paths
+
+    message = "/srv/my music/a.mid: no such file; AC/DC and C:\\Users\\me\\b.mid stay"
+    monkeypatch.delenv("MIDIKIN_UI_MUSIC", raising=False)
+    assert without_paths(message) == message
+    monkeypatch.setenv("MIDIKIN_UI_MUSIC", "")
+    assert without_paths(message) == "a.mid: no such file; AC/DC and b.mid stay"
+
+
+def test_paths_begin_at_the_folder_that_all_files_share() -> None:
+    from embedder.core.files import relative_path
+
+    assert relative_path("/srv/midi/jazz/a.mid", "/srv/midi") == "jazz/a.mid"
+    assert relative_path("/srv/midi2/jazz/a.mid", "/srv/midi") == "jazz/a.mid"
+    assert relative_path("/home/x/jazz/a.mid", "/") == "jazz/a.mid"
+    assert relative_path("C:\\midi\\jazz\\a.mid", "C:\\midi") == "jazz\\a.mid"
+
+
+def test_parts_without_a_name_of_their_own_are_called_by_their_instrument() -> None:
+    from embedder.notation import Part
+    from ui.app.note_codec import payload
+
+    parts = (Part("Staff-3", 0, 56), Part("Lead", 1, 0), Part("Track 10", 9, 0, drums=True), Part("", 2, 56))
+    notes = Notes([0.0, 1.0, 2.0, 3.0], [1.0] * 4, [60, 62, 36, 50], [80] * 4, [0, 1, 2, 3], parts)
+    assert [part["name"] for part in payload(notes)["parts"]] == ["Trumpet 1", "Lead", "Drums", "Trumpet 2"]
+    assert not payload(notes)["piano"]
+    assert payload(Notes([0.0], [1.0], [60], [80]))["piano"]

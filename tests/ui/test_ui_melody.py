@@ -59,5 +59,10 @@ def test_no_file_is_replaced_unless_that_is_asked_for(midikin, songs: Path) -> N
     refused = midikin("melody", song, "--out", song, "--bridge", status=2)
     assert "--force replaces it" in " ".join(refused.stderr.split())
     assert song.read_bytes() == before
-    midikin("melody", song, "--out", song, "--bridge", "--force")
-    assert song.read_bytes() != before
+    itself = midikin("melody", song, "--out", song, "--bridge", "--force", status=2)
+    assert "only read" in " ".join(itself.stderr.split())
+    assert song.read_bytes() == before
+    out = song.with_name("out.mid")
+    out.write_bytes(b"old")
+    midikin("melody", song, "--out", out, "--bridge", "--force")
+    assert out.read_bytes() != b"old"

@@ -22,6 +22,7 @@ from embedder.core.errors import MidikinError
 from . import state
 from .catalog import catalog, facts_of
 from .note_codec import payload
+from .visitors import without_paths
 
 __all__ = ["base_path", "routes"]
 
@@ -58,7 +59,7 @@ def _guarded(answer: Callable[[Request], Response]) -> Callable[[Request], Respo
         try:
             return answer(request)
         except MidikinError as error:
-            return JSONResponse({"error": str(error)}, 404)
+            return JSONResponse({"error": without_paths(str(error))}, 404)
 
     return guarded
 

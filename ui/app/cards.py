@@ -19,6 +19,7 @@ from . import state
 from .catalog import catalog
 from .components import comparison_rolls
 from .escaping import cell, clock, file_name, key_name, plain
+from .visitors import remote, shown_error
 
 if TYPE_CHECKING:
     from embedder import Descriptors
@@ -161,7 +162,7 @@ def piece_row(number: int, descriptors: Descriptors, display: str) -> dict[str, 
     return {
         "id": number,
         "title": names.title(number) or file_name(display),
-        "path": display.removeprefix(names.root).lstrip("/\\"),
+        "path": names.relative(display),
         "key_name": key_name(descriptors.key) if descriptors.key_confidence >= _SURE else "",
         "bpm": f"{descriptors.tempo_bpm:.0f}" if descriptors.tempo_bpm else "",
         "length": clock(descriptors.duration_s),
@@ -224,7 +225,7 @@ def comparison(library: Library, first: Notes | int, second: int, *, key: str) -
     try:
         compared = library.compare(first, second)
     except MidikinError as error:
-        st.info(plain(error))
+        st.info(shown_error(error))
         return
     shift = compared.comparison.transposition
     summary = compared.says + (f", {shift:+d} semitones" if shift else "")
@@ -255,6 +256,7 @@ def results_csv(answers: Iterable[Hit | Found]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names: list[str] = []
+    paths = catalog()
     for answer in answers:
         if isinstance(answer, Found):
             score, shared = answer.confidence, _found_sentence(answer)
@@ -267,7 +269,7 @@ def results_csv(answers: Iterable[Hit | Found]) -> str:
             "start_s": f"{answer.start_s:.2f}",
             "end_s": f"{answer.end_s:.2f}",
             "title": answer.title,
-            "path": answer.display,
+            "path": paths.relative(answer.display) if remote() else answer.display,
             "shared": shared,
             **asdict(state.music(answer.piece_id).descriptors),
         }

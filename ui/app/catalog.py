@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import streamlit as st
 
+from embedder.core.files import relative_path
+
 from . import state
 from .escaping import clock, file_name, folder_of, key_name
 from .map_colors import composer_of
@@ -92,7 +94,11 @@ class Catalog:
 
     def path(self, piece: Piece) -> str:
         """The path of a piece, relative to the folder that all files share."""
-        return piece.display.removeprefix(self.root).lstrip("/\\")
+        return self.relative(piece.display)
+
+    def relative(self, display: str) -> str:
+        """Any path, as seen from the folder that all files share."""
+        return relative_path(display, self.root)
 
     def find(self, text: str, limit: int) -> list[int]:
         """Rows of pieces that contain all words of a text, titles that contain them first.

@@ -19,8 +19,8 @@ from ui.cli.output import count
 
 from . import state
 from .catalog import catalog
-from .escaping import plain
 from .navigation import toast
+from .visitors import shown_error
 
 __all__ = [
     "COLLECTIONS_FILE",
@@ -135,7 +135,7 @@ def collection_form(numbers: Sequence[int], *, key: str, name: str = "") -> None
         )
     problem = st.session_state.pop(f"collection-problem-{key}", None)
     if problem:
-        st.error(plain(problem))
+        st.error(shown_error(problem))
     elif pressed:
         st.rerun()  # also out of a dialog, whose callback alone would not draw the frame
 

@@ -7,6 +7,7 @@ import re
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from embedder.core.files import relative_path
 from embedder.core.table_files import guarded
 
 if TYPE_CHECKING:
@@ -58,10 +59,12 @@ def file_name(display: str) -> str:
 def folder_of(display: str, root: str) -> str:
     """The folder of a file, as seen from the folder that all files of the library share."""
     parent = os.path.dirname(display)  # of a hundred thousand, without the making of paths
+    if not root.strip("/\\"):
+        return file_name(parent)
     return parent.removeprefix(root).strip("/\\") or file_name(parent)
 
 
 def shortened(texts: Iterable[str], root: str, max_length: int) -> list[str]:
     """Paths as seen from `root`; long ones lose their beginning."""
-    relative = (text.removeprefix(root).lstrip("/\\") for text in texts)
+    relative = (relative_path(text, root) for text in texts)
     return [text if len(text) <= max_length else "…" + text[1 - max_length :] for text in relative]

@@ -15,6 +15,7 @@ from .api import base_path
 from .components import frame
 from .navigation import go_to, pop_toast, toast
 from .uploads import MAX_BYTES, read_upload
+from .visitors import without_paths
 
 __all__ = ["PLACES", "draw_frame"]
 
@@ -61,7 +62,7 @@ def _dropped() -> None:
         data = base64.b64decode(str(dropped.get("data", "")), validate=True)
         key = state.uploads().keep(read_upload(str(dropped.get("name", "")), data))
     except (MidikinError, binascii.Error) as error:
-        toast(str(error))
+        toast(without_paths(str(error)))
         return
     go_to("search", upload=key)
 

@@ -6,6 +6,7 @@ import streamlit as st
 
 from . import state
 from .escaping import clock, plain
+from .visitors import shown_error
 
 __all__ = ["job_error", "job_progress"]
 
@@ -30,4 +31,4 @@ def job_error(kind: str, **request: object) -> None:
     """Why the last job of a kind failed, if it did with these arguments."""
     job = state.jobs().last(kind)
     if job is not None and job.state == "failed" and request.items() <= job.request.items():
-        st.error(plain(job.error), icon=":material/error:")
+        st.error(shown_error(job.error), icon=":material/error:")

@@ -91,6 +91,11 @@ class Launch:
     hosts: Sequence[str] = ()
     browser: bool = False
 
+    @property
+    def remote(self) -> bool:
+        """Whether others than the user of this computer may reach it: directly or through a proxy."""
+        return bool(not is_loopback(self.host) or self.hosts or self.login or self.music)
+
     def command(self) -> list[str]:
         """The command line of the app's process."""
         names = [*(("localhost", "127.0.0.1", "[::1]") if is_loopback(self.host) else ()), *self.hosts]
@@ -112,7 +117,7 @@ class Launch:
             environment["MIDIKIN_LIBRARY"] = os.path.abspath(self.library)
         for name in ("MIDIKIN_UI_MUSIC", "MIDIKIN_UI_LOGIN"):
             environment.pop(name, None)
-        if self.music or not is_loopback(self.host):
+        if self.remote:
             environment["MIDIKIN_UI_MUSIC"] = os.pathsep.join(
                 os.path.abspath(folder) for folder in self.music
             )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import zlib
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -23,11 +25,14 @@ _PROGRAMS = {
     9: "Glockenspiel",
     10: "Music box", 11: "Vibraphone", 12: "Marimba", 13: "Xylophone", 14: "Tubular bells", 15: "Dulcimer",
     21: "Accordion", 22: "Harmonica", 40: "Violin", 41: "Viola", 42: "Cello", 43: "Double bass",
-    45: "Pizzicato", 46: "Harp", 47: "Timpani", 52: "Choir", 53: "Voice", 54: "Voice", 56: "Trumpet",
+    44: "Tremolo strings", 45: "Pizzicato", 46: "Harp", 47: "Timpani", 48: "Strings", 49: "Strings",
+    50: "Synth strings", 51: "Synth strings", 52: "Choir", 53: "Voice", 54: "Voice", 56: "Trumpet",
     57: "Trombone", 58: "Tuba", 60: "French horn", 64: "Soprano sax", 65: "Alto sax", 66: "Tenor sax",
     67: "Baritone sax", 68: "Oboe", 69: "English horn", 70: "Bassoon", 71: "Clarinet", 72: "Piccolo",
     73: "Flute", 74: "Recorder", 75: "Pan flute", 104: "Sitar", 105: "Banjo",
 }  # fmt: skip
+# Names that programs give by themselves: the instrument says more.
+_NUMBERED = re.compile(r"(?i)(staff|track|trk|part|channel|ch|midi|sequence|seq|untitled|new)[ ._#-]*\d*")
 MAX_PLAYED_NOTES = 400  # a query fits into an address; the on-screen keyboard stops there too
 _LONGEST_S = 24 * 3600.0
 
@@ -48,6 +53,7 @@ def payload(notes: Notes) -> dict[str, Any]:
         numbers, known = np.zeros(len(notes), dtype=np.uint16), ()
     used, part = np.unique(np.asarray(numbers), return_inverse=True)
     parts = [_part(known[i]) for i in used] if known else [{"name": "Piano", "program": 0, "drums": False}]
+    _tell_apart(parts)
     columns = _columns(notes)
     if len(parts) > 1:
         columns += part.astype("<u2").tobytes()
@@ -56,8 +62,21 @@ def payload(notes: Notes) -> dict[str, Any]:
 
 
 def _part(part: Any) -> dict[str, Any]:
-    name = " ".join(str(part.name).split()) or ("Drums" if part.drums else program_name(part.program))
+    name = " ".join(str(part.name).split())
+    if not name or _NUMBERED.fullmatch(name):
+        name = "Drums" if part.drums else program_name(part.program)
     return {"name": name[:40], "program": int(part.program), "drums": bool(part.drums)}
+
+
+def _tell_apart(parts: list[dict[str, Any]]) -> None:
+    """Number the parts that share a name."""
+    counts = Counter(part["name"] for part in parts)
+    seen: Counter[str] = Counter()
+    for part in parts:
+        name = part["name"]
+        if counts[name] > 1:
+            seen[name] += 1
+            part["name"] = f"{name} {seen[name]}"
 
 
 def program_name(program: int) -> str:

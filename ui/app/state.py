@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import streamlit as st
@@ -14,9 +12,9 @@ import streamlit as st
 from embedder.core.errors import MidikinError
 from index import Library, default_folder
 
-from .escaping import plain
 from .jobs import Jobs
 from .uploads import Uploads
+from .visitors import shown_error
 
 if TYPE_CHECKING:
     from embedder import Descriptors
@@ -77,23 +75,15 @@ def _jobs_of(folder: str) -> Jobs:
     return Jobs(folder)
 
 
-def music_roots() -> tuple[Path, ...] | None:
-    """Folders below which visitors may add music; None where only the user can reach the app."""
-    setting = os.environ.get("MIDIKIN_UI_MUSIC")
-    if setting is None:
-        return None
-    return tuple(Path(folder).resolve() for folder in setting.split(os.pathsep) if folder)
-
-
 @contextmanager
 def errors_shown() -> Iterator[None]:
     """Show errors as one line on the page, never as a traceback."""
     try:
         yield
     except MidikinError as error:
-        st.error(plain(error), icon=":material/error:")
+        st.error(shown_error(error), icon=":material/error:")
     except ValueError as error:  # a filter or a number that makes no sense
-        st.error(plain(error), icon=":material/edit:")
+        st.error(shown_error(error), icon=":material/edit:")
 
 
 @st.cache_resource(show_spinner=False)

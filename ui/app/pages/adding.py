@@ -12,6 +12,7 @@ from embedder.core.text import count
 from .. import state
 from ..escaping import clock, plain
 from ..jobs import Job
+from ..visitors import music_roots, shown_error
 
 __all__ = ["add_form", "job_shown"]
 
@@ -27,7 +28,7 @@ _PHASES = {
 
 def add_form(key: str) -> None:
     """Ask for a folder and start to add it."""
-    roots = state.music_roots()
+    roots = music_roots()
     if roots is not None and not roots:
         st.caption("Music is added by whoever runs this app: `midikin add FOLDER`.")
         return
@@ -35,17 +36,20 @@ def add_form(key: str) -> None:
         st.text_input(
             "A folder on the computer that runs midikin",
             key=f"folder-{key}",
-            placeholder="~/Music/midi",
+            placeholder=roots[0].name if roots else "~/Music/midi",
             max_chars=4096,
         )
         st.form_submit_button(
             "Add", type="primary", icon=":material/create_new_folder:", on_click=_begin, args=(key,)
         )
     if roots:
-        st.caption("Folders below " + ", ".join(plain(root) for root in roots) + " can be added.")
+        st.caption(
+            "What can be added lies in " + ", ".join(plain(root.name) for root in roots) + ": write, for "
+            f"instance, {plain(roots[0].name)}/jazz."
+        )
     problem = st.session_state.pop(f"problem-{key}", None)
     if problem:
-        st.error(plain(problem), icon=":material/folder_off:")
+        st.error(shown_error(problem), icon=":material/folder_off:")
 
 
 def _begin(key: str) -> None:
@@ -66,10 +70,13 @@ def _allowed(typed: str) -> Path:
     """
     if not typed or "\0" in typed:
         raise LibraryError("type the name of a folder, like ~/Music/midi")
-    folder = Path(typed).expanduser()
-    if not folder.is_absolute():
+    roots = music_roots()
+    # A visitor knows the names of the folders and not where they lie.
+    first, *below = Path(typed).parts
+    named = [root for root in roots or () if root.name == first]
+    folder = named[0].joinpath(*below) if named else Path(typed).expanduser()
+    if not folder.is_absolute() and roots is None:
         raise LibraryError(f"{typed}: write the whole path, from / or ~")
-    roots = state.music_roots()
     real = folder.resolve()
     if roots is not None and not any(real.is_relative_to(root) for root in roots):
         # Whether it exists is not told to visitors.
@@ -123,7 +130,7 @@ def _progress(job: Job) -> None:
 
 def _ended(job: Job) -> None:
     if job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
+        st.error(shown_error(job.error), icon=":material/error:")
     elif job.state == "stopped":
         st.info(
             "Stopped. What was added is kept; adding the same folder again continues.", icon=":material/stop:"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 
 import streamlit as st
@@ -18,6 +19,7 @@ from ..escaping import clock, key_name, plain
 from ..job_status import job_progress
 from ..jobs import Job
 from ..navigation import set_title, toast
+from ..visitors import remote, shown_error
 from .review import Pair, ReviewGroup, as_decided, groups_of
 from .welcome import empty_library
 
@@ -33,6 +35,12 @@ KINDS = {
     "contains": "One contains the other",
 }
 VERDICTS = {"duplicate": "a duplicate", "keep": "the same music, all kept", "not-same": "not the same"}
+# The script names paths of this computer, so remote visitors are not offered it.
+REPORTS = (
+    ("Table (CSV)", "csv", "text/csv"),
+    ("Page (HTML)", "html", "text/html"),
+    ("Script to review", "sh", "text/x-shellscript"),
+)
 LISTS = {"duplicates": "Duplicates", "versions": "Other versions", "decided": "Decided"}
 
 
@@ -60,7 +68,7 @@ def page() -> None:
 def _offer_scan(job: Job | None) -> None:
     st.title("Duplicates")
     if job is not None and job.state == "failed":
-        st.error(plain(job.error), icon=":material/error:")
+        st.error(shown_error(job.error), icon=":material/error:")
     with st.container(key="sheet-scan"):
         st.write(
             "midikin compares every piece, note by note, with all that may hold the same music: "
@@ -171,13 +179,24 @@ def _head(
             "Scan again", on_click=_scan_again, type="tertiary", help="Compare the library as it is now"
         )
         with st.popover("Report", icon=":material/download:"):
-            report = as_decided(job.result, library.duplicates.decisions())
-            for label, file, mime, data in (
-                ("Table (CSV)", "midikin-duplicates.csv", "text/csv", report.csv()),
-                ("Page (HTML)", "midikin-duplicates.html", "text/html", report.html()),
-                ("Script to review", "midikin-duplicates.sh", "text/x-shellscript", report.script()),
-            ):
-                st.download_button(label, data, file, mime, on_click="ignore")
+            # Made on click only: each looks at every file again.
+            for label, kind, mime in REPORTS if not remote() else REPORTS[:2]:
+                st.download_button(
+                    label,
+                    partial(_report, library, job, kind),
+                    f"midikin-duplicates.{kind}",
+                    mime,
+                    on_click="ignore",
+                )
+
+
+def _report(library: Library, job: Job, kind: str) -> str | bytes:
+    """The groups as they are decided now; for remote visitors without the paths of the server."""
+    report = as_decided(job.result, library.duplicates.decisions())
+    if kind == "sh":
+        return report.script()
+    root = catalog().root if remote() else None
+    return report.csv(root) if kind == "csv" else report.html(root)
 
 
 def _list_changed() -> None:
@@ -185,7 +204,10 @@ def _list_changed() -> None:
 
 
 def _list_done(lists: dict[str, list[ReviewGroup]], name: str) -> None:
-    if name == "duplicates":
+    versions_decided = [group.versions for group in lists["decided"]]
+    if name != "decided" and (name == "versions") not in versions_decided:
+        st.info(f"There are no {LISTS[name].lower()}.", icon=":material/check:")
+    elif name == "duplicates":
         versions = len(lists["versions"])
         more = f" {count(versions, 'group')} of other versions wait." if versions else ""
         st.success(f"Every group of duplicates has been decided.{more}", icon=":material/check:")
@@ -369,7 +391,7 @@ def _group(library: Library, group: ReviewGroup, groups: Sequence[ReviewGroup]) 
         try:
             comparison(library, members[0].piece_id, other, key=f"pair-{group.name}-{other}")
         except PieceNotFound as error:
-            st.info(plain(error))
+            st.info(shown_error(error))
         if not group.versions and group.group.keeper is not None:
             st.markdown(
                 f":green-background[**Suggested keeper: A.** "

@@ -18,6 +18,7 @@ from ..collection_store import Collection, collection_form, collections, m3u, zi
 from ..components import piece_rows
 from ..escaping import cell, plain
 from ..navigation import set_title, toast
+from ..visitors import remote, without_paths
 from .adding import add_form, job_shown
 from .tag_form import tag_form
 from .welcome import welcome
@@ -311,7 +312,7 @@ def _downloads(collection: Collection) -> None:
         st.download_button(
             "Table (CSV)", lambda: _csv(collection), f"{name}.csv", "text/csv", on_click="ignore"
         )
-        if state.music_roots() is None:  # a playlist names paths of this computer
+        if not remote():  # a playlist names paths of this computer
             st.download_button("Playlist (M3U)", lambda: m3u(collection), f"{name}.m3u8", on_click="ignore")
         st.download_button(
             "Copies (ZIP)", lambda: zip_file(collection), f"{name}.zip", "application/zip", on_click="ignore"
@@ -398,7 +399,7 @@ def _added_folders(info: LibraryInfo) -> None:
         for folder, pieces in sorted(counts.items()):
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.markdown(f"**{plain(folder)}** :gray[{count(pieces, 'piece')}]", width="stretch")
-                if not info.read_only and state.music_roots() is None:
+                if not info.read_only and not remote():
                     st.button(
                         "Scan again",
                         key=f"rescan-{folder}",
@@ -435,9 +436,9 @@ def _failures(library: Library, number: int) -> None:
             st.caption("Every file was read.")
             return
         failures: list[Failure] = library.failures()
-        root = catalog().root
-        files = [failure.display.removeprefix(root).lstrip("/\\") for failure in failures]
-        reasons = [failure.reason for failure in failures]
+        names = catalog()
+        files = [names.relative(failure.display) for failure in failures]
+        reasons = [without_paths(failure.reason) for failure in failures]
         st.dataframe({"file": files[:MAX_FAILURES], "reason": reasons[:MAX_FAILURES]}, hide_index=True)
         if len(failures) > MAX_FAILURES:
             st.caption(f"The first {MAX_FAILURES:,} of {len(failures):,}.")
@@ -446,7 +447,7 @@ def _failures(library: Library, number: int) -> None:
             *(f"{_quoted(file)},{_quoted(reason)}" for file, reason in zip(files, reasons, strict=True)),
         ]
         with st.container(horizontal=True):
-            if state.music_roots() is None and not state.library().read_only:
+            if not remote() and not state.library().read_only:
                 st.button(
                     "Try again",
                     on_click=_retry,
@@ -482,7 +483,7 @@ def _about(info: LibraryInfo) -> None:
             for name, value in shown.items():
                 st.metric(name, value, width="content")
         about = {"encoder": info.encoder or "none yet", "midikin": version("midikin")}
-        if state.music_roots() is None:  # the folder of the server is nothing for remote visitors
+        if not remote():  # the folder of the server is nothing for remote visitors
             about = {"folder": info.folder, **about}
         about["length of a vector"] = str(info.dim or "none")
         about["version of the tables"] = str(info.schema_version)

@@ -13,6 +13,7 @@ from index import Library, Piece
 
 from .. import state
 from ..cards import facts, piece_row, result_rows, similarity, title_of
+from ..catalog import catalog
 from ..collection_store import collection_form
 from ..components import numbers_of, piece_map, piece_rows
 from ..escaping import cell, plain
@@ -20,6 +21,7 @@ from ..job_status import job_progress
 from ..map_colors import Colouring, by_composer, by_folder, by_group, by_key, by_tag, coloured
 from ..map_data import MapView, cluster_labels, map_view, path_between, redraw
 from ..navigation import go_to, set_title
+from ..visitors import remote
 from .tag_form import tag_form
 from .welcome import empty_library
 
@@ -343,8 +345,10 @@ def _csv(pieces: Sequence[Piece]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("piece", "title", "path", "key", "duration_s", "notes"))
+    names = catalog()
     for piece in pieces:
         about = piece.descriptors
-        row = (piece.id, piece.title, piece.display, about.key, f"{about.duration_s:.1f}", about.notes)
+        path = names.path(piece) if remote() else piece.display
+        row = (piece.id, piece.title, path, about.key, f"{about.duration_s:.1f}", about.notes)
         writer.writerow([cell(value) for value in row])
     return text.getvalue()

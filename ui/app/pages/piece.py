@@ -52,7 +52,7 @@ def _draw(library: Library, piece: Piece) -> None:
     set_title(title)
     about = piece.descriptors
     with st.container(key="page-piece", gap="small"):
-        with st.container(horizontal=True, gap="small"):
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.button(
                 "Back to search",
                 on_click=go_to,
@@ -142,7 +142,7 @@ def _facts(piece: Piece, notes: int) -> None:
         "Tempo": f"{about.tempo_bpm:.0f} BPM" if about.tempo_bpm else "not stated",
         "Length": clock(about.duration_s),
         "Notes": f"{notes:,}",
-        "At once": f"{about.polyphony:.1f}",
+        "Polyphony": f"{about.polyphony:.1f}",
         "Files": str(len(piece.paths)),
     }
     with st.container(horizontal=True, key="facts", gap="medium"):

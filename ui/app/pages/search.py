@@ -18,19 +18,26 @@ from ..cards import comparison, facts, result_rows, results_csv, title_of
 from ..catalog import catalog
 from ..components import keyboard, piece_rows, roll_sheet
 from ..escaping import key_name, plain
-from ..navigation import set_title, toast
+from ..navigation import go_to, set_title, toast
 from ..note_codec import from_address, from_played, to_address
 from ..query_params import MAX_EXAMPLES, MAX_RESULTS, MODES, QueryParams
 from ..search_query import MAX_BPM, MAX_LENGTH_S, FilterControls, filter_label, run_search
 from ..uploads import MAX_BYTES, read_upload
+from ..visitors import shown_error
 from .welcome import welcome
 
-__all__ = ["page"]
+__all__ = ["moved_page", "page"]
 
 SOURCES = {"piece": "A piece of the library", "upload": "A file of mine", "played": "Something I play"}
 MAX_NAMES = 40  # pieces offered for a name
 MAX_TRAIL = 50
 STEP = 20  # further results on scrolling
+
+
+def moved_page() -> None:
+    """Search by its name: it is the first page, whose address is empty."""
+    go_to("search", **st.query_params.to_dict())
+    st.rerun()
 
 
 def page() -> None:
@@ -46,7 +53,7 @@ def page() -> None:
             params = QueryParams.from_address(st.query_params.to_dict())
         except MidikinError as error:
             st.title("Search")
-            st.error(plain(error), icon=":material/link_off:")
+            st.error(shown_error(error), icon=":material/link_off:")
             st.button("Start over", on_click=st.query_params.clear)
             return
         with st.container(key="page-search", gap="xsmall"):
@@ -260,7 +267,7 @@ def _answer(library: Library, params: QueryParams) -> None:
         problem = error
     _tools(library, params, result)
     if problem is not None or result is None:
-        st.error(plain(problem or ""), icon=":material/edit:")
+        st.error(shown_error(problem or ""), icon=":material/edit:")
         return
     if not result.results:
         _nothing(params, result)
@@ -416,7 +423,7 @@ def _examples(params: QueryParams) -> None:
     st.text_input("Less like", key="example-less", on_change=_example_typed, args=("less",))
     problem = st.session_state.pop("example-problem", None)
     if problem:
-        st.error(plain(problem))
+        st.error(shown_error(problem))
     del params
 
 

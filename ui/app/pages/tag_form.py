@@ -11,6 +11,7 @@ from embedder.core.text import count
 from index import Library
 
 from ..escaping import plain
+from ..visitors import shown_error
 
 __all__ = ["parsed", "tag_form"]
 
@@ -50,7 +51,7 @@ def tag_form(library: Library, numbers: Sequence[int], *, key: str) -> None:
         name, value = parsed(typed)
         report = library.tags.label(name, list(numbers), value=value)
     except (MidikinError, ValueError) as error:
-        st.error(plain(error))
+        st.error(shown_error(error))
         return
     unchanged = f", {report.unchanged:,} had it before" if report.unchanged else ""
     st.toast(plain(f"{count(report.set, 'piece')} tagged{unchanged}."), icon=":material/label:")

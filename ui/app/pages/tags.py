@@ -13,8 +13,10 @@ from embedder.core.errors import MidikinError
 from embedder.core.text import count
 
 from .. import state
+from ..catalog import catalog
 from ..escaping import cell, plain
 from ..navigation import set_title, toast
+from ..visitors import remote, shown_error
 from .tag_form import MAX_TAG, parsed
 from .tag_views import label_and_review, model_quality
 from .welcome import empty_library
@@ -126,7 +128,7 @@ def _new_tag() -> None:
         st.form_submit_button("By folder", on_click=_label_by_folder, icon=":material/folder:")
     problem = st.session_state.pop("tag-problem", None)
     if problem:
-        st.error(plain(problem))
+        st.error(shown_error(problem))
 
 
 def _label_new() -> None:
@@ -177,7 +179,7 @@ def _history(library: Library, tag: Tag) -> None:
     st.dataframe(
         {
             "piece": [label.piece_id for label in labels],
-            "file": [label.display for label in labels],
+            "file": [catalog().relative(label.display) for label in labels],
             "value": [_value(label) for label in labels],
             "from": [label.source for label in labels],
         },
@@ -221,7 +223,7 @@ def _files(library: Library, tag: Tag | None) -> None:
         if tag is not None:
             st.download_button(
                 "All labels",
-                library.tags.export_labels(),
+                lambda: library.tags.export_labels(root=catalog().root if remote() else None),
                 "midikin-labels.csv",
                 "text/csv",
                 on_click="ignore",

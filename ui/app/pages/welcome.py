@@ -38,15 +38,15 @@ STEPS = (
 def page() -> None:
     """Welcome."""
     with state.errors_shown():
-        welcome()
+        welcome(heading="h1")
 
 
-def welcome() -> None:
-    """What midikin does, and how to begin."""
+def welcome(heading: str = "h2") -> None:
+    """What midikin does, and how to begin; below the title of another page, or with a title of its own."""
     empty = not state.library().info().pieces
     left, right = st.columns([5, 6], gap="large")
     with left, st.container(key="hero", gap="small"):
-        st.html("<h2 class='hero'>Find the music that sounds like the music you know</h2>")
+        st.html(f"<{heading} class='hero'>Find the music that sounds like the music you know</{heading}>")
         st.markdown(
             "midikin reads every MIDI file in your folders, on this computer, and shows what is "
             "similar, what is there "

@@ -18,13 +18,14 @@ st.set_page_config(page_icon=ICON, layout="wide")
 st.html(f"<style>{PAGE_STYLE}</style>")
 check_visitor()
 PAGES = {
-    "search": st.Page(search.page, title="Search – midikin", url_path="search", default=True),
+    "search": st.Page(search.page, title="Search – midikin", default=True),
     "piece": st.Page(piece.page, title="Piece – midikin", url_path="piece"),
     "map": st.Page(map.page, title="Map – midikin", url_path="map"),
     "duplicates": st.Page(duplicates.page, title="Duplicates – midikin", url_path="duplicates"),
     "tags": st.Page(tags.page, title="Tags – midikin", url_path="tags"),
     "library": st.Page(library.page, title="Library – midikin", url_path="library"),
     "welcome": st.Page(welcome.page, title="midikin", url_path="welcome"),
+    "asked": st.Page(search.moved_page, title="Search – midikin", url_path="search"),
     "browse": st.Page(map.moved_page, title="Map – midikin", url_path="browse"),  # its address until 0.9
 }
 chosen = st.navigation(list(PAGES.values()), position="hidden")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +68,8 @@ def melody(
 
     check_free([output], force)
     ((notes, path),) = notes_of([piece], library)
+    if output is not None and output.exists() and os.path.exists(path) and output.samefile(path):
+        raise typer.BadParameter("is the piece itself, which is only read", param_hint="'--output'")
     parts = parts_of(notes, path)
     voices = melody_model().voices(notes, parts)
     chosen = voices <= VOICES.index("bridge") if bridge else voices == VOICES.index("melody")
@@ -220,7 +223,8 @@ def continue_(
     folder = Path(output)
     if folder.exists() and not folder.is_dir():
         raise typer.BadParameter(f"{printable(output)} is a file, not a folder", param_hint="'--output'")
-    ((stored, path),) = notes_of([piece], library)  # before a model is loaded: it may be no music
+    ((stored, path),) = notes_of([piece], library)
+    _part_number(_prompt(stored, start_s or 0.0, end_s), part)  # before a model is loaded, which takes long
     continuer = Continuer.load(weights)
     on_disk = Path(path).expanduser().is_file()
     notes = read_midi(path, sustain=continuer.reads_pedal) if on_disk else stored
