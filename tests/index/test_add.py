@@ -12,6 +12,8 @@ import pytest
 from embedder.core.errors import EncoderMismatch, LibraryError, PieceNotFound
 from embedder.midi.reading import read_midi
 from embedder.midi.writing import write_midi
+from embedder.notation import Part
+from embedder.notes import Notes
 from index import AddProgress, Library
 from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
 
@@ -309,3 +311,13 @@ def test_pieces_come_in_pages(library: Library) -> None:
     assert [len(page) for page in pages] == [5, 5, 2]
     numbers = [number for page in pages for number in page]
     assert numbers == sorted(numbers)
+
+
+def test_an_add_counts_notes_as_the_library_does(library: Library, tmp_path: Path) -> None:
+    one = tune(700)
+    fields = (np.tile(getattr(one, name), 2) for name in ("onset", "duration", "pitch", "velocity"))
+    parts = (Part("Flute", 0, 73), Part("Flute too", 1, 73))
+    write_midi(Notes(*fields, np.repeat([0, 1], len(one)), parts), tmp_path / "doubled.mid")
+    before = library.info().notes
+    report = library.add(tmp_path / "doubled.mid", workers=1)
+    assert report.notes == library.info().notes - before == len(one)

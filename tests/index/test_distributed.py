@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from embedder.core.errors import EncoderMismatch, LibraryError
-from index import Library
+from embedder.core.files import sha256_of
+from embedder.midi.writing import write_midi
+from index import Library, verify_library
 from index.distributed.runners import Here, Processes, joined, run_shard
 from index.distributed.shards import Shard, plan, read_done
 from tests.support.fake_encoder import FakeEncoder, tune, write_tunes
@@ -66,6 +70,60 @@ def test_shards_give_what_an_add_gives(
         assert (again.pieces, merged.info().commit) == (0, before.commit)
         assert merged.add(mixed, workers=1).unchanged == 13
         assert {hit.path for hit in merged.find(mixed / "copy.mid", include_self=True).results}
+
+
+def as_format_2(shard: Shard) -> None:
+    """Take from a result what library format 3 has added."""
+    result = Path(shard.results, f"{shard.name}.db")
+    columns = {
+        "pieces": "reading parts doubled_parts drum_notes instruments meter tempo_estimated composer "
+        "partly_read",
+        "paths": "changed_ns inode",
+        "piece_vectors": "crc",
+        "windows": "crc",
+        "notes": "crc",
+    }
+    with closing(sqlite3.connect(result)) as connection, connection:
+        for name in ("title", "parts", "drum_notes"):
+            connection.execute(f"DROP INDEX IF EXISTS ix_pieces_{name}")
+        for table, names in columns.items():
+            for name in names.split():
+                connection.execute(f"ALTER TABLE {table} DROP COLUMN {name}")
+        connection.execute("UPDATE meta SET value = '2' WHERE name = 'schema_version'")
+    record = result.with_suffix(".json")
+    facts = json.loads(record.read_text())
+    record.write_text(json.dumps(facts | {"sha256": sha256_of(result)}))
+
+
+def test_results_of_an_earlier_format_are_taken_in_and_read_again_by_the_next_add(
+    shards: list[Shard], mixed: Path, tmp_path: Path, fake: FakeEncoder
+) -> None:
+    list(Here().run(shards))
+    as_format_2(shards[0])
+    with Library.open(tmp_path / "merged") as merged, Library.open(tmp_path / "added") as added:
+        assert merged.maintenance.merge(tmp_path / "results").pieces == 12
+        assert verify_library(merged.folder).sound
+        report = merged.add(mixed, workers=1)
+        assert report.reread > 0
+        assert report.reread + report.unchanged == 13
+        added.add(mixed, workers=1)
+        assert answers(merged) == answers(added)
+        described = [{p.path: p.descriptors for p in library.pieces()} for library in (merged, added)]
+        assert described[0] == described[1]
+
+
+def test_a_file_that_changed_before_a_result_is_taken_in_leaves_no_piece_without_a_file(
+    mixed: Path, tmp_path: Path, fake: FakeEncoder
+) -> None:
+    with Library.open(tmp_path / "library") as library:
+        library.add(mixed, workers=1)
+        path = sorted((mixed / "part0").iterdir())[-1]
+        write_midi(tune(700), path)
+        list(Here().run(plan([mixed], tmp_path / "results", SMALL, files=20)))
+        assert library.maintenance.merge(tmp_path / "results").pieces == 1
+        assert len(library.pieces()) == 12
+        assert library.search(tune(700), 1, include_self=True).results[0].path == str(path)
+        assert verify_library(library.folder).sound
 
 
 def test_what_is_done_is_not_done_again(shards: list[Shard], fake: FakeEncoder) -> None:
