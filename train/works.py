@@ -19,6 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder.core.arrays import connected_components
 from embedder.notes import Notes
 
 __all__ = [
@@ -126,25 +127,11 @@ def components(
     count: int, links: Iterable[tuple[int, int]], cues: Sequence[Iterable[str]]
 ) -> NDArray[np.int64]:
     """Number of the component of each of `count` pieces; components are numbered by their first piece."""
-    parent = list(range(count))
-
-    def root(piece: int) -> int:
-        while parent[piece] != piece:
-            parent[piece] = parent[parent[piece]]
-            piece = parent[piece]
-        return piece
-
-    def join(one: int, other: int) -> None:
-        low, high = sorted((root(one), root(other)))
-        parent[high] = low
-
-    seen: dict[str, int] = {}
-    for piece, said in enumerate(cues):
-        for cue in said:
-            join(piece, seen.setdefault(cue, piece))
-    for one, other in links:
-        join(one, other)
-    return np.unique([root(piece) for piece in range(count)], return_inverse=True)[1].astype(np.int64)
+    first_with: dict[str, int] = {}
+    shared = [
+        (piece, first_with.setdefault(cue, piece)) for piece, cues_of in enumerate(cues) for cue in cues_of
+    ]
+    return connected_components(count, [*shared, *links])
 
 
 def split_of(files: Iterable[str], test_share: float, validation_share: float) -> str:

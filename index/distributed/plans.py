@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import json
 import os
-import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from embedder.core.errors import LibraryError
+from embedder.core.files import atomic_write
 
 from ..storage import absolute, disk_errors, display
 from .shards import FILES, Done, Shard, done_of, plan
@@ -143,9 +143,5 @@ def _read(path: Path) -> Shard:
 
 def _write(folder: Path, shard: Shard) -> None:
     """Pure ASCII, whatever the names of files hold; beside, then renamed."""
-    handle, beside = tempfile.mkstemp(dir=folder, prefix=f"{shard.name}.", suffix=".new")
-    with os.fdopen(handle, "w", encoding="ascii") as file:
-        json.dump({"encoder": shard.encoder, "files": shard.files}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(beside, folder / f"{shard.name}.plan")
+    text = json.dumps({"encoder": shard.encoder, "files": shard.files})
+    atomic_write(folder / f"{shard.name}.plan", text)

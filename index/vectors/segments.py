@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from embedder.core.arrays import ragged_ranges
+
 from .keys import FloatArray, IntArray, first_key, no_keys, pieces_of
 
 __all__ = ["Part", "load_faiss"]
@@ -194,4 +196,4 @@ class Part:
             return np.flatnonzero(np.isin(pieces_of(self.keys), pieces))
         first = np.searchsorted(self.keys, first_key(pieces))
         counts = np.searchsorted(self.keys, first_key(pieces + 1)) - first
-        return np.repeat(first - np.cumsum(counts) + counts, counts) + np.arange(counts.sum())
+        return ragged_ranges(first, counts)
