@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 # torch and faiss bring an OpenMP pool each; waiting threads that spin would take each other's cores.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Stretches have many lengths, and oneDNN keeps what it made for each shape: 1,024 of them if nothing is set.
+os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "64")
 
 import torch
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection, or_, select
 
 from embedder.core.errors import EncoderError, MidiError
+from embedder.core.memory import release_memory
 from embedder.midi.files import load_bytes
 
 from .library_encoder import EncoderLike, LibraryEncoder
@@ -330,6 +331,7 @@ class _Run:
         self.report = report
         self._done += len(batch.files) + len(batch.failed)
         self._tell()
+        release_memory()
 
     def _embed(self, files: list[FileRead], batch: _Batch) -> dict[str, Vectors]:
         """Vectors by content; a piece of which the encoder makes nothing usable joins the failures."""
