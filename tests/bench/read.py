@@ -98,7 +98,7 @@ def main() -> int:
     )
     for column in ("on one core", "files", "files/s", "notes/s", "ms a file (median)", "times mido"):
         table.add_column(column, justify="left" if column == "on one core" else "right")
-    mido_s = sum(rows["mido, messages only"][1])
+    mido_s = sum(rows["mido, to the same notes"][1])
     for name, (read, times) in rows.items():
         ratio = f"{mido_s / sum(times):,.1f}" if read is some else ""
         table.add_row(
