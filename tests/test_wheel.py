@@ -123,7 +123,8 @@ def test_the_first_page_of_the_app_is_drawn_without_an_error(installed: Path, el
         "from pathlib import Path\n"
         "from streamlit.testing.v1 import AppTest\n"
         "import ui.app\n"
-        "page = AppTest.from_file(str(Path(ui.app.__file__).parent / 'main.py'), default_timeout=120).run()\n"
+        "script = Path(ui.app.__file__).parent / 'script' / 'main.py'\n"
+        "page = AppTest.from_file(str(script), default_timeout=120).run()\n"
         "assert not page.exception, page.exception\n"
     )
     environment = os.environ | {"MIDIKIN_LIBRARY": str(elsewhere / "library")}
