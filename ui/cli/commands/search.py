@@ -16,6 +16,7 @@ from ui.cli.options import (
     ToOption,
     as_filters,
     as_range,
+    piece_target,
     resolve_piece,
 )
 from ui.cli.output import Format
@@ -73,6 +74,7 @@ def search(
     filters = as_filters(where)
     if melody and (passages or where):
         raise typer.BadParameter("takes neither --passages nor --where", param_hint="'--melody'")
+    piece_target(piece)  # an empty name is refused before a library is opened
     with Library.open(library, create=False) as opened:
         query = resolve_piece(opened, piece)
         if melody:
